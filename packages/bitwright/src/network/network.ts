@@ -1,0 +1,128 @@
+// The Network: an immutable, JSON-able graph. Spaces build it, cost models price it, the trainer compiles it, exporters translate
+// it, reports draw it. Nobody keeps a second description of a model (docs: architecture, decision 1).
+//
+// Feature maps are [height, width, channels] per clip, channels last. A 1-D signal has width 1: height is time.
+// Every node has one output; `inputs` name earlier nodes (topological order). Parameters live outside, in a store, under names
+// derived from the node's `parameters` prefix (default: its id): two networks that share a prefix share weights.
+
+export type Pair = readonly [number, number]
+/** Zero rows/columns added before and after each axis: [top, bottom, left, right]. */
+export type Padding = readonly [number, number, number, number]
+
+/** Batch normalisation after a layer: none, without learned scale and offset, or with them. */
+export type Normalization = 'none' | 'plain' | 'affine'
+/** `logMagnitude` is log(|x| + 1e-3), applied BEFORE the normalisation; `relu` and `relu6` after it. */
+export type Activation = 'none' | 'relu' | 'relu6' | 'logMagnitude'
+
+interface NodeBase {
+  readonly id: string
+  readonly inputs: readonly string[]
+}
+
+/** What every node with weights has. */
+interface WeightedNode extends NodeBase {
+  /** Prefix of the parameter names in the store; default: the node's id. */
+  readonly parameters?: string
+  /** Decided width of the weights, 1..8; absent: float. */
+  readonly weightBits?: number
+  /** Decided width of this layer's INPUT as its multipliers see it, 1..8 (16 for raw audio); absent: float. */
+  readonly activationBits?: number
+  readonly normalization: Normalization
+  /** Learned offset per output channel; only without normalisation. */
+  readonly bias: boolean
+  readonly activation: Activation
+}
+
+/** Convolution. groups = 1 (dense) or groups = input channels = channels (depthwise). A 1-D one has kernelSize [k, 1]. */
+export interface ConvolutionNode extends WeightedNode {
+  readonly op: 'convolution'
+  readonly channels: number
+  readonly kernelSize: Pair
+  readonly stride: Pair
+  readonly padding: Padding
+  readonly groups: number
+}
+
+/** Band-pass filters on raw audio [samples, 1, 1] with two learned numbers each (SincNet); output [frames, 1, channels]. */
+export interface SincNode extends WeightedNode {
+  readonly op: 'sinc'
+  readonly channels: number
+  readonly kernelSize: Pair
+  readonly stride: Pair
+  readonly padding: Padding
+  readonly sampleRate: number
+}
+
+export interface LinearNode extends WeightedNode {
+  readonly op: 'linear'
+  readonly channels: number
+}
+
+export interface InputNode extends NodeBase {
+  readonly op: 'input'
+  readonly shape: Shape
+}
+/** Same values, new [height, width, channels]; e.g. [101, 1, 60] seen as the one-channel map [101, 60, 1]. */
+export interface ReshapeNode extends NodeBase {
+  readonly op: 'reshape'
+  readonly shape: Shape
+}
+export interface AddNode extends NodeBase {
+  readonly op: 'add'
+  readonly activation: 'none' | 'relu'
+}
+/** Window mean; padding does not count towards the mean's divisor unless it is zero anyway. */
+export interface AveragePoolNode extends NodeBase {
+  readonly op: 'averagePool'
+  readonly kernelSize: Pair
+  readonly stride: Pair
+}
+/** Mean over the whole map: [height, width, c] -> [1, 1, c]. */
+export interface GlobalAveragePoolNode extends NodeBase {
+  readonly op: 'globalAveragePool'
+}
+
+export type NetworkNode =
+  | InputNode
+  | ConvolutionNode
+  | SincNode
+  | LinearNode
+  | ReshapeNode
+  | AddNode
+  | AveragePoolNode
+  | GlobalAveragePoolNode
+export type WeightedNetworkNode = ConvolutionNode | SincNode | LinearNode
+
+/** [height, width, channels] */
+export type Shape = readonly [number, number, number]
+
+/** Raw audio in [-1, 1]; input shape [samples, 1, 1]. */
+export interface RawFrontEnd {
+  readonly kind: 'raw'
+  readonly sampleRate: number
+  readonly samples: number
+}
+/** Spectral features computed by core/; input shape [frames, coefficients, 1]. Times in samples. */
+export interface SpectralFrontEnd {
+  readonly kind: 'mfcc' | 'logmel'
+  readonly sampleRate: number
+  readonly samples: number
+  readonly windowSamples: number
+  readonly hopSamples: number
+  readonly melBands: number
+  /** MFCC: how many coefficients; log-mel: equal to melBands. */
+  readonly coefficients: number
+  readonly lowHz: number
+  readonly highHz: number
+}
+export type FrontEnd = RawFrontEnd | SpectralFrontEnd
+
+export interface Network {
+  readonly format: 'bitwright-network-1'
+  readonly name: string
+  readonly frontEnd: FrontEnd
+  /** Class names in output order. */
+  readonly classes: readonly string[]
+  /** Topological order; the first is the input, the last gives the logits [1, 1, classes]. */
+  readonly nodes: readonly NetworkNode[]
+}

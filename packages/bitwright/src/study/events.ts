@@ -1,0 +1,84 @@
+// Everything that happens in a run is one event in its journal; resume, the terminal and report.html read these and nothing else.
+import type { Network } from '../network/network.ts'
+import type { SplitName } from '../data/dataset.ts'
+
+export interface Cost {
+  readonly params: number
+  readonly macs: number
+  /** Bytes of the .bw model. */
+  readonly flashBytes: number
+  /** Peak of the planned activation arena. */
+  readonly ramBytes: number
+}
+
+export type StageName = 'data' | 'warmup' | 'search' | 'train' | 'quantize' | 'convert' | 'evaluate'
+
+export interface Accuracy {
+  /** 0..1 */
+  readonly accuracy: number
+  readonly count: number
+}
+export interface ClassifierScores extends Accuracy {
+  /** Accuracy over the clips whose class is not silence. */
+  readonly accuracyWithoutSilence?: number
+  /** confusion[actual][predicted] = clips. */
+  readonly confusion: readonly (readonly number[])[]
+  readonly recall: readonly number[]
+  /** One sigma of accuracy from resampling speakers (clips where no speaker is known), 0..1. */
+  readonly standardError: number
+}
+/** Bits of one weighted layer. */
+export interface LayerBits {
+  readonly id: string
+  readonly weightBits: number
+  readonly activationBits: number
+  readonly params: number
+  readonly macs: number
+}
+
+export type StudyEvent =
+  | { type: 'started'; command: string; spec: Record<string, unknown>; version: string; backend: string; threads: number }
+  | { type: 'data'; directory: string; classes: readonly string[]; counts: Record<SplitName, number>; skipped: number }
+  | { type: 'stage'; stage: StageName; state: 'started' | 'finished'; seconds?: number }
+  | {
+      type: 'epoch'
+      stage: StageName
+      epoch: number
+      epochs: number
+      learningRate: number
+      seconds: number
+      trainLoss: number
+      trainAccuracy?: number
+      validationLoss?: number
+      validationAccuracy?: number
+      expectedMacs?: number
+      averageWeightBits?: number
+      averageActivationBits?: number
+      flashBytes?: number
+    }
+  /** A network that was scored with shared weights (`shared`) or trained alone (`trained`). */
+  | {
+      type: 'candidate'
+      id: number
+      origin: string
+      network: Network
+      cost: Cost
+      score?: number
+      scoreKind?: 'shared' | 'trained'
+      chosen?: boolean
+      dropped?: string
+    }
+  | { type: 'network'; network: Network; cost: Cost; layers: readonly LayerBits[] }
+  | {
+      type: 'evaluation'
+      split: SplitName
+      float?: ClassifierScores
+      fakeQuantized?: ClassifierScores
+      integer?: ClassifierScores
+      /** Clips on which the integer model and the fake-quantized network disagree, with the margin between their two logits. */
+      differing?: readonly { path: string; fakeQuantized: number; integer: number; margin: number }[]
+    }
+  | { type: 'resumed'; fromEpoch: number; stage: StageName }
+  | { type: 'interrupted'; stage: StageName; epoch: number }
+  | { type: 'finished'; model: string; report: string; seconds: number }
+  | { type: 'failed'; message: string }

@@ -1,0 +1,106 @@
+// The integer model: what the trainer's conversion produces, what a .bw file holds, and what core/ executes.
+//
+// Arithmetic follows the convention TensorFlow Lite and CMSIS-NN share. real = scale * (q - zeroPoint).
+// acc = bias[c] + sum((x - zeroPoint_x) * w) in int32; out = clamp(requantize(acc, multiplier[c], shift[c]) + zeroPoint_y).
+// requantize is gemmlowp's: saturating rounding doubling high multiply by a Q31 multiplier, then a rounding right shift
+// (shift > 0 is a left shift applied before, as in TFLite's MultiplyByQuantizedMultiplier).
+
+/** An activation tensor. Shape [height, width, channels]; container is what a value occupies in the arena, values stay in [min, max]. */
+export interface IntegerTensor {
+  readonly name: string
+  readonly shape: readonly [number, number, number]
+  /** 2 and 4: packed; 8: int8; 16: int16. */
+  readonly containerBits: 2 | 4 | 8 | 16
+  /** True width: levels used are at most 2^bits. */
+  readonly bits: number
+  readonly scale: number
+  readonly zeroPoint: number
+  readonly min: number
+  readonly max: number
+}
+
+interface LayerBase {
+  readonly name: string
+  /** Index into `tensors`. */
+  readonly output: number
+}
+
+/** Dense (groups 1) or depthwise (groups = channels) convolution; linear layers are 1x1 convolutions on a 1x1 map. */
+export interface IntegerConvolution extends LayerBase {
+  readonly op: 'convolution'
+  readonly input: number
+  readonly kernelSize: readonly [number, number]
+  readonly stride: readonly [number, number]
+  /** [top, bottom, left, right], filled with the input's zero point. */
+  readonly padding: readonly [number, number, number, number]
+  readonly groups: number
+  /** 1..8. Values lie in [-2^(b-1), 2^(b-1)-1]; at 1 bit they are -1 and +1. */
+  readonly weightBits: number
+  /** [outputChannels][kernelHeight][kernelWidth][inputChannels / groups] */
+  readonly weights: Int8Array
+  readonly bias: Int32Array
+  readonly multiplier: Int32Array
+  readonly shift: Int8Array
+  /** For log-magnitude front ends: requantize(log2Q16(|acc| + logOffset[c]) + bias[c]) where acc has no bias. log2Q16(v), v >= 1, is
+   *  round-to-nearest log2(v) * 2^16 from a table with linear interpolation, the same integers everywhere. */
+  readonly logOffset?: Uint32Array
+}
+/** out = clamp(requantize(requantize((a - za) << 20, m0, s0) + requantize((b - zb) << 20, m1, s1), m2, s2) + zy): TFLite's add. */
+export interface IntegerAdd extends LayerBase {
+  readonly op: 'add'
+  readonly inputs: readonly [number, number]
+  readonly multiplier: Int32Array // 3
+  readonly shift: Int8Array // 3
+}
+/** out = clamp(requantize(sum(x - zx), multiplier, shift) + zy): the multiplier holds the division by the window. No padding. */
+export interface IntegerAveragePool extends LayerBase {
+  readonly op: 'averagePool'
+  readonly input: number
+  readonly kernelSize: readonly [number, number]
+  readonly stride: readonly [number, number]
+  readonly multiplier: Int32Array // 1
+  readonly shift: Int8Array // 1
+}
+/** out = clamp(requantize(x - zx, multiplier, shift) + zy): another scale, width or zero point. */
+export interface IntegerRequantize extends LayerBase {
+  readonly op: 'requantize'
+  readonly input: number
+  readonly multiplier: Int32Array // 1
+  readonly shift: Int8Array // 1
+}
+/** Same values in the same order under another shape. */
+export interface IntegerReshape extends LayerBase {
+  readonly op: 'reshape'
+  readonly input: number
+}
+export type IntegerLayer = IntegerConvolution | IntegerAdd | IntegerAveragePool | IntegerRequantize | IntegerReshape
+
+/** Raw audio goes in as int16 (tensor 0: container 16, scale 2^-15, zero point 0). */
+export interface IntegerRawFrontEnd {
+  readonly kind: 'raw'
+  readonly sampleRate: number
+  readonly samples: number
+}
+/** MFCC or log-mel features, float inside core/, then quantized into tensor 0: clamp(round(feature / scale) + zeroPoint). */
+export interface IntegerSpectralFrontEnd {
+  readonly kind: 'mfcc' | 'logmel'
+  readonly sampleRate: number
+  readonly samples: number
+  readonly windowSamples: number
+  readonly hopSamples: number
+  readonly melBands: number
+  readonly coefficients: number
+  readonly lowHz: number
+  readonly highHz: number
+}
+export type IntegerFrontEnd = IntegerRawFrontEnd | IntegerSpectralFrontEnd
+
+export interface IntegerModel {
+  readonly name: string
+  readonly classes: readonly string[]
+  readonly frontEnd: IntegerFrontEnd
+  /** tensors[0] is the input; the last layer's output holds the logits [1, 1, classes] (int16). */
+  readonly tensors: readonly IntegerTensor[]
+  /** Execution order. */
+  readonly layers: readonly IntegerLayer[]
+}
