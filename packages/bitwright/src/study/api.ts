@@ -1,0 +1,131 @@
+// What the command line and the façade of a study (run.ts) agree on: validated requests in, events and results out. Types only.
+import type { ClassifierScores, Cost, LayerBits, StageName, StudyEvent } from './events.ts'
+import type { Network } from '../network/network.ts'
+import type { SplitName } from '../data/dataset.ts'
+
+/** A fixed width of 1..8 bits, or widths learned per layer. */
+export type BitsSpec = number | 'trained'
+
+export interface DataSpec {
+  readonly directory: string
+  /** Words to tell apart; other words become the unknown class. Absent: every folder is a class. */
+  readonly words?: readonly string[]
+  /** Files with one `path class` pair a line; given together they replace the split rule. */
+  readonly lists?: { readonly train: string; readonly validation: string; readonly test: string }
+  /** `auto`: the list files of the folder where it has them, else `hash`; `hash`: the official hash of the speaker; `speaker`: the same with a salt. */
+  readonly split: 'auto' | 'hash' | 'speaker'
+  /** Mixed into the hash of `speaker`: another salt, another split. */
+  readonly salt: string
+  /** A broken file is an error instead of being named, counted and skipped. */
+  readonly strict: boolean
+}
+
+/** Upper limits no emitted network exceeds; an absent one does not bind. */
+export interface BudgetSpec {
+  readonly flashBytes?: number
+  readonly ramBytes?: number
+  readonly macs?: number
+}
+
+export interface EpochsSpec {
+  readonly warmup: number
+  readonly search: number
+  readonly train: number
+  readonly quantize: number
+}
+
+interface StudySpec {
+  readonly data: DataSpec
+  readonly weightBits: BitsSpec
+  readonly activationBits: BitsSpec
+  /** One weight scale per tensor or per output channel. */
+  readonly granularity: 'tensor' | 'channel'
+  readonly budget: BudgetSpec
+  readonly epochs: EpochsSpec
+  readonly batchSize: number
+  /** Peak of the schedule; absent: the trainer's default for its optimiser. */
+  readonly learningRate?: number
+  readonly seed: number
+  readonly threads: number
+  readonly backend: 'auto' | 'native' | 'wasm'
+  /** Folder of the run. */
+  readonly out: string
+  /** Go on with the interrupted run in `out`, which must have been started with the same request. */
+  readonly resume: boolean
+  /** The command as typed, for the journal and the report. */
+  readonly command: string
+}
+
+export interface SearchSpec extends StudySpec {
+  readonly space: 'kws-e2e' | 'kws-mfcc'
+  readonly spaceOptions: {
+    /** First-layer filters (`kws-e2e`) or MFCC coefficients (`kws-mfcc`). */
+    readonly filters?: number
+    /** First layer of `kws-e2e`. */
+    readonly frontEnd?: 'sinc' | 'conv'
+  }
+  readonly search: 'proxyless' | 'random'
+}
+
+export interface TrainSpec extends StudySpec {
+  /** Built-in name, or path of a network as JSON. */
+  readonly network: string
+}
+
+export interface EvaluateSpec {
+  /** Folder of a finished run. */
+  readonly run: string
+  readonly data: DataSpec
+  readonly split: 'validation' | 'test'
+  /** File with one `path class` pair a line; replaces the split. */
+  readonly list?: string
+  readonly threads: number
+  readonly backend: 'auto' | 'native' | 'wasm'
+}
+
+export interface Progress {
+  readonly stage: StageName
+  /** Units of the stage done so far: files while decoding, steps within an epoch while training, clips while evaluating. */
+  readonly done: number
+  readonly total: number
+  /** What is counted, e.g. `clips` or `steps`. */
+  readonly text: string
+}
+
+export interface Hooks {
+  /** Every event, after it is in the journal. */
+  onEvent(event: StudyEvent): void
+  /** Between events, as often as the work likes. */
+  onProgress(progress: Progress): void
+  /** Asked between training steps. Once true: save a checkpoint, append `interrupted`, release the lock and return. The work must
+   *  let the event loop turn between steps, or a signal can never make this true. */
+  shouldStop(): boolean
+}
+
+/** Scores of the models a run holds on one set of clips; the integer model is always scored. */
+export interface EvaluateResult {
+  readonly split: SplitName
+  readonly classes: readonly string[]
+  readonly float?: ClassifierScores
+  readonly fakeQuantized?: ClassifierScores
+  readonly integer: ClassifierScores
+  readonly differing?: readonly { path: string; fakeQuantized: number; integer: number; margin: number }[]
+}
+
+export interface RunResult {
+  readonly status: 'finished' | 'interrupted'
+  readonly directory: string
+  /** Path of model.bw; absent when interrupted. */
+  readonly model?: string
+  readonly report?: string
+  readonly network?: Network
+  readonly cost?: Cost
+  readonly layers?: readonly LayerBits[]
+  readonly evaluations: readonly EvaluateResult[]
+  /** Wall-clock seconds of all sittings together. */
+  readonly seconds: number
+}
+
+export type SearchStudy = (spec: SearchSpec, hooks: Hooks) => Promise<RunResult>
+export type TrainStudy = (spec: TrainSpec, hooks: Hooks) => Promise<RunResult>
+export type EvaluateRun = (spec: EvaluateSpec, hooks: Hooks) => Promise<EvaluateResult>
