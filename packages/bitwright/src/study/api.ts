@@ -73,12 +73,14 @@ export interface TrainSpec extends StudySpec {
 }
 
 export interface EvaluateSpec {
-  /** Folder of a finished run. */
+  /** Folder of a finished run; its classes and its split rule are used. */
   readonly run: string
-  readonly data: DataSpec
+  /** Folder with the clips. */
+  readonly directory: string
   readonly split: 'validation' | 'test'
   /** File with one `path class` pair a line; replaces the split. */
   readonly list?: string
+  readonly strict: boolean
   readonly threads: number
   readonly backend: 'auto' | 'native' | 'wasm'
 }

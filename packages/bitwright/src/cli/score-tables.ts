@@ -1,0 +1,81 @@
+// Scores of a run's models as tables: accuracies side by side, recall per class, the confusion matrix.
+import type { EvaluateResult, RunResult } from '../study/api.ts'
+import type { ClassifierScores } from '../study/events.ts'
+import { bytes, count, duration, percent } from '../report/units.ts'
+import { textTable } from './text-table.ts'
+
+const models = [
+  ['float', 'float'],
+  ['fakeQuantized', 'fake-quantized'],
+  ['integer', 'integer'],
+] as const
+
+type Scored = Pick<EvaluateResult, 'float' | 'fakeQuantized' | 'integer'>
+
+function scored(result: Partial<Scored>): [string, ClassifierScores][] {
+  return models.flatMap(([key, label]) => (result[key] ? [[label, result[key]] as [string, ClassifierScores]] : []))
+}
+
+/** One row a split, one column a model. */
+export function accuracyTable(results: readonly EvaluateResult[]): string {
+  const columns = models.filter(([key]) => results.some((result) => result[key]))
+  const rows = [['accuracy', 'clips', ...columns.map(([, label]) => label)]]
+  for (const result of results) {
+    const cells = (text: (scores: ClassifierScores) => string) => columns.map(([key]) => (result[key] ? text(result[key]) : ''))
+    rows.push([
+      result.split,
+      String(result.integer.count),
+      ...cells((s) => `${percent(s.accuracy)} ± ${(s.standardError * 100).toFixed(1)}`),
+    ])
+    if (scored(result).some(([, scores]) => scores.accuracyWithoutSilence !== undefined)) {
+      const text = (s: ClassifierScores) => (s.accuracyWithoutSilence === undefined ? '' : `${percent(s.accuracyWithoutSilence)}      `)
+      rows.push(['  without silence', '', ...cells(text)])
+    }
+  }
+  return textTable(rows)
+}
+
+/** Recall per class and model. */
+export function recallTable(result: EvaluateResult): string {
+  const all = scored(result)
+  return textTable([
+    ['recall', 'clips', ...all.map(([label]) => label)],
+    ...result.classes.map((name, index) => [
+      name,
+      String(result.integer.confusion[index].reduce((sum, clips) => sum + clips, 0)),
+      ...all.map(([, { recall }]) => (Number.isFinite(recall[index]) ? percent(recall[index]) : '-')),
+    ]),
+  ])
+}
+
+/** Rows are the true classes, columns what the model said. */
+export function confusionTable(classes: readonly string[], scores: ClassifierScores): string {
+  const short = classes.map((name) => name.slice(0, 7))
+  return textTable([
+    ['true \\ said', ...short],
+    ...scores.confusion.map((row, index) => [classes[index], ...row.map((clips) => (clips === 0 ? '.' : String(clips)))]),
+  ])
+}
+
+/** What a run ends with. */
+export function resultSummary(result: RunResult): string {
+  const parts: string[] = []
+  if (result.evaluations.length > 0) parts.push(accuracyTable(result.evaluations))
+  if (result.cost) {
+    const { params, macs, flashBytes, ramBytes } = result.cost
+    const facts = [`${count(params)} params`, `${count(macs)} MACs`, `flash ${bytes(flashBytes)}`, `RAM ${bytes(ramBytes)}`]
+    if (result.layers?.length) facts.push(`bits ${averageWeightBits(result.layers).toFixed(2)} (weights, average)`)
+    parts.push(facts.join('   '))
+  }
+  const paths = [
+    ...(result.model ? [`model   ${result.model}`] : []),
+    ...(result.report ? [`report  ${result.report}`] : []),
+    `took    ${duration(result.seconds)}`,
+  ]
+  return `${[...parts, paths.join('\n')].join('\n\n')}\n`
+}
+
+function averageWeightBits(layers: readonly { weightBits: number; params: number }[]): number {
+  const params = layers.reduce((sum, layer) => sum + layer.params, 0)
+  return layers.reduce((sum, layer) => sum + layer.weightBits * layer.params, 0) / Math.max(1, params)
+}

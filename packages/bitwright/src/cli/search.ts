@@ -1,0 +1,45 @@
+// `bitwright search`: clips and a budget in, a quantized keyword spotter out.
+import type { Command } from 'commander'
+import { verb } from './verb.ts'
+import { addStudyFlags } from './study-flags.ts'
+
+export function command(): Command {
+  return addStudyFlags(
+    verb('search', 'Find, train and quantize a network within a budget.')
+      .usage('--data DIR --space kws-e2e --search proxyless --out runs/NAME [options]')
+      .optionsGroup('Search:')
+      .option('--space <NAME>', 'kws-e2e: raw audio in; kws-mfcc: spectral features in', 'kws-e2e')
+      .option('--search <NAME>', 'proxyless: binary gates trained with the weights; random: the baseline', 'proxyless')
+      .option('--filters <N>', 'first-layer filters of kws-e2e, or MFCC coefficients of kws-mfcc (default: by space)')
+      .option('--front-end <NAME>', 'first layer of kws-e2e: sinc or conv (default: sinc)'),
+  )
+    .addHelpText(
+      'after',
+      '\nExample:\n  bitwright search --data speech_commands --words yes,no,up,down --space kws-e2e --search proxyless \\\n' +
+        '    --weight-bits trained --activation-bits trained --flash 64k --macs 14M --out runs/first\n\n' +
+        'Ctrl-C saves a checkpoint; the same command with --resume goes on and ends with the same bits.',
+    )
+    .action(async (options: Record<string, unknown>) => {
+      const { z } = await import('zod')
+      const fields = await import('./fields.ts')
+      const { studyFields, studySpec } = await import('./study-request.ts')
+      const flags = fields.validate(
+        z.object({
+          ...studyFields,
+          space: fields.choice(['kws-e2e', 'kws-mfcc']).default('kws-e2e'),
+          search: fields.choice(['proxyless', 'random']).default('proxyless'),
+          filters: fields.integer(1, 1024).optional(),
+          frontEnd: fields.choice(['sinc', 'conv']).optional(),
+        }),
+        options,
+      )
+      const spaceOptions = {
+        ...(flags.filters !== undefined && { filters: flags.filters }),
+        ...(flags.frontEnd !== undefined && { frontEnd: flags.frontEnd }),
+      }
+      const spec = { ...studySpec(flags, 'search', process.argv.slice(3)), space: flags.space, search: flags.search, spaceOptions }
+      const { searchStudy } = await import('../study/run.ts')
+      const { runStudy } = await import('./run-study.ts')
+      await runStudy((hooks) => searchStudy(spec, hooks), spec, flags.json)
+    })
+}

@@ -1,0 +1,50 @@
+// The flags that `search` and `train` share, as their help shows them (study-request.ts checks them).
+import type { Command } from 'commander'
+import type { EpochsSpec } from '../study/api.ts'
+
+/** Epochs of each stage where `--epochs` says nothing. */
+export const defaultEpochs: EpochsSpec = { warmup: 8, search: 32, train: 60, quantize: 20 }
+
+export function addStudyFlags(command: Command): Command {
+  return command
+    .optionsGroup('Data:')
+    .option('--data <DIR>', 'folder with one sub-folder of WAV clips per word (required)')
+    .option('--words <a,b,c>', 'words to tell apart; all others become "unknown" (default: every folder is a class)')
+    .option(
+      '--split-by <RULE>',
+      'auto: list files in the folder, else hash; hash: of the speaker, as Speech Commands does; speaker: with --salt',
+      'auto',
+    )
+    .option('--salt <TEXT>', 'another salt gives another split by speaker', '')
+    .option('--train-list <FILE>', 'training clips, one "path class" a line; with the next two, replaces --split-by')
+    .option('--validation-list <FILE>', 'validation clips')
+    .option('--test-list <FILE>', 'test clips')
+    .option('--strict', 'a broken clip is an error instead of being skipped')
+    .optionsGroup('Bits:')
+    .option('--weight-bits <N|trained>', 'width of the weights, 1 to 8, or learned per layer', '8')
+    .option('--activation-bits <N|trained>', 'width of the activations, 1 to 8, or learned per layer', '8')
+    .option('--granularity <KIND>', 'one weight scale per tensor or per channel', 'channel')
+    .optionsGroup('Budget (never exceeded):')
+    .option('--flash <SIZE>', 'bytes of the model file, e.g. 64k (k = 1024)')
+    .option('--ram <SIZE>', 'peak bytes of activations, e.g. 32k (k = 1024)')
+    .option('--macs <NUMBER>', 'multiply-accumulates of one inference, e.g. 14M (M = 1,000,000)')
+    .optionsGroup('Training:')
+    .option('--epochs <N|stage=N,..>', `final training; other stages scale with it (default: ${describeEpochs(defaultEpochs)})`)
+    .option('--batch-size <N>', 'clips of one step', '64')
+    .option('--learning-rate <X>', 'peak of the schedule (default: by optimiser)')
+    .option('--seed <N>', 'another seed, another run; the same seed, the same bits', '0')
+    .optionsGroup('Machine:')
+    .option('--threads <N>', 'the result does not depend on it (default: all cores)')
+    .option('--backend <NAME>', 'auto, native (needs a C compiler) or wasm', 'auto')
+    .optionsGroup('Output:')
+    .option('--out <DIR>', 'folder of the run, e.g. runs/first (required)')
+    .option('--resume', 'go on with the interrupted run in --out, with the same flags')
+    .option('--json', 'print the result as one JSON document')
+    .optionsGroup('Help:')
+}
+
+export function describeEpochs(epochs: EpochsSpec): string {
+  return Object.entries(epochs)
+    .map(([stage, count]) => `${stage}=${count}`)
+    .join(',')
+}

@@ -1,0 +1,79 @@
+// From the flags that `search` and `train` share to the request of a study, checked.
+import { availableParallelism } from 'node:os'
+import { UsageError } from '../errors.ts'
+import type { BudgetSpec, DataSpec } from '../study/api.ts'
+import * as fields from './fields.ts'
+import { shellCommand } from './shell-command.ts'
+import { defaultEpochs } from './study-flags.ts'
+
+/** zod fields of the shared flags, to be spread into a verb's schema. */
+export const studyFields = {
+  data: fields.path('a folder with one sub-folder of WAV clips per word'),
+  words: fields.wordList().optional(),
+  splitBy: fields.choice(['auto', 'hash', 'speaker']).default('auto'),
+  salt: fields.text().default(''),
+  trainList: fields.path('a file with one "path class" a line').optional(),
+  validationList: fields.path('a file with one "path class" a line').optional(),
+  testList: fields.path('a file with one "path class" a line').optional(),
+  strict: fields.present(),
+  weightBits: fields.bits().default(8),
+  activationBits: fields.bits().default(8),
+  granularity: fields.choice(['channel', 'tensor']).default('channel'),
+  flash: fields.amount('bytes').optional(),
+  ram: fields.amount('bytes').optional(),
+  macs: fields.amount('macs').optional(),
+  epochs: fields.epochs(defaultEpochs).default(defaultEpochs),
+  batchSize: fields.integer(1, 4096).default(64),
+  learningRate: fields.positiveNumber('0.002').optional(),
+  seed: fields.integer(0, Number.MAX_SAFE_INTEGER).default(0),
+  threads: fields.integer(1, 256).default(availableParallelism),
+  backend: fields.choice(['auto', 'native', 'wasm']).default('auto'),
+  out: fields.path('the folder the run is kept in, e.g. --out runs/first'),
+  resume: fields.present(),
+  json: fields.present(),
+}
+
+type StudyFlags = { [Name in keyof typeof studyFields]: (typeof studyFields)[Name]['_zod']['output'] }
+
+/** The part of a request that searching and training share. */
+export function studySpec(flags: StudyFlags, verb: string, args: readonly string[]) {
+  const { weightBits, activationBits, granularity, epochs, batchSize, learningRate, seed, threads, backend, out, resume } = flags
+  const budget: BudgetSpec = {
+    ...(flags.flash !== undefined && { flashBytes: flags.flash }),
+    ...(flags.ram !== undefined && { ramBytes: flags.ram }),
+    ...(flags.macs !== undefined && { macs: flags.macs }),
+  }
+  return {
+    data: dataSpec(flags),
+    weightBits,
+    activationBits,
+    granularity,
+    budget,
+    epochs,
+    batchSize,
+    ...(learningRate !== undefined && { learningRate }),
+    seed,
+    threads,
+    backend,
+    out,
+    resume,
+    command: shellCommand(verb, args),
+  }
+}
+
+function dataSpec(flags: StudyFlags): DataSpec {
+  const { trainList: train, validationList: validation, testList: test } = flags
+  const given = [train, validation, test].filter((list) => list !== undefined).length
+  if (given !== 0 && given !== 3) {
+    throw new UsageError('--train-list, --validation-list and --test-list belong together; give all three or none')
+  }
+  if (flags.salt !== '' && flags.splitBy !== 'speaker') throw new UsageError(`--salt ${flags.salt}: needs --split-by speaker`)
+  return {
+    directory: flags.data,
+    ...(flags.words && { words: flags.words }),
+    ...(train !== undefined && validation !== undefined && test !== undefined && { lists: { train, validation, test } }),
+    split: flags.splitBy,
+    salt: flags.salt,
+    strict: flags.strict,
+  }
+}

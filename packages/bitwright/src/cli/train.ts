@@ -1,0 +1,29 @@
+// `bitwright train`: one given network, trained and quantized with the same data, bits and output options as a search.
+import type { Command } from 'commander'
+import { addStudyFlags } from './study-flags.ts'
+import { verb } from './verb.ts'
+
+export function command(): Command {
+  return addStudyFlags(
+    verb('train', 'Train and quantize one given network.')
+      .usage('--network NAME|FILE.json --data DIR --out runs/NAME [options]')
+      .optionsGroup('Network:')
+      .option('--network <NAME|FILE>', 'ds-cnn-s, kws-e2e-e3k5, or an architecture.json of an earlier run (required)'),
+  )
+    .addHelpText(
+      'after',
+      '\nExample:\n  bitwright train --network ds-cnn-s --data speech_commands --weight-bits 4 --activation-bits 4 --out runs/ds-cnn-4\n\n' +
+        'Ctrl-C saves a checkpoint; the same command with --resume goes on and ends with the same bits.',
+    )
+    .action(async (options: Record<string, unknown>) => {
+      const { z } = await import('zod')
+      const fields = await import('./fields.ts')
+      const { studyFields, studySpec } = await import('./study-request.ts')
+      const network = fields.path('a built-in network such as ds-cnn-s, or the path of an architecture.json')
+      const flags = fields.validate(z.object({ network, ...studyFields }), options)
+      const spec = { ...studySpec(flags, 'train', process.argv.slice(3)), network: flags.network }
+      const { trainStudy } = await import('../study/run.ts')
+      const { runStudy } = await import('./run-study.ts')
+      await runStudy((hooks) => trainStudy(spec, hooks), spec, flags.json)
+    })
+}
