@@ -1,0 +1,121 @@
+// Loads a folder of labelled recordings as an AudioDataset: planned and checked first, then decoded once, in parallel, into shared memory.
+
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { Random } from '@bitwright/engine'
+import { RunError, UsageError } from '../errors.ts'
+import { readPcm } from './clip.ts'
+import type { AudioDataset, Clip, SkippedFile, SplitName } from './dataset.ts'
+import { decodeAll, type Progress } from './decode.ts'
+import { planDataset, planProblems, splitNames, type Plan, type PlanOptions } from './plan.ts'
+import { readClipList, scanTree, silenceLabel, speakerOf, unknownLabel, type Tree } from './scan.ts'
+
+export interface DecodeOptions {
+  /** Length of every clip, default 1 s: shorter recordings are centred between zeros, of longer ones the loudest stretch is taken. */
+  readonly seconds?: number
+  /** Default 16000 Hz; other rates are resampled. */
+  readonly sampleRate?: number
+  /** Throw a RunError at a broken file instead of skipping it. */
+  readonly strict?: boolean
+  /** Default: one per processor. */
+  readonly threads?: number
+}
+
+export interface AudioDatasetOptions extends PlanOptions, DecodeOptions {}
+
+/**
+ * Loads a dataset. Classes are the words in the order given (sorted if not), then `_unknown_`, `_silence_`. Throws a UsageError, before
+ * anything is decoded, for a path, word, list or split that cannot be trained on, and a RunError when broken files leave too little.
+ */
+export async function loadAudioDataset(directory: string, options: AudioDatasetOptions = {}, onProgress?: Progress): Promise<AudioDataset> {
+  const tree = scanTree(directory)
+  const plan = planDataset(tree, options)
+  const [problem] = planProblems(plan)
+  if (problem) throw new UsageError(`${directory}: ${problem}`)
+  return decodePlan(tree, plan, options, onProgress)
+}
+
+/** Loads the clips of one list file, labelled with the given classes, as the `test` split; for evaluating a finished model. */
+export async function loadClipList(
+  directory: string,
+  listFile: string,
+  classes: readonly string[],
+  options: DecodeOptions = {},
+  onProgress?: Progress,
+): Promise<AudioDataset> {
+  const tree = scanTree(directory)
+  const clips = readClipList(listFile, tree).map(({ path, label }) => {
+    const name = label ?? path.slice(0, path.indexOf('/'))
+    const own = classes.indexOf(name)
+    const index = own >= 0 || name === silenceLabel ? own : classes.indexOf(unknownLabel)
+    if (index < 0) throw new UsageError(`${listFile}: ${path} is labelled ${name}; the model's classes are ${classes.join(', ')}`)
+    return { path, label: index, speaker: speakerOf(path), split: 'test' as const }
+  })
+  return decodePlan(tree, { classes, mode: 'lists', clips, silence: { train: 0, validation: 0, test: 0 } }, options, onProgress)
+}
+
+async function decodePlan(tree: Tree, plan: Plan, options: DecodeOptions, onProgress?: Progress): Promise<AudioDataset> {
+  const { seconds = 1, sampleRate = 16000, threads = availableParallelism(), strict = false } = options
+  if (!(seconds > 0 && seconds <= 60)) throw new UsageError(`clips of ${seconds} s; seconds has to be above 0 and at most 60`)
+  const samples = Math.round(seconds * sampleRate)
+  const rows = plan.clips.length + splitNames.reduce((sum, split) => sum + plan.silence[split], 0)
+  const pcm = new Int16Array(new SharedArrayBuffer(rows * samples * 2))
+  const paths = plan.clips.map(({ path }) => path)
+  const next = new Int32Array(new SharedArrayBuffer(4))
+  const failed = await decodeAll({ directory: tree.directory, paths, sampleRate, samples, pcm, next }, threads, onProgress)
+
+  const skipped: SkippedFile[] = [...failed].map(([index, reason]) => ({ path: paths[index], reason }))
+  const background: Int16Array[] = []
+  for (const path of tree.background) {
+    try {
+      background.push(repeatTo(readPcm(join(tree.directory, path), sampleRate), samples))
+    } catch (error) {
+      if (!(error instanceof RunError)) throw error
+      skipped.push({ path, reason: error.message })
+    }
+  }
+  if (skipped.length > 0) complain(tree, plan, skipped, failed, strict)
+
+  const splits: Record<SplitName, Clip[]> = { train: [], validation: [], test: [] }
+  for (const [index, { path, label, speaker, split }] of plan.clips.entries()) {
+    if (!failed.has(index)) splits[split].push({ path, label, ...(speaker === undefined ? {} : { speaker }), index })
+  }
+  let row = plan.clips.length
+  let number = 0
+  for (const split of splitNames) {
+    for (let i = 0; i < plan.silence[split]; i++, row++) {
+      const path = `${silenceLabel}/${number}`
+      cropSilence(background, number++, pcm.subarray(row * samples, (row + 1) * samples))
+      splits[split].push({ path, label: plan.classes.indexOf(silenceLabel), index: row })
+    }
+  }
+  return { directory: tree.directory, classes: plan.classes, sampleRate, samples, splits, skipped, pcm, background }
+}
+
+/** Throws where broken files are an error or leave too little to train on. */
+function complain(tree: Tree, plan: Plan, skipped: readonly SkippedFile[], failed: ReadonlyMap<number, string>, strict: boolean): void {
+  const [{ path, reason }] = skipped
+  const others = skipped.length > 1 ? ` (and ${skipped.length - 1} more)` : ''
+  if (strict) throw new RunError(`${join(tree.directory, path)} ${reason}${others}; without --strict broken files are skipped`)
+  const before = planProblems(plan)
+  const clips = plan.clips.filter((_, index) => !failed.has(index))
+  const problem = planProblems({ ...plan, clips }).find((text) => !before.includes(text))
+  const what = problem ?? (clips.length === 0 ? 'no clip is left' : undefined)
+  if (what) throw new RunError(`${tree.directory}: without the broken files, of which ${path} ${reason}${others}, ${what}`)
+}
+
+/** A silence clip: a stretch of a background recording at a volume drawn from [0, 1), or zeros where there is no background. */
+function cropSilence(background: readonly Int16Array[], number: number, out: Int16Array): void {
+  if (background.length === 0) return
+  const random = new Random(0, 'silence', number)
+  const recording = background[random.integer(background.length)]
+  const start = random.integer(recording.length - out.length + 1)
+  const volume = random.uniform()
+  for (let i = 0; i < out.length; i++) out[i] = Math.round(recording[start + i] * volume)
+}
+
+/** Repeats a recording that is shorter than a clip, so that every stretch of a clip's length lies inside. */
+function repeatTo(recording: Int16Array, samples: number): Int16Array {
+  if (recording.length >= samples) return recording
+  return Int16Array.from({ length: samples }, (_, i) => recording[i % recording.length])
+}
