@@ -1,0 +1,45 @@
+// Questions about the graph itself that shape inference, lowering and bit assignment share.
+import type { Network, NetworkNode, WeightedNetworkNode } from './network.ts'
+
+/** Whether the node has weights (and may carry weightBits and activationBits). */
+export function isWeighted(node: NetworkNode): node is WeightedNetworkNode {
+  return node.op === 'convolution' || node.op === 'sinc' || node.op === 'linear'
+}
+
+/** The nodes with weights, in graph order. */
+export function weightedNodes(network: Network): WeightedNetworkNode[] {
+  return network.nodes.filter(isWeighted)
+}
+
+/** Prefix of the node's parameter names in the store. */
+export function parameterPrefix(node: WeightedNetworkNode): string {
+  return node.parameters ?? node.id
+}
+
+export function nodesById(network: Network): Map<string, NetworkNode> {
+  return new Map(network.nodes.map((node) => [node.id, node]))
+}
+
+/** The id of the value a node's value really is: reshapes are followed back to what made the numbers. */
+export function throughReshapes(nodes: ReadonlyMap<string, NetworkNode>, id: string): string {
+  let node = nodes.get(id)
+  while (node?.op === 'reshape') node = nodes.get(node.inputs[0])
+  return node === undefined ? id : node.id
+}
+
+/** Whether the node reads the network's input itself (a reshape in between does not count). */
+export function readsInput(nodes: ReadonlyMap<string, NetworkNode>, node: NetworkNode): boolean {
+  return node.inputs.some((id) => nodes.get(throughReshapes(nodes, id))?.op === 'input')
+}
+
+/** For every value that is not a reshape: the nodes that read it, directly or through reshapes, one entry per read. */
+export function consumers(network: Network): Map<string, NetworkNode[]> {
+  const nodes = nodesById(network)
+  const result = new Map<string, NetworkNode[]>()
+  for (const node of network.nodes) {
+    if (node.op === 'reshape') continue
+    result.set(node.id, [])
+    for (const input of node.inputs) result.get(throughReshapes(nodes, input))?.push(node)
+  }
+  return result
+}

@@ -1,0 +1,99 @@
+// How wide each value is kept between layers. Training fake-quantizes by this table and lowering builds the integer graph from it, so
+// both have the same numbers in the same places.
+//
+// - The raw input: 16 bits. The logits: 16 bits.
+// - A value read exactly once, by a layer with weights: that layer's activationBits, stored directly.
+// - Any other value (read by add or a pool, or more than once), and spectral input: 8 bits, a "stream". A layer with fewer
+//   activationBits that reads a stream narrows it for itself first (`narrowed`).
+// - Unsigned where the value cannot be negative: after relu or relu6, and pools and sums of such values; signed elsewhere.
+// A float network is seen as 8 / 8.
+import { UsageError } from '../errors.ts'
+import { consumers, isWeighted, nodesById, throughReshapes } from './graph.ts'
+import type { Network, NetworkNode } from './network.ts'
+
+export const streamBits = 8
+
+export interface ValueStorage {
+  /** Width of the stored value: 1..8, or 16 for raw audio and the logits. */
+  readonly bits: number
+  readonly signed: boolean
+}
+/** What a layer with weights multiplies. */
+export interface LayerInput extends ValueStorage {
+  /** Id of the value it reads, reshapes followed back. */
+  readonly value: string
+  /** Whether it is narrowed from a wider stream by this layer alone. */
+  readonly narrowed: boolean
+}
+export interface Storage {
+  /** By node id, for every value that is not a reshape (a reshape is stored like what it reshapes). */
+  readonly values: ReadonlyMap<string, ValueStorage>
+  /** By id of the layer with weights. */
+  readonly inputs: ReadonlyMap<string, LayerInput>
+}
+
+/** By node id, reshapes included: whether the value can be negative. */
+export function signedness(network: Network): Map<string, boolean> {
+  const signed = new Map<string, boolean>()
+  const reads = (node: NetworkNode): boolean => node.inputs.some((id) => signed.get(id))
+  for (const node of network.nodes) {
+    switch (node.op) {
+      case 'input':
+        signed.set(node.id, true)
+        break
+      case 'convolution':
+      case 'sinc':
+      case 'linear':
+        signed.set(node.id, node.activation !== 'relu' && node.activation !== 'relu6')
+        break
+      case 'add':
+        signed.set(node.id, node.activation !== 'relu' && reads(node))
+        break
+      default:
+        signed.set(node.id, reads(node))
+    }
+  }
+  return signed
+}
+
+/**
+ * The storage table of a network.
+ * @throws UsageError naming the node where raw audio meets a layer without weights, or a signed value would get 1 bit.
+ */
+export function storageOf(network: Network): Storage {
+  const nodes = nodesById(network)
+  const signed = signedness(network)
+  const readers = consumers(network)
+  const raw = network.frontEnd.kind === 'raw' ? network.nodes[0].id : undefined
+  const last = network.nodes.at(-1)!.id
+
+  const values = new Map<string, ValueStorage>()
+  for (const node of network.nodes) {
+    if (node.op === 'reshape') continue
+    const uses = readers.get(node.id)!
+    const [only] = uses
+    const direct = uses.length === 1 && isWeighted(only) && node.op !== 'input'
+    const bits = node.id === raw || node.id === last ? 16 : direct ? (only.activationBits ?? streamBits) : streamBits
+    values.set(node.id, { bits, signed: node.id === last || signed.get(node.id)! })
+  }
+
+  const inputs = new Map<string, LayerInput>()
+  for (const node of network.nodes) {
+    const value = node.inputs.length === 0 ? '' : throughReshapes(nodes, node.inputs[0])
+    if (!isWeighted(node)) {
+      if (node.op !== 'reshape' && node.inputs.some((id) => throughReshapes(nodes, id) === raw)) {
+        throw new UsageError(`node "${node.id}" (${node.op}): raw audio may only be read by a convolution or sinc layer`)
+      }
+      continue
+    }
+    const stored = values.get(value)!
+    const bits = value === raw ? 16 : (node.activationBits ?? streamBits)
+    if (bits === 1 && stored.signed) {
+      throw new UsageError(
+        `node "${node.id}" (${node.op}): 1-bit input that can be negative; use activationBits 2 or more, or relu before it`,
+      )
+    }
+    inputs.set(node.id, { value, bits, signed: stored.signed, narrowed: bits < stored.bits })
+  }
+  return { values, inputs }
+}

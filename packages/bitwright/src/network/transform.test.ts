@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest'
+import { classifier, convolution, network } from './blocks.ts'
+import { builtinNetwork } from './builtins.ts'
+import { weightedNodes } from './graph.ts'
+import { storageOf } from './storage.ts'
+import { withBits, withoutBits } from './transform.ts'
+
+const classes = ['yes', 'no']
+const e2e = builtinNetwork('kws-e2e-e3k5', { classes })
+const widths = (net: Parameters<typeof weightedNodes>[0]) =>
+  new Map(weightedNodes(net).map(({ id, weightBits, activationBits }) => [id, [weightBits, activationBits]]))
+
+describe('withBits', () => {
+  it('keeps raw audio at 16 bits and the edge weights at 8', () => {
+    const bits = widths(withBits(e2e, { weightBits: 3, activationBits: 4 }))
+    expect(bits.get('frontEnd')).toEqual([8, 16])
+    expect(bits.get('first')).toEqual([3, 4])
+    expect(bits.get('logits')).toEqual([8, 4])
+    expect([...bits.values()].every(([weight, activation]) => weight !== undefined && activation !== undefined)).toBe(true)
+  })
+
+  it('treats the edges like the rest on request, and spectral input as 8 bits', () => {
+    const bits = widths(withBits(builtinNetwork('tc-resnet8', { classes }), { weightBits: 2, activationBits: 2 }, { edges: 'same' }))
+    expect(bits.get('first')).toEqual([2, 8])
+    expect(bits.get('logits')).toEqual([2, 2])
+  })
+
+  it('gives one bit only to what cannot be negative', () => {
+    const bits = widths(withBits(e2e, { weightBits: 1, activationBits: 1 }))
+    expect(bits.get('first')).toEqual([1, 2])
+    expect(bits.get('s3.l1.e3k5.depthwise')).toEqual([1, 1])
+    expect(bits.get('s3.l2.e3k5.expand')).toEqual([1, 2])
+    expect(bits.get('logits')).toEqual([8, 1])
+  })
+
+  it('lets overrides win, but not over raw audio', () => {
+    const overrides = { logits: { weightBits: 4 }, frontEnd: { activationBits: 5, weightBits: 6 } }
+    const bits = widths(withBits(e2e, { weightBits: 2, activationBits: 3 }, { overrides }))
+    expect(bits.get('logits')).toEqual([4, 3])
+    expect(bits.get('frontEnd')).toEqual([6, 16])
+    expect(() => withBits(e2e, { weightBits: 2, activationBits: 3 }, { overrides: { pool: { weightBits: 4 } } })).toThrow(/"pool"/)
+    expect(() => withBits(e2e, { weightBits: 0, activationBits: 3 })).toThrow(/weightBits.*got 0/)
+  })
+
+  it('is undone by withoutBits', () => {
+    expect(withoutBits(withBits(e2e, { weightBits: 2, activationBits: 3 }))).toEqual(e2e)
+  })
+})
+
+describe('storageOf', () => {
+  const { values, inputs } = storageOf(withBits(e2e, { weightBits: 3, activationBits: 4 }))
+
+  it('stores a value at its one reader and streams at 8 bits', () => {
+    expect(values.get('input')).toEqual({ bits: 16, signed: true })
+    expect(values.get('frontEnd')).toEqual({ bits: 4, signed: true })
+    expect(values.get('first')).toEqual({ bits: 4, signed: false })
+    expect(values.get('s3.l1.e3k5.project')).toEqual({ bits: 8, signed: true }) // read by expand and add
+    expect(values.get('s3.l2.e3k5.project')).toEqual({ bits: 8, signed: true }) // read by add alone
+    expect(values.get('s3.l3.e3k5.add')).toEqual({ bits: 4, signed: true }) // read by s4.l1 alone
+    expect(values.get('last')).toEqual({ bits: 8, signed: false })
+    expect(values.get('pool')).toEqual({ bits: 4, signed: false })
+    expect(values.get('logits')).toEqual({ bits: 16, signed: true })
+    expect(values.has('map')).toBe(false)
+  })
+
+  it('narrows a stream for each layer that wants fewer bits', () => {
+    expect(inputs.get('frontEnd')).toEqual({ value: 'input', bits: 16, signed: true, narrowed: false })
+    expect(inputs.get('first')).toEqual({ value: 'frontEnd', bits: 4, signed: true, narrowed: false })
+    expect(inputs.get('s3.l2.e3k5.expand')).toEqual({ value: 's3.l1.e3k5.project', bits: 4, signed: true, narrowed: true })
+    expect([...inputs.values()].filter(({ narrowed }) => narrowed)).toHaveLength(4)
+    expect([...storageOf(e2e).inputs.values()].some(({ narrowed }) => narrowed)).toBe(false)
+  })
+
+  it('refuses raw audio without weights', () => {
+    const frontEnd = { kind: 'raw', sampleRate: 16000, samples: 16 } as const
+    const pooled = network('t', frontEnd, classes, [{ id: 'input', op: 'input', inputs: [], shape: [16, 1, 1] }, ...classifier('input', 2)])
+    expect(() => storageOf(pooled)).toThrow(/node "pool".*raw audio/)
+    const seen = convolution('c', 'input', { channels: 2, kernelSize: [2, 1] })
+    expect(storageOf(network('t', frontEnd, classes, [pooled.nodes[0], seen, ...classifier('c', 2)])).values.get('c')).toEqual({
+      bits: 8,
+      signed: false,
+    })
+  })
+})

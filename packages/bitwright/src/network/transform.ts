@@ -1,0 +1,64 @@
+// Gives every layer of a network its widths.
+import { UsageError } from '../errors.ts'
+import { isWeighted, nodesById, readsInput, throughReshapes } from './graph.ts'
+import type { Network, NetworkNode, WeightedNetworkNode } from './network.ts'
+import { signedness } from './storage.ts'
+
+export interface Widths {
+  /** Width of the weights, 1..8. */
+  readonly weightBits: number
+  /** Width of each layer's input, 1..8. */
+  readonly activationBits: number
+}
+export interface WithBitsOptions {
+  /**
+   * Weights of the edge layers (those that read the network's input, and the one that gives the logits). `'8'`: always 8 bits, because
+   * these few weights decide most of the loss at low widths. `'same'`: like all others. Default: `'8'`.
+   */
+  readonly edges?: '8' | 'same'
+  /** By node id; wins over everything but the 16 bits of raw audio. */
+  readonly overrides?: Readonly<Record<string, Partial<Widths>>>
+}
+
+function checkWidth(what: string, bits: number): void {
+  if (!Number.isInteger(bits) || bits < 1 || bits > 8) throw new UsageError(`${what} must be a whole number from 1 to 8, got ${bits}`)
+}
+
+/**
+ * The same network with widths on every layer with weights. The layer that reads raw audio has activationBits 16; one that reads MFCC
+ * or log-mel features has 8; a layer whose input can be negative has at least 2 (one bit cannot hold -1, 0 and +1).
+ * @throws UsageError on a width outside 1..8 or an override for a node that has no weights.
+ */
+export function withBits(network: Network, widths: Widths, { edges = '8', overrides = {} }: WithBitsOptions = {}): Network {
+  checkWidth('weightBits', widths.weightBits)
+  checkWidth('activationBits', widths.activationBits)
+  const nodes = nodesById(network)
+  const signed = signedness(network)
+  for (const [id, override] of Object.entries(overrides)) {
+    const node = nodes.get(id)
+    if (node === undefined || !isWeighted(node)) throw new UsageError(`withBits: override for "${id}", which is no layer with weights`)
+    for (const bits of Object.values(override)) checkWidth(`withBits: override for "${id}"`, bits)
+  }
+  const last = network.nodes.at(-1)!.id
+
+  const decide = (node: WeightedNetworkNode): WeightedNetworkNode => {
+    const onInput = readsInput(nodes, node)
+    const isEdge = onInput || node.id === last
+    const least = signed.get(throughReshapes(nodes, node.inputs[0])) ? 2 : 1
+    const weightBits = overrides[node.id]?.weightBits ?? (isEdge && edges === '8' ? 8 : widths.weightBits)
+    const wanted = overrides[node.id]?.activationBits ?? (onInput ? 8 : widths.activationBits)
+    return { ...node, weightBits, activationBits: onInput && network.frontEnd.kind === 'raw' ? 16 : Math.max(least, wanted) }
+  }
+  return { ...network, nodes: network.nodes.map((node: NetworkNode) => (isWeighted(node) ? decide(node) : node)) }
+}
+
+function withoutWidths(node: NetworkNode): NetworkNode {
+  if (!isWeighted(node)) return node
+  const { weightBits: _weightBits, activationBits: _activationBits, ...rest } = node
+  return rest
+}
+
+/** The same network in float: no widths anywhere. */
+export function withoutBits(network: Network): Network {
+  return { ...network, nodes: network.nodes.map(withoutWidths) }
+}
