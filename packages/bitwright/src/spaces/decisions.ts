@@ -1,0 +1,46 @@
+// The two spellings of decisions, and random ones.
+import type { Random } from '@bitwright/engine'
+import { UsageError } from '../errors.ts'
+import type { Choice, Decisions, Space } from './space.ts'
+
+const isList = (value: Decisions): value is readonly number[] => Array.isArray(value)
+
+/**
+ * Option index of every choice, in choice order.
+ * @throws UsageError naming the choice when one is missing, unknown, or has no such option.
+ */
+export function decisionIndices(choices: readonly Choice[], decisions: Decisions): number[] {
+  if (isList(decisions)) {
+    if (decisions.length !== choices.length) throw new UsageError(`decisions: ${decisions.length} given for ${choices.length} choices`)
+    return decisions.map((option, index) => {
+      const { name, options } = choices[index]
+      if (!(option in options)) throw new UsageError(`decisions: choice "${name}" has options 0 to ${options.length - 1}, got ${option}`)
+      return option
+    })
+  }
+  const unknown = Object.keys(decisions).find((key) => !choices.some(({ name }) => name === key))
+  if (unknown !== undefined)
+    throw new UsageError(`decisions: there is no choice "${unknown}"; choices are ${choices.map(({ name }) => name)}`)
+  return choices.map(({ name, options }) => {
+    if (!Object.hasOwn(decisions, name)) throw new UsageError(`decisions: choice "${name}" is not decided`)
+    const index = options.indexOf(decisions[name])
+    if (index < 0) throw new UsageError(`decisions: choice "${name}" has no option "${decisions[name]}"; options are ${options.join(', ')}`)
+    return index
+  })
+}
+
+/** Option name by choice name. */
+export function namedDecisions(choices: readonly Choice[], decisions: Decisions): Record<string, string> {
+  const indices = decisionIndices(choices, decisions)
+  return Object.fromEntries(choices.map(({ name, options }, index) => [name, options[indices[index]]]))
+}
+
+/** Every choice uniform and independent. */
+export function randomDecisions(space: Space, random: Random): number[] {
+  return space.choices.map(({ options }) => random.integer(options.length))
+}
+
+/** MACs of the network of these decisions, without building it. */
+export function decisionMacs(space: Space, decisions: Decisions): number {
+  return decisionIndices(space.choices, decisions).reduce((sum, option, choice) => sum + space.optionMacs[choice][option], space.fixedMacs)
+}
