@@ -13,7 +13,7 @@ BW_EXPORT void bw_work(int thread) { bw_pool_work(&pool, thread); }
 
 BW_EXPORT int bw_run(float *heap, const int32_t *program, int length) { return bw_pool_run(&pool, heap, program, length); }
 
-// In place of the rest of the program, when `thread` trapped inside it; returns when the others have finished, too.
-BW_EXPORT void bw_trapped(int thread) { bw_pool_done(&pool, thread, BW_TRAPPED); }
+// In place of the rest of the program, for the thread that trapped inside it; returns when the others have finished, too.
+BW_EXPORT void bw_trapped(void) { bw_pool_done(&pool, BW_TRAPPED); }
 
 BW_EXPORT void bw_close(void) { bw_pool_close(&pool); }

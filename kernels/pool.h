@@ -17,12 +17,12 @@ typedef struct {
   uint32_t sleepers;
   uint32_t closing;
   uint32_t spins;
+  int32_t status; // of the first thread to fail: what follows in the others is only its consequence
   int32_t threads;
   int32_t length;
   float *heap;
   const int32_t *program;
   uint32_t taken[BW_MAX_THREADS]; // the last job each worker took
-  int32_t status[BW_MAX_THREADS];
 } bw_pool;
 
 static inline void bw_pool_init(bw_pool *pool, int threads, uint32_t spins) {
@@ -30,15 +30,18 @@ static inline void bw_pool_init(bw_pool *pool, int threads, uint32_t spins) {
   pool->spins = pool->between.spins = pool->finish.spins = spins;
 }
 
-// Thread `thread` is through with the program. A refusal frees those who still wait between commands.
-static inline void bw_pool_done(bw_pool *pool, int thread, int status) {
-  pool->status[thread] = status;
-  if (status != 0) bw_barrier_break(&pool->between);
+// One thread is through with the program. A refusal frees those who still wait between commands.
+static inline void bw_pool_done(bw_pool *pool, int status) {
+  int32_t none = 0;
+  if (status != 0) {
+    __atomic_compare_exchange_n(&pool->status, &none, status, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    bw_barrier_break(&pool->between);
+  }
   bw_barrier_wait(&pool->finish, pool->threads);
 }
 
 static inline void bw_pool_take(bw_pool *pool, int thread) {
-  bw_pool_done(pool, thread, bw_execute(pool->heap, pool->program, pool->length, thread, pool->threads, &pool->between));
+  bw_pool_done(pool, bw_execute(pool->heap, pool->program, pool->length, thread, pool->threads, &pool->between));
 }
 
 // A worker's life: returns when the pool closes.
@@ -51,21 +54,17 @@ static inline void bw_pool_work(bw_pool *pool, int thread) {
   }
 }
 
-static inline int bw_pool_status(const bw_pool *pool) {
-  for (int thread = 0; thread < pool->threads; thread++)
-    if (pool->status[thread] != 0) return pool->status[thread];
-  return 0;
-}
-
-// Runs a program on all threads and returns when the last has finished: the status of the first thread that has one.
+// Runs a program on all threads and returns when the last has finished: 0, or the status of the first thread to
+// fail.
 static inline int bw_pool_run(bw_pool *pool, float *heap, const int32_t *program, int length) {
   bw_barrier_mend(&pool->between);
+  pool->status = 0;
   pool->heap = heap;
   pool->program = program;
   pool->length = length;
   bw_advance(&pool->job, &pool->sleepers);
   bw_pool_take(pool, 0);
-  return bw_pool_status(pool);
+  return __atomic_load_n(&pool->status, __ATOMIC_SEQ_CST);
 }
 
 static inline void bw_pool_close(bw_pool *pool) {

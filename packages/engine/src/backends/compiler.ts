@@ -57,8 +57,11 @@ async function findCompiler(): Promise<{ command: string[]; version: string }> {
 /** `gcc 12.2` from what `--version` prints. */
 export function compilerName(version: string, command: string): string {
   const name = /clang/i.test(version) ? 'clang' : /Free Software Foundation/.test(version) ? 'gcc' : basename(command)
-  const number = version.split('\n')[0].match(/(\d+\.\d+)(\.\d+)*(?!.*\d\.\d)/)
-  return number ? `${name} ${number[1]}` : name
+  const number = version
+    .split('\n')[0]
+    .replace(/\(.*?\)/g, '')
+    .match(/\d+\.\d+/)
+  return number ? `${name} ${number[0]}` : name
 }
 
 function processor(): string {
@@ -75,6 +78,15 @@ function cacheDirectory(): string {
   return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'bitwright')
 }
 
+function makeWorkDirectory(cache: string): string {
+  try {
+    mkdirSync(cache, { recursive: true })
+    return mkdtempSync(join(cache, 'building-'))
+  } catch (error) {
+    throw new BackendError(`cannot write to the cache ${cache} (${(error as Error).message}); point XDG_CACHE_HOME elsewhere`)
+  }
+}
+
 /** Compiles `sources` unless a current library is in the cache. Throws a BackendError with the compiler's first error line. */
 export async function compileLibrary(sources: Sources, onNotice: (line: string) => void): Promise<Library> {
   const { command, version } = await findCompiler()
@@ -87,8 +99,7 @@ export async function compileLibrary(sources: Sources, onNotice: (line: string) 
   if (existsSync(path)) return { path, compiler }
 
   onNotice(`compiling the kernels for this processor with ${compiler} (once)`)
-  mkdirSync(cache, { recursive: true })
-  const work = mkdtempSync(join(cache, 'building-'))
+  const work = makeWorkDirectory(cache)
   try {
     const objects = sources.units.map((unit) => join(work, `${basename(unit, '.c')}.o`))
     const queue = sources.units.map((unit, i) => [...compileFlags, '-I', sources.directory, '-c', unit, '-o', objects[i]])

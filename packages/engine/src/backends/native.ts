@@ -60,6 +60,7 @@ export async function openNative(sources: Sources, threads: number, onNotice: (l
     },
     run(program) {
       if (closed) throw new BackendError('native backend: run after close')
+      if (program.length === 0) return
       const status = run(pool, base, program, program.length)
       if (status !== 0) throw refusal('native', status, program)
     },

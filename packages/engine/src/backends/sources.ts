@@ -9,7 +9,7 @@ export interface Sources {
   readonly directory: string
   /** Paths of the translation units. */
   readonly units: readonly string[]
-  /** Hex SHA-256 over names and contents of all units and headers. */
+  /** Hex SHA-256 over names and contents of all units and headers, and over the flags of a WebAssembly build. */
   readonly hash: string
 }
 
@@ -45,6 +45,7 @@ export function readSources(kind: 'native' | 'wasm', program?: string): Sources 
         .toSorted()
   const paths = [...names.map((name) => join(directory, name)), ...(program ? [program] : [])]
   const hash = createHash('sha256')
+  if (kind === 'wasm') hash.update(`${wasmCompileFlags} ${wasmLinkFlags}\0`)
   for (const path of paths)
     hash
       .update(`${path.slice(path.lastIndexOf('/') + 1)}\n`)
