@@ -1,3 +1,4 @@
+// The conformance suite on the native backend, and what is its own: the compiler, the cache, and the way out without either.
 import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { execFileSync, spawn } from 'node:child_process'
 import { tmpdir } from 'node:os'

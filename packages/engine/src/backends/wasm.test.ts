@@ -1,3 +1,4 @@
+// The conformance suite on the WebAssembly backend, and what is its own: traps, variants, and that the committed modules are current.
 import { describe, expect, test } from 'vitest'
 import { kernels as conformance, sourceHash as conformanceHash } from '../generated/conformance.ts'
 import { kernels as plain, sourceHash as plainHash } from '../generated/kernels-plain.ts'
