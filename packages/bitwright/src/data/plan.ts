@@ -129,8 +129,7 @@ function finish(tree: Tree, options: PlanOptions, mode: SplitMode, entries: read
   const present = new Set(labels)
   const words = options.words ?? [...present].filter((name) => name !== unknownLabel && name !== silenceLabel).toSorted()
   for (const word of words) if (!present.has(word)) throw new UsageError(wordMissing(word, present, tree))
-  const special = (name: string) => name === silenceLabel || name === unknownLabel
-  const others = labels.some((name) => name === unknownLabel || (!special(name) && !words.includes(name)))
+  const others = labels.some((name) => name === unknownLabel || (name !== silenceLabel && !words.includes(name)))
   if (options.unknown && !others) throw new UsageError(`${tree.directory} has no clips of other words for the ${unknownLabel} class`)
   const withUnknown = options.unknown ?? others
   const withSilence = options.silence ?? (present.has(silenceLabel) || (options.words !== undefined && !explicit))
@@ -183,5 +182,5 @@ function countBySplit(clips: readonly PlannedClip[]): Record<SplitName, number> 
 function wordMissing(word: string, present: ReadonlySet<string>, tree: Tree): string {
   const names = [...present].filter((name) => name !== silenceLabel && name !== unknownLabel).toSorted()
   const near = nearest(word, names)
-  return `--words: ${tree.directory} has no clips of ${word}${near ? `; did you mean ${near}?` : ''} There are: ${names.join(', ')}`
+  return `--words: ${tree.directory} has no clips of ${word}${near ? `, did you mean ${near}?` : ';'} There are ${names.join(', ')}`
 }

@@ -81,7 +81,7 @@ export function readClipList(file: string, tree: Tree, ignoreMissing = false): L
 /** The known name nearest to a misspelt one (fewest edits), or undefined when none is near. */
 export function nearest(name: string, known: Iterable<string>): string | undefined {
   let best: string | undefined
-  let fewest = Math.max(2, Math.ceil(name.length / 2))
+  let fewest = Math.floor(name.length / 2) + 1
   for (const candidate of known) {
     const distance = edits(name.toLowerCase(), candidate.toLowerCase())
     if (distance < fewest) {

@@ -1,0 +1,145 @@
+import { describe, expect, it } from 'vitest'
+import { Random } from '@bitwright/engine'
+import { fillBatch, fillBatchPcm } from './augment.ts'
+import type { AudioDataset, Clip } from './dataset.ts'
+import { epochOrder } from './sampler.ts'
+
+const samples = 1600
+const sampleRate = 1600
+
+function makeDataset(counts: Record<string, number>, background: readonly Int16Array[]): AudioDataset {
+  const classes = Object.keys(counts)
+  const train: Clip[] = classes.flatMap((name, label) =>
+    Array.from({ length: counts[name] }, (_, i) => ({ path: `${name}/${i}.wav`, label, index: 0 })),
+  )
+  const indexed = train.map((clip, index) => ({ ...clip, index }))
+  const random = new Random(11, 'pcm')
+  const pcm = Int16Array.from({ length: train.length * samples }, () => random.integer(65536) - 32768)
+  return { directory: '', classes, sampleRate, samples, splits: { train: indexed, validation: [], test: [] }, skipped: [], pcm, background }
+}
+
+const noise = (() => {
+  const random = new Random(12, 'noise')
+  return Int16Array.from({ length: 5000 }, () => random.integer(65536) - 32768)
+})()
+
+describe('fillBatch', () => {
+  const dataset = makeDataset({ a: 300 }, [noise])
+  const clips = dataset.splits.train
+  const key = { seed: 5, epoch: 2 }
+  const clean = (clip: Clip) => Array.from(dataset.pcm.subarray(clip.index * samples, (clip.index + 1) * samples))
+
+  it('takes clips as they are without a key', () => {
+    const floats = new Float32Array(2 * samples).fill(9)
+    const integers = new Int16Array(2 * samples).fill(9)
+    fillBatch(dataset, [clips[7], clips[3]], null, floats)
+    fillBatchPcm(dataset, [clips[7], clips[3]], null, integers)
+    const expected = [...clean(clips[7]), ...clean(clips[3])]
+    expect([...integers]).toEqual(expected)
+    expect([...floats]).toEqual(expected.map((v) => v / 32768))
+  })
+
+  it('shifts uniformly within 100 ms to both sides and fills with zeros', () => {
+    const out = new Float32Array(clips.length * samples).fill(9)
+    fillBatch(dataset, clips, key, out, { noiseProbability: 0 })
+    const shifts = clips.map((clip, row) => {
+      const x = clean(clip)
+      const y = out.subarray(row * samples, (row + 1) * samples)
+      const shift = Array.from({ length: 321 }, (_, i) => i - 160).find(
+        (s) => y[800] * 32768 === x[800 - s] && y[900] * 32768 === x[900 - s],
+      )!
+      expect(y.every((value, i) => value * 32768 === (x[i - shift] ?? 0))).toBe(true)
+      return shift
+    })
+    expect(Math.min(...shifts)).toBeLessThan(-140)
+    expect(Math.max(...shifts)).toBeGreaterThan(140)
+    expect(Math.abs(shifts.reduce((a, b) => a + b) / shifts.length)).toBeLessThan(25)
+    expect(new Set(shifts).size).toBeGreaterThan(100)
+  })
+
+  it('mixes x (1 - v) + noise v with v uniform below 0.1 into four fifths of the clips', () => {
+    // On constant clips and a ramp as noise, the slope of the result is v and its height tells where the noise was cut.
+    const ramp = makeDataset({ a: 300 }, [Int16Array.from({ length: 5000 }, (_, i) => i)])
+    ramp.pcm.fill(20000)
+    const out = new Float32Array(300 * samples)
+    fillBatch(ramp, ramp.splits.train, key, out, { shiftMs: 0 })
+    const volumes: number[] = []
+    for (let row = 0; row < 300; row++) {
+      const y = Array.from(out.subarray(row * samples, (row + 1) * samples), (value) => value * 32768)
+      const v = (y[samples - 1] - y[0]) / (samples - 1)
+      if (v === 0) continue
+      const start = Math.round((y[0] - (1 - v) * 20000) / v)
+      expect(start).toBeGreaterThanOrEqual(0)
+      expect(start).toBeLessThanOrEqual(5000 - samples)
+      for (let i = 0; i < samples; i++) expect(Math.abs(y[i] - (1 - v) * 20000 - v * (start + i))).toBeLessThan(0.2)
+      volumes.push(v)
+    }
+    expect(volumes.length / 300).toBeGreaterThan(0.72)
+    expect(volumes.length / 300).toBeLessThan(0.88)
+    expect(Math.min(...volumes)).toBeLessThan(0.01)
+    expect(Math.max(...volumes)).toBeGreaterThan(0.09)
+    expect(Math.max(...volumes)).toBeLessThan(0.1)
+  })
+
+  it('gives a clip the same draw in any batch, another in another epoch or with another seed', () => {
+    const whole = new Float32Array(8 * samples)
+    const single = new Float32Array(samples)
+    fillBatch(dataset, clips.slice(0, 8), key, whole)
+    fillBatch(dataset, [clips[5]], key, single)
+    expect(single).toEqual(whole.slice(5 * samples, 6 * samples))
+    for (const other of [
+      { ...key, epoch: 3 },
+      { ...key, seed: 6 },
+    ]) {
+      const changed = new Float32Array(samples)
+      fillBatch(dataset, [clips[5]], other, changed)
+      expect(changed).not.toEqual(single)
+    }
+  })
+
+  it('gives integers that are the floats, rounded', () => {
+    const floats = new Float32Array(40 * samples)
+    const integers = new Int16Array(40 * samples)
+    fillBatch(dataset, clips.slice(0, 40), key, floats)
+    fillBatchPcm(dataset, clips.slice(0, 40), key, integers)
+    for (let i = 0; i < integers.length; i++) expect(Math.abs(integers[i] - floats[i] * 32768)).toBeLessThan(0.502)
+  })
+
+  it('keeps full scale within range', () => {
+    const loud = makeDataset({ a: 20 }, [new Int16Array(samples).fill(-32768)])
+    loud.pcm.fill(-32768)
+    const out = new Int16Array(20 * samples)
+    fillBatchPcm(loud, loud.splits.train, key, out, { noiseVolume: 1, noiseProbability: 1, shiftMs: 0 })
+    expect(out.every((v) => v === -32768)).toBe(true)
+  })
+})
+
+const paths = (order: readonly Clip[], name: string) => order.filter(({ path }) => path.startsWith(`${name}/`)).map(({ path }) => path)
+
+describe('epochOrder', () => {
+  const dataset = makeDataset({ yes: 120, no: 80, _unknown_: 90, _silence_: 7 }, [])
+  it('has each keyword clip once and a tenth of unknown and silence', () => {
+    const order = epochOrder(dataset, 1, 0)
+    expect(order.length).toBe(240)
+    expect(new Set(paths(order, 'yes')).size).toBe(120)
+    expect(new Set(paths(order, 'no')).size).toBe(80)
+    expect(new Set(paths(order, '_unknown_')).size).toBe(20)
+    expect(paths(order, '_silence_').length).toBe(20)
+    expect(new Set(paths(order, '_silence_')).size).toBe(7)
+    expect(epochOrder(dataset, 1, 0, { unknownShare: 0, silenceShare: 0.5 }).length).toBe(300)
+  })
+
+  it('is shuffled, the same for a seed and epoch, fresh in each epoch, and meets every unknown clip in time', () => {
+    const first = epochOrder(dataset, 1, 0)
+    expect(epochOrder(dataset, 1, 0)).toEqual(first)
+    expect(epochOrder(dataset, 2, 0)).not.toEqual(first)
+    expect(paths(first.slice(0, 120), 'no').length).toBeGreaterThan(20)
+    const met = new Set(Array.from({ length: 40 }, (_, epoch) => paths(epochOrder(dataset, 1, epoch), '_unknown_')).flat())
+    expect(met.size).toBe(90)
+  })
+
+  it('takes everything where the classes are plain folders', () => {
+    const plain = makeDataset({ cat: 5, dog: 6 }, [])
+    expect(epochOrder(plain, 1, 0).toSorted((a, b) => a.index - b.index)).toEqual(plain.splits.train)
+  })
+})
