@@ -60,7 +60,7 @@ export const positiveNumber = (example: string) =>
 
 export const path = (what: string) => field(what, (text) => (text.trim() === '' ? undefined : text))
 
-export const text = () => z.string()
+export const anyText = () => z.string()
 
 /** A flag without a value. */
 export const present = () => z.literal(true).optional().transform(Boolean)

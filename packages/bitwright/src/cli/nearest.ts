@@ -5,14 +5,14 @@ export function nearest(word: string, names: readonly string[]): string | undefi
   const limit = Math.max(2, Math.floor(word.length / 3))
   const ranked = names
     .map((name) => ({ name, edits: editDistance(word.toLowerCase(), name.toLowerCase()) }))
-    .sort((a, b) => a.edits - b.edits)
+    .toSorted((a, b) => a.edits - b.edits)
   return ranked[0] && ranked[0].edits <= limit && ranked[0].edits < word.length ? ranked[0].name : undefined
 }
 
 /** Optimal string alignment distance. */
 function editDistance(a: string, b: string): number {
   const rows = Array.from({ length: a.length + 1 }, (_, i) =>
-    Array.from({ length: b.length + 1 }, (_, j) => (i === 0 ? j : j === 0 ? i : 0)),
+    Array.from({ length: b.length + 1 }, (__, j) => (i === 0 ? j : j === 0 ? i : 0)),
   )
   for (let i = 1; i <= a.length; i++) {
     for (let j = 1; j <= b.length; j++) {

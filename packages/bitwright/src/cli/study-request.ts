@@ -1,5 +1,6 @@
 // From the flags that `search` and `train` share to the request of a study, checked.
 import { availableParallelism } from 'node:os'
+import type { z } from 'zod'
 import { UsageError } from '../errors.ts'
 import type { BudgetSpec, DataSpec } from '../study/api.ts'
 import * as fields from './fields.ts'
@@ -11,7 +12,7 @@ export const studyFields = {
   data: fields.path('a folder with one sub-folder of WAV clips per word'),
   words: fields.wordList().optional(),
   splitBy: fields.choice(['auto', 'hash', 'speaker']).default('auto'),
-  salt: fields.text().default(''),
+  salt: fields.anyText().default(''),
   trainList: fields.path('a file with one "path class" a line').optional(),
   validationList: fields.path('a file with one "path class" a line').optional(),
   testList: fields.path('a file with one "path class" a line').optional(),
@@ -33,7 +34,7 @@ export const studyFields = {
   json: fields.present(),
 }
 
-type StudyFlags = { [Name in keyof typeof studyFields]: (typeof studyFields)[Name]['_zod']['output'] }
+type StudyFlags = z.output<z.ZodObject<typeof studyFields>>
 
 /** The part of a request that searching and training share. */
 export function studySpec(flags: StudyFlags, verb: string, args: readonly string[]) {
