@@ -1,0 +1,97 @@
+// Loading a value through its pending normalisation, activation and fake-quantization, and the way back. These few loops are why
+// quantization-aware training costs nothing extra: they run on blocks that a matrix product is about to read anyway.
+#include "kernels.h"
+
+INLINE V apply(V x, V scale, V offset, V low, V high) { return clamp(fma_(x, scale, offset), low, high); }
+INLINE V quantize(V v, V step, V inverse, V lowest, V highest) { return clamp(round_(v * inverse), lowest, highest) * step; }
+
+INLINE void rows_(const Transform *t, const float *x, int64_t ldx, float *y, int64_t ldy, int rows, int channels, int affine, int quantized) {
+  V low = splat(t->low), high = splat(t->high), one = splat(1), none = zero();
+  V step = none, inverse = none, lowest = none, highest = none;
+  if (quantized) step = splat(t->quantizer[0]), inverse = splat(t->quantizer[1]), lowest = splat(t->quantizer[2]), highest = splat(t->quantizer[3]);
+  for (int r = 0; r < rows; r++, x += ldx, y += ldy)
+    for (int c = 0; c < channels; c += LANES) {
+      V v = affine ? apply(load(x + c), load(t->scale + c), load(t->offset + c), low, high) : apply(load(x + c), one, none, low, high);
+      store(y + c, quantized ? quantize(v, step, inverse, lowest, highest) : v);
+    }
+}
+
+void transform_rows(const Transform *t, const float *x, int64_t ldx, float *y, int64_t ldy, int rows, int channels) {
+  if (t->scale) {
+    if (t->quantizer) rows_(t, x, ldx, y, ldy, rows, channels, 1, 1);
+    else rows_(t, x, ldx, y, ldy, rows, channels, 1, 0);
+  } else {
+    if (t->quantizer) rows_(t, x, ldx, y, ldy, rows, channels, 0, 1);
+    else rows_(t, x, ldx, y, ldy, rows, channels, 0, 0);
+  }
+}
+
+void transform_flat(const Transform *t, const float *x, float *y, int count) {
+  int whole = count & ~(LANES - 1);
+  if (whole) transform_rows(t, x, whole, y, whole, 1, whole);
+  if (whole < count) {
+    float last[LANES] = {0};
+    for (int i = whole; i < count; i++) last[i - whole] = x[i];
+    transform_rows(t, last, LANES, last, LANES, 1, LANES);
+    for (int i = whole; i < count; i++) y[i] = last[i - whole];
+  }
+}
+
+INLINE void backward_(const Transform *t, const float *g, int64_t ldg, const float *x, int64_t ldx, float *out, int64_t ldo, int rows, int channels,
+                      const BackwardSums *sums, int affine, int quantized, int stats) {
+  V low = splat(t->low), high = splat(t->high), inverse = zero(), lowest = zero(), highest = zero();
+  V inside = zero(), below = zero(), above = zero();
+  if (quantized) inverse = splat(t->quantizer[1]), lowest = splat(t->quantizer[2]), highest = splat(t->quantizer[3]);
+  int accumulate = sums->accumulate;
+  for (int c = 0; c < channels; c += LANES) {
+    V scale = affine ? load(t->scale + c) : splat(1), offset = affine ? load(t->offset + c) : zero(), s = zero(), q = zero();
+    const float *gp = g + c, *xp = x + c;
+    float *op = out + c;
+    for (int r = 0; r < rows; r++, gp += ldg, xp += ldx, op += ldo) {
+      V value = load(xp), gradient = load(gp), v = fma_(value, scale, offset);
+      VI pass = (VI)(v > low) & (VI)(v < high);
+      if (quantized) {
+        V u = clamp(v, low, high) * inverse;
+        VI isBelow = (VI)(u < lowest), isAbove = (VI)(u > highest), isInside = ~(isBelow | isAbove);
+        inside = fma_(keep(isInside, gradient), round_(u) - u, inside);
+        below += keep(isBelow, gradient);
+        above += keep(isAbove, gradient);
+        pass &= isInside;
+      }
+      V masked = keep(pass, gradient);
+      if (stats) s += masked, q = fma_(masked, value, q);
+      if (accumulate) masked += load(op);
+      store(op, masked);
+    }
+    if (stats) {
+      store(sums->stats + c, load(sums->stats + c) + s);
+      store(sums->stats + sums->ldStats + c, load(sums->stats + sums->ldStats + c) + q);
+    }
+  }
+  if (quantized && sums->quantizerSums) {
+    float *o = sums->quantizerSums;
+    store(o, load(o) + inside), store(o + LANES, load(o + LANES) + below), store(o + 2 * LANES, load(o + 2 * LANES) + above);
+  }
+}
+
+void transform_backward(const Transform *t, const float *g, int64_t ldg, const float *x, int64_t ldx, float *out, int64_t ldo, int rows, int channels, const BackwardSums *sums) {
+#define CASE(affine, quantized, stats) backward_(t, g, ldg, x, ldx, out, ldo, rows, channels, sums, affine, quantized, stats)
+  if (sums->stats) {
+    if (t->scale) { if (t->quantizer) CASE(1, 1, 1); else CASE(1, 0, 1); }
+    else { if (t->quantizer) CASE(0, 1, 1); else CASE(0, 0, 1); }
+  } else {
+    if (t->scale) { if (t->quantizer) CASE(1, 1, 0); else CASE(1, 0, 0); }
+    else { if (t->quantizer) CASE(0, 1, 0); else CASE(0, 0, 0); }
+  }
+#undef CASE
+}
+
+void gradient_rows(const float *k, const float *g, const float *y, float *out, int rows, int channels) {
+  if (!k) {
+    for (int64_t i = 0, n = (int64_t)rows * channels; i < n; i += LANES) store(out + i, load(g + i));
+    return;
+  }
+  for (int r = 0; r < rows; r++, g += channels, y += channels, out += channels)
+    for (int c = 0; c < channels; c += LANES)
+      store(out + c, fma_(load(g + c), load(k + c), fma_(load(y + c), load(k + channels + c), load(k + 2 * channels + c))));
+}

@@ -1,0 +1,115 @@
+// Convolution layers: dense (linear layers are 1x1 on a 1x1 map) and depthwise. Weights are [kernelHeight][kernelWidth][in][out]
+// (dense) or [kernelHeight][kernelWidth][channels] (depthwise), without any padding; packing gives them the kernels' layout.
+import { none } from '../commands.ts'
+import { align } from '../engine.ts'
+import type { Tape, Value, WeightReference } from '../tape.ts'
+
+export interface ConvolutionShape {
+  readonly channels: number
+  /** [height, width] */
+  readonly kernelSize: readonly [number, number]
+  readonly stride: readonly [number, number]
+  /** [top, bottom, left, right], zeros */
+  readonly padding: readonly [number, number, number, number]
+  /** 1, or the number of channels (depthwise). */
+  readonly groups: number
+}
+
+/** Rows a pointwise kernel works on at a time and rows of its register tile (kernels/convolution.c, matrix.h). */
+const blockRows = 48
+const tileRows = 8
+/** kernels/depthwise.c keeps one offset per tap on its stack. */
+const maxDepthwiseTaps = 128
+
+/** [output, window] along one axis: floor((size + padding - window) / stride) + 1. */
+function outputSize(size: number, window: number, stride: number, padding: number, axis: string): number {
+  const out = Math.floor((size + padding - window) / stride) + 1
+  if (out < 1) throw new Error(`convolution: a kernel of ${axis} ${window} does not fit a map of ${axis} ${size} with padding ${padding}`)
+  return out
+}
+
+/** x [batch][height][width][in] -> [batch][outHeight][outWidth][channels]; neither normalised nor biased yet. */
+export function convolution(tape: Tape, x: Value, weights: WeightReference, shape: ConvolutionShape): Value {
+  const { stored } = x
+  const depthwise = shape.groups > 1
+  if (depthwise && (shape.groups !== stored.channels || shape.channels !== stored.channels)) {
+    throw new Error(`convolution: groups must be 1 or all ${stored.channels} channels, not ${shape.groups}`)
+  }
+  const taps = shape.kernelSize[0] * shape.kernelSize[1]
+  if (depthwise && taps > maxDepthwiseTaps) throw new Error(`convolution: a depthwise kernel has at most ${maxDepthwiseTaps} taps, not ${taps}`)
+  if (stored.stride === 1 && stored.normalization) throw new Error('convolution: a one-channel map cannot be pending on a normalisation')
+  const [top, bottom, left, right] = shape.padding
+  const outHeight = outputSize(stored.height, shape.kernelSize[0], shape.stride[0], top + bottom, 'height')
+  const outWidth = outputSize(stored.width, shape.kernelSize[1], shape.stride[1], left + right, 'width')
+
+  // A signal along the height axis is the same memory along the width axis, where windows are contiguous.
+  const turned = stored.width === 1 && shape.kernelSize[1] === 1 && left + right === 0 && (stored.rowStride === stored.stride || stored.height === 1)
+  const [height, width, rowStride] = turned ? [1, stored.height, stored.height * stored.stride] : [stored.height, stored.width, stored.rowStride]
+  const geometry = turned
+    ? [1, shape.kernelSize[0], 1, shape.stride[0], 0, 0, top, bottom]
+    : [...shape.kernelSize, ...shape.stride, top, bottom, left, right]
+  const [mapHeight, mapWidth] = turned ? [1, outHeight] : [outHeight, outWidth]
+
+  const outStride = tape.engine.padded(shape.channels)
+  const depth = taps * stored.stride
+  const columns = align(depth, tape.engine.lanes)
+  const paddedRow = (width + geometry[6] + geometry[7]) * stored.stride
+  const image = paddedRow * (height + geometry[4] + geometry[5])
+  const y = tape.store(outHeight, outWidth, shape.channels)
+  const common = () => [tape.batch, tape.chunks, stored.offset, height, width, stored.stride, rowStride, ...tape.transform(x)]
+
+  if (depthwise) {
+    const packed = tape.allocate(taps * stored.stride)
+    tape.emit('pack', 'packDepthwise', [weights.offset, taps, stored.channels, packed, tape.nextPack()], 0, false)
+    const lanes = tape.engine.lanes
+    const strip = (image / stored.stride) * lanes
+    const at = tape.emit('forward', 'depthwise', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, none], strip)
+    y.sumsArgument = at + 25
+    tape.onBackward(() => {
+      const output = tape.outputGradient(y)
+      if (!output) return
+      const target = tape.gradientTarget(x)
+      const partial = weights.gradient === none ? none : tape.transientWeights(tape.chunks * taps * stored.stride)
+      const margin = [Math.floor((geometry[0] - 1) / geometry[2]), Math.floor((geometry[1] - 1) / geometry[3])]
+      const rows = Math.max(Math.ceil((height + geometry[4] + geometry[5]) / geometry[2]), mapHeight) + margin[0] + 1
+      const wide = Math.max(Math.ceil((width + geometry[6] + geometry[7]) / geometry[3]), mapWidth) + margin[1] + 1
+      const scratch = strip + (rows * wide + width) * lanes
+      tape.emit('backward', 'depthwiseBackward', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target, shape.channels], scratch)
+      if (partial !== none) tape.emit('backward', 'reduceDepthwise', [partial, tape.chunks, taps, stored.channels, stored.stride, weights.gradient, 0])
+      tape.collectQuantizerSums(x)
+      tape.releaseGradient(y)
+    })
+    return tape.value(y)
+  }
+
+  const packArguments = [weights.offset, taps, stored.channels, stored.stride, shape.channels, outStride]
+  const packed = tape.allocate(depth * outStride)
+  tape.emit('pack', 'pack', [...packArguments, packed, 0, tape.nextPack()], 0, false)
+  const forwardScratch = 2 * outStride + Math.max(image, blockRows * stored.stride) + tileRows * depth
+  const at = tape.emit('forward', 'convolution', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, none], forwardScratch)
+  y.sumsArgument = at + 25
+  const base = stored.aliasOf ?? stored
+  const transposed = base.needsGradient ? tape.allocate(shape.channels * columns) : none
+  if (transposed !== none) tape.emit('pack', 'pack', [...packArguments, transposed, 1, tape.nextPack()], 0, false)
+  tape.onBackward(() => {
+    const output = tape.outputGradient(y)
+    if (!output) return
+    const target = tape.gradientTarget(x)
+    const partial = weights.gradient === none ? none : tape.transientWeights(tape.chunks * depth * outStride)
+    const scratch = Math.max(
+      blockRows * (2 * stored.stride + 2 * outStride) + 2 * stored.stride,
+      2 * (image + 16) + mapWidth * (outStride + columns) + tileRows * outStride + 2 * stored.stride,
+    )
+    tape.emit('backward', 'convolutionBackward', [...common(), transposed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target, shape.channels], scratch)
+    if (partial !== none) tape.emit('backward', 'reduceWeights', [partial, tape.chunks, taps, stored.channels, stored.stride, shape.channels, outStride, weights.gradient, 0])
+    tape.collectQuantizerSums(x)
+    tape.releaseGradient(y)
+  })
+  return tape.value(y)
+}
+
+/** x [batch][1][1][in] -> [batch][1][1][units] */
+export function linear(tape: Tape, x: Value, weights: WeightReference, units: number): Value {
+  return convolution(tape, x, weights, { channels: units, kernelSize: [1, 1], stride: [1, 1], padding: [0, 0, 0, 0], groups: 1 })
+}
+
