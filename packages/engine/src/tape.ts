@@ -225,7 +225,8 @@ export class Tape {
   }
 
   /** After a producer's backward: its output's gradient may be overwritten. */
-  releaseGradient(stored: Stored): void {
+  releaseGradient(stored: Stored, coefficients = none): void {
+    if (coefficients !== none) this.recycle(coefficients)
     if (stored.keepGradient || stored.gradient === undefined) return
     this.recycle(stored.gradient)
     if (stored.gradientSums !== undefined) this.recycle(stored.gradientSums)

@@ -26,7 +26,10 @@ const top = 34
 const bottom = height - 32
 
 /** Empty where no epoch has a value of any series. */
-export function lineChart(chart: LineChart, epochs: readonly EpochEvent[]): Html {
+export function lineChart(chart: LineChart, allEpochs: readonly EpochEvent[]): Html {
+  const hasValue = (epoch: EpochEvent) => chart.series.some((series) => isNumber(series.value(epoch)))
+  const stagesWithValues = new Set(allEpochs.filter(hasValue).map(({ stage }) => stage))
+  const epochs = allEpochs.filter(({ stage }) => stagesWithValues.has(stage))
   const used = chart.series.filter((series) => epochs.some((epoch) => isNumber(series.value(epoch))))
   if (used.length === 0) return html``
   const values = used.flatMap((series) => epochs.map((epoch) => series.value(epoch)).filter(isNumber))

@@ -77,7 +77,7 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
       tape.emit('backward', 'depthwiseBackward', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target, shape.channels], scratch)
       if (partial !== none) tape.emit('backward', 'reduceDepthwise', [partial, tape.chunks, taps, stored.channels, stored.stride, weights.gradient, 0])
       tape.collectQuantizerSums(x)
-      tape.releaseGradient(y)
+      tape.releaseGradient(y, output[1])
     })
     return tape.value(y)
   }
@@ -103,7 +103,7 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
     tape.emit('backward', 'convolutionBackward', [...common(), transposed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target, shape.channels], scratch)
     if (partial !== none) tape.emit('backward', 'reduceWeights', [partial, tape.chunks, taps, stored.channels, stored.stride, shape.channels, outStride, weights.gradient, 0])
     tape.collectQuantizerSums(x)
-    tape.releaseGradient(y)
+    tape.releaseGradient(y, output[1])
   })
   return tape.value(y)
 }

@@ -32,7 +32,7 @@ export function add(tape: Tape, ...values: Value[]): Value {
       tape.emit('backward', 'addBackward', [tape.batch, tape.chunks, pixels, channels, value.stored.offset, ...tape.transform(value), output[0], ...target], 2 * channels)
       tape.collectQuantizerSums(value)
     }
-    tape.releaseGradient(y)
+    tape.releaseGradient(y, output[1])
   })
   return tape.value(y)
 }
@@ -62,7 +62,7 @@ export function averagePool(tape: Tape, x: Value, kernelSize: readonly [number, 
       tape.emit('backward', 'poolBackward', [...before, output[0], ...after, ...target], scratch)
       tape.collectQuantizerSums(x)
     }
-    tape.releaseGradient(y)
+    tape.releaseGradient(y, output[1])
   })
   return tape.value(y)
 }
@@ -87,7 +87,7 @@ export function logMagnitude(tape: Tape, x: Value, epsilon: number): Value {
     const [gradient, accumulate] = tape.gradientTarget(x)
     if (accumulate) throw new Error('logMagnitude: its input may have no other consumer')
     if (gradient !== none) tape.emit('backward', 'logMagnitudeBackward', [...common, ...output, gradient])
-    tape.releaseGradient(y)
+    tape.releaseGradient(y, output[1])
   })
   return tape.value(y)
 }
@@ -114,7 +114,7 @@ export function reshape(tape: Tape, x: Value, height: number, width: number, cha
       const [gradient, accumulate] = tape.gradientTarget(settled)
       if (accumulate) throw new Error('reshape: its input may have no other consumer')
       if (gradient !== none) tape.emit('backward', 'copyRows', [output[0], padded, gradient, stored.rowStride, stored.batch * height, channels])
-      tape.releaseGradient(copy)
+      tape.releaseGradient(copy, output[1])
     })
     return tape.value(copy)
   }

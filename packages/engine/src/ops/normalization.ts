@@ -49,7 +49,6 @@ export function batchNorm(tape: Tape, x: Value, parameters: BatchNormParameters)
       tape.emit('backward', 'normBackward', [
         sums, tape.chunks, channels, stride, count, parameters.scale, arrays, parameters.scaleGradient, parameters.offsetGradient, coefficients, 1, 0,
       ])
-      tape.recycle(coefficients) // used by the next command only
       return coefficients
     },
   }
