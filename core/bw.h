@@ -1,0 +1,104 @@
+/* The Bitwright core: runs a .bw model (docs/bw-format.md) in integers, and computes the spectral features it was trained on.
+ *
+ * C99 with no allocation, no recursion and no library but memcpy and memset, so that one source goes to Cortex-M, WebAssembly and hosts
+ * and gives the same bits on all of them. Little-endian targets only. Compile with -ffp-contract=off and without fast-math.
+ *
+ * Protocol: bw_open() checks everything in an image once; from then on bw_run() trusts it. The image stays where it is and must
+ * outlive the model. The caller owns the arena: header.arenaBytes, 16-byte aligned; nothing in it survives from one run to the next. */
+#ifndef BITWRIGHT_CORE_H
+#define BITWRIGHT_CORE_H
+#include <stdint.h>
+
+#define BW_VERSION 1u
+#define BW_MAGIC 0x4c4d5742u /* "BWML" */
+
+#define BW_MAX_BANDS 128 /* and the most coefficients of a frame */
+
+enum { BW_RAW = 0, BW_MFCC = 1, BW_LOGMEL = 2 };
+enum { BW_CONVOLUTION = 0, BW_ADD = 1, BW_AVERAGE_POOL = 2, BW_REQUANTIZE = 3, BW_RESHAPE = 4 };
+
+/* What bw_open() may answer; from BW_BAD_TENSOR on, model->fault is the index of the tensor or layer. */
+enum {
+  BW_OK = 0,
+  BW_BAD_ALIGNMENT,
+  BW_TOO_SHORT,
+  BW_BAD_MAGIC,
+  BW_BAD_VERSION,
+  BW_BAD_LENGTH,
+  BW_BAD_CHECKSUM,
+  BW_BAD_HEADER,
+  BW_BAD_FRONT_END,
+  BW_BAD_STRINGS,
+  BW_BAD_INPUT,
+  BW_BAD_LOGITS,
+  BW_TOO_MUCH_WORK,
+  BW_BAD_TENSOR,
+  BW_BAD_ARENA,
+  BW_BAD_LAYER,
+  BW_BAD_SHAPE,
+  BW_BAD_DATA,
+  BW_BAD_ORDER,
+  BW_BAD_OVERLAP,
+  BW_BAD_RANGE,
+  BW_BAD_SHIFT
+};
+
+/* The records are laid out as in the file: every field on its natural boundary, no padding. */
+typedef struct {
+  uint32_t kind, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients;
+  float lowHz, highHz;
+} bw_front_end; /* 36 bytes */
+
+typedef struct {
+  uint32_t magic, version, length, checksum; /* CRC-32 of everything after this field */
+  bw_front_end frontEnd;
+  uint32_t tensorCount, layerCount, classCount;
+  uint32_t tensors, layers, strings, stringBytes; /* offsets from the start of the image */
+  uint32_t arenaBytes;
+} bw_header; /* 84 bytes */
+
+typedef struct {
+  uint32_t height;
+  uint16_t width, channels;
+  uint8_t containerBits, bits;
+  int16_t zeroPoint, min, max;
+  float scale;
+  uint32_t offset; /* in the arena */
+} bw_tensor;       /* 24 bytes */
+
+typedef struct {
+  uint8_t op, weightBits, depthwise, logMagnitude;
+  uint16_t input[2], output, reserved;
+  uint16_t kernel[2], stride[2], padding[4]; /* padding: top, bottom, left, right */
+  uint32_t weights, parameters;              /* offsets in the image */
+  uint32_t scratch;                          /* offset in the arena */
+} bw_layer;                                  /* 40 bytes */
+
+typedef struct {
+  const uint8_t *image;
+  uint32_t fault;
+  bw_header header;
+} bw_model;
+
+/* Checks the image (4-byte aligned) completely and fills model; returns a BW_ status. */
+int bw_open(bw_model *model, const void *image, uint32_t length);
+/* Bytes of scratch a layer needs in the arena. */
+uint32_t bw_scratch_bytes(const bw_layer *layer, uint32_t inputChannels);
+void bw_get_tensor(const bw_model *model, uint32_t index, bw_tensor *tensor);
+void bw_get_layer(const bw_model *model, uint32_t index, bw_layer *layer);
+
+/* The spectral front end. memory: bw_front_end_bytes(config), 16-byte aligned; returns a handle inside it, NULL for a bad config. */
+typedef struct bw_spectral bw_spectral;
+int bw_front_end_valid(const bw_front_end *config);
+uint32_t bw_front_end_bytes(const bw_front_end *config);
+uint32_t bw_front_end_frames(const bw_front_end *config);
+bw_spectral *bw_front_end_prepare(const bw_front_end *config, void *memory);
+/* One frame: windowSamples of PCM give config.coefficients features. */
+void bw_front_end_frame(bw_spectral *spectral, const int16_t *pcm, float *features);
+
+/* One clip: header.frontEnd.samples of PCM in, header.classCount logits out. spectral: NULL for a raw-audio model. */
+void bw_run(const bw_model *model, void *arena, bw_spectral *spectral, const int16_t *pcm, int16_t *logits);
+/* The same from features [frames][coefficients] (for a raw-audio model: samples in [-1, 1]) computed elsewhere. */
+void bw_run_features(const bw_model *model, void *arena, const float *features, int16_t *logits);
+
+#endif

@@ -1,0 +1,114 @@
+/* The core as a host program for the tests: runs a whole batch of jobs in one process, each with buffers of exactly the promised size,
+ * so that a sanitizer sees every byte out of bounds.
+ *   host JOBS RESULTS
+ * JOBS holds records of three words and two blobs: kind, firstBytes, secondBytes, first, second (each blob padded to 4 bytes).
+ *   kind 0: .bw image, int16 PCM      -> status, logits (2 bytes each)
+ *   kind 1: .bw image, float features -> status, logits
+ *   kind 2: bw_front_end, int16 PCM   -> status, float features
+ * An input shorter than the model wants is filled with zeros. RESULTS holds a word with the blob's size before each blob. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bw.h"
+
+static FILE *results;
+
+static void *allocate(size_t bytes) {
+  void *p = malloc(bytes ? bytes : 1);
+  if (!p) exit(3);
+  memset(p, 0xa5, bytes);
+  return p;
+}
+
+static void *resized(const void *data, size_t have, size_t want) {
+  void *p = allocate(want);
+  memset(p, 0, want);
+  memcpy(p, data, have < want ? have : want);
+  return p;
+}
+
+static void *read_blob(FILE *jobs, uint32_t bytes) {
+  void *p = allocate(bytes);
+  if (fread(p, 1, bytes, jobs) != bytes) exit(4);
+  fseek(jobs, (4 - bytes % 4) % 4, SEEK_CUR);
+  return p;
+}
+
+static void write_result(uint32_t status, const void *data, uint32_t bytes) {
+  uint32_t size = 4 + bytes;
+  fwrite(&size, 4, 1, results);
+  fwrite(&status, 4, 1, results);
+  fwrite(data, 1, bytes, results);
+}
+
+static void run_job(int features, const uint8_t *image, uint32_t imageBytes, const void *data, uint32_t bytes) {
+  bw_model model;
+  bw_spectral *spectral = NULL;
+  void *arena, *memory = NULL, *input;
+  int16_t *logits;
+  int status = bw_open(&model, image, imageBytes);
+  if (status != BW_OK) {
+    write_result((uint32_t)status, NULL, 0);
+    return;
+  }
+  arena = allocate(model.header.arenaBytes);
+  logits = allocate(2 * model.header.classCount);
+  if (features) {
+    bw_tensor t;
+    bw_get_tensor(&model, 0, &t);
+    input = resized(data, bytes, (size_t)4 * t.height * t.width * t.channels);
+    bw_run_features(&model, arena, input, logits);
+  } else {
+    if (model.header.frontEnd.kind != BW_RAW) {
+      memory = allocate(bw_front_end_bytes(&model.header.frontEnd));
+      spectral = bw_front_end_prepare(&model.header.frontEnd, memory);
+    }
+    input = resized(data, bytes, (size_t)2 * model.header.frontEnd.samples);
+    bw_run(&model, arena, spectral, input, logits);
+  }
+  write_result(BW_OK, logits, 2 * model.header.classCount);
+  free(input);
+  free(memory);
+  free(logits);
+  free(arena);
+}
+
+static void features_job(const bw_front_end *config, const void *data, uint32_t bytes) {
+  uint32_t frames, i;
+  void *memory;
+  bw_spectral *spectral;
+  int16_t *pcm;
+  float *features;
+  if (!bw_front_end_valid(config)) {
+    write_result(BW_BAD_FRONT_END, NULL, 0);
+    return;
+  }
+  frames = bw_front_end_frames(config);
+  memory = allocate(bw_front_end_bytes(config));
+  spectral = bw_front_end_prepare(config, memory);
+  pcm = resized(data, bytes, (size_t)2 * config->samples);
+  features = allocate((size_t)4 * frames * config->coefficients);
+  for (i = 0; i < frames; i++) bw_front_end_frame(spectral, pcm + i * config->hopSamples, features + i * config->coefficients);
+  write_result(BW_OK, features, 4 * frames * config->coefficients);
+  free(features);
+  free(pcm);
+  free(memory);
+}
+
+int main(int count, char **arguments) {
+  FILE *jobs;
+  uint32_t head[3];
+  if (count != 3) return 2;
+  jobs = fopen(arguments[1], "rb");
+  results = fopen(arguments[2], "wb");
+  if (!jobs || !results) return 2;
+  while (fread(head, 4, 3, jobs) == 3) {
+    void *first = read_blob(jobs, head[1]), *second = read_blob(jobs, head[2]);
+    if (head[0] == 2) features_job(first, second, head[2]);
+    else run_job(head[0] == 1, first, head[1], second, head[2]);
+    free(first);
+    free(second);
+  }
+  return fclose(results) != 0;
+}

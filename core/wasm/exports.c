@@ -1,0 +1,33 @@
+/* What the WebAssembly build exports to packages/runtime: one model and one front end at a time, in memory the caller lays out. */
+#include <stddef.h>
+
+#include <string.h>
+
+#include "../bw.h"
+
+#define EXPORT(name) __attribute__((export_name(name)))
+
+extern unsigned char __heap_base;
+static bw_model model;
+static bw_spectral *spectral;
+
+/* Clang may emit calls to these even where nothing calls them by name. */
+void *memcpy(void *to, const void *from, size_t n) { return __builtin_memcpy(to, from, n); }
+void *memset(void *to, int value, size_t n) { return __builtin_memset(to, value, n); }
+
+EXPORT("heap") uint32_t heap(void) { return ((uint32_t)(uintptr_t)&__heap_base + 15) & ~15u; }
+EXPORT("open") int open_model(const void *image, uint32_t length) { return bw_open(&model, image, length); }
+EXPORT("fault") uint32_t fault(void) { return model.fault; }
+EXPORT("frontEndValid") int front_end_valid(const bw_front_end *config) { return bw_front_end_valid(config); }
+EXPORT("frontEndBytes") uint32_t front_end_bytes(const bw_front_end *config) { return bw_front_end_bytes(config); }
+EXPORT("frontEndPrepare") void front_end_prepare(const bw_front_end *config, void *memory) {
+  spectral = bw_front_end_prepare(config, memory);
+}
+EXPORT("features") void features(const int16_t *pcm, uint32_t frames, uint32_t hop, uint32_t coefficients, float *to) {
+  uint32_t i;
+  for (i = 0; i < frames; i++) bw_front_end_frame(spectral, pcm + i * hop, to + i * coefficients);
+}
+EXPORT("run") void run(void *arena, const int16_t *pcm, int16_t *logits) { bw_run(&model, arena, spectral, pcm, logits); }
+EXPORT("runFeatures") void run_features(void *arena, const float *values, int16_t *logits) {
+  bw_run_features(&model, arena, values, logits);
+}

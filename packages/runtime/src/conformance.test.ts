@@ -1,0 +1,91 @@
+// One integer model, one answer: random models on the WebAssembly and host builds of core/ against the reference interpreter.
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { decodeModel, encodeModel, load, modelInfo } from './index.ts'
+import { log2Q16, quantizeFeatures, requantize } from './reference.ts'
+import { Host } from './testing/host.ts'
+import { randomClip, randomModel, referenceLogits, seededDraw } from './testing/random-model.ts'
+import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
+
+const cases = Array.from({ length: 300 }, (_, seed) => {
+  const draw = seededDraw(seed)
+  const model = randomModel(draw)
+  return { seed, model, bytes: encodeModel(model), pcm: randomClip(draw, model.frontEnd.samples), draw }
+})
+
+test('requantize rounds as gemmlowp does', () => {
+  // Ties of the high multiply go up, ties of the shift away from zero.
+  expect(requantize(1, 2 ** 30, 0)).toBe(1)
+  expect(requantize(-1, 2 ** 30, 0)).toBe(0)
+  expect(requantize(6, 2 ** 30, -1)).toBe(2)
+  expect(requantize(-6, 2 ** 30, -1)).toBe(-2)
+  expect(requantize(-(2 ** 31), -(2 ** 31), 0)).toBe(2 ** 31 - 1)
+  expect(requantize(2 ** 30, 2 ** 30, 3)).toBe(2 ** 30)
+})
+
+test('the integer logarithm is within 4 units of the true one', () => {
+  const draw = seededDraw(7)
+  for (let i = 0; i < 5000; i++) {
+    const value = 1 + draw(2 ** (1 + draw(32)) - 1)
+    expect(Math.abs(log2Q16(value) - Math.log2(value) * 65536)).toBeLessThan(4)
+  }
+  expect([log2Q16(1), log2Q16(2), log2Q16(2 ** 31), log2Q16(0)]).toEqual([0, 65536, 31 * 65536, 0])
+})
+
+test('WebAssembly agrees with the reference on random models', () => {
+  const seen = new Set<string>()
+  for (const { seed, model, bytes, pcm, draw } of cases) {
+    const loaded = load(bytes)
+    const raw = model.frontEnd.kind === 'raw'
+    if (raw) expect([seed, ...loaded.run(pcm)]).toEqual([seed, ...referenceLogits(model, pcm)])
+    const [height, width, channels] = model.tensors[0].shape
+    const features = Float32Array.from({ length: height * width * channels }, () => (draw(4000) / 1000 - 2) * (raw ? 1 : 30))
+    const quantized = quantizeFeatures(model.tensors[0], features)
+    expect([seed, ...loaded.runFeatures(features)]).toEqual([seed, ...referenceLogits(model, quantized)])
+    for (const layer of model.layers) {
+      seen.add(layer.op === 'convolution' ? `${layer.groups > 1 ? 'depthwise' : 'dense'} ${layer.weightBits}` : layer.op)
+      if (layer.op === 'convolution')
+        seen.add(layer.logOffset ? 'logarithm' : 'linear').add(`input ${model.tensors[layer.input].containerBits}`)
+    }
+  }
+  for (const kind of ['dense', 'depthwise']) for (let bits = 1; bits <= 8; bits++) expect(seen).toContain(`${kind} ${bits}`)
+  for (const kind of ['add', 'averagePool', 'requantize', 'reshape', 'logarithm', 'input 2', 'input 4', 'input 8', 'input 16'])
+    expect(seen).toContain(kind)
+})
+
+test('logits do not depend on which models ran before', () => {
+  const [a, b] = [load(cases[0].bytes), load(cases[1].bytes)]
+  const first = a.run(cases[0].pcm)
+  b.run(cases[1].pcm)
+  expect(a.run(cases[0].pcm)).toEqual(first)
+})
+
+test('a file decodes to the model it was made from', () => {
+  for (const { model, bytes } of cases) expect(decodeModel(bytes)).toEqual(model)
+})
+
+test('the size of a file follows from structure, names and widths', () => {
+  for (const { model, bytes } of cases) {
+    const hollow = model.layers.map((layer) =>
+      layer.op === 'convolution' ? { ...layer, weights: new Int8Array(0), bias: new Int32Array(0), multiplier: new Int32Array(0) } : layer,
+    )
+    expect(modelInfo({ ...model, layers: hollow }).flashBytes).toBe(bytes.length)
+    expect(modelInfo(bytes)).toEqual(modelInfo(model))
+  }
+})
+
+describe.skipIf(!hasHostCompiler())('host build (skipped without cc)', () => {
+  let host: Host
+  beforeAll(() => {
+    host = new Host({ sanitize: hasSanitizers() })
+  })
+  afterAll(() => host?.close())
+
+  test('gives the same logits as WebAssembly, clean under the sanitizers', () => {
+    const results = host.run(cases.map(({ bytes, pcm }) => ({ kind: 'run', first: bytes, second: pcm })))
+    for (const [i, { seed, bytes, pcm }] of cases.entries()) {
+      expect(results[i].status).toBe(0)
+      expect([seed, ...new Int16Array(results[i].bytes.buffer)]).toEqual([seed, ...load(bytes).run(pcm)])
+    }
+  })
+})

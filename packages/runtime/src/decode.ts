@@ -1,0 +1,146 @@
+// .bw file to integer model: the inverse of encode.ts. The core checks the file first, so that reading it needs no checks.
+
+import { BadModelError } from './errors.ts'
+import { defaultTensorNames, frontEndKinds, layerRecordBytes, operations, sameName, tensorRecordBytes } from './layout.ts'
+import { checkImage } from './machine.ts'
+import type { IntegerFrontEnd, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
+
+/**
+ * The model in a .bw file. Scales and frequencies are float32 in the file and come back so rounded.
+ * @throws BadModelError where the file is refused
+ */
+export function decodeModel(bytes: Uint8Array, file = 'model.bw'): IntegerModel {
+  checkImage(bytes, file)
+  return parseModel(bytes, file)
+}
+
+/** Reads a file that the core has accepted. */
+export function parseModel(bytes: Uint8Array, file: string): IntegerModel {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const word = (at: number): number => view.getUint32(at, true)
+  const [tensorCount, layerCount, classCount, tensorsAt, layersAt, stringsAt] = [52, 56, 60, 64, 68, 72].map(word)
+  const names = readNames(bytes.subarray(stringsAt, stringsAt + word(76)), file)
+  const name = names.shift() ?? ''
+  const classes = names.splice(0, classCount).map((label) => label ?? '')
+  const tensorNames = names.splice(0, tensorCount)
+  const tensors = tensorNames.map((tensorName, i) => readTensor(view, tensorsAt + i * tensorRecordBytes, tensorName))
+  const layers: IntegerLayer[] = []
+  for (let i = 0; i < layerCount; i++) layers.push(readLayer(view, layersAt + i * layerRecordBytes, names[i] ?? '', tensors))
+  const defaults = defaultTensorNames(layers, tensorCount)
+  const named = tensors.map((tensor, i): IntegerTensor => ({ ...tensor, name: tensorNames[i] ?? defaults[i] }))
+  return { name, classes, frontEnd: readFrontEnd(view), tensors: named, layers }
+}
+
+/** undefined where a tensor is called as the layer that makes it. */
+function readNames(table: Uint8Array, file: string): (string | undefined)[] {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
+  const names: (string | undefined)[] = []
+  for (let at = 0; at < table.length;) {
+    const size = table[at++]
+    if (size === sameName) {
+      names.push(undefined)
+      continue
+    }
+    try {
+      names.push(decoder.decode(table.subarray(at, at + size)))
+    } catch {
+      throw new BadModelError(`${file}: name ${names.length} is not UTF-8: export it again`)
+    }
+    at += size
+  }
+  return names
+}
+
+export function readFrontEnd(view: DataView): IntegerFrontEnd {
+  const [kind, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients] = [16, 20, 24, 28, 32, 36, 40].map((at) =>
+    view.getUint32(at, true),
+  )
+  const name = frontEndKinds[kind]
+  if (name === 'raw') return { kind: name, sampleRate, samples }
+  const lowHz = view.getFloat32(44, true)
+  const highHz = view.getFloat32(48, true)
+  return { kind: name, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients, lowHz, highHz }
+}
+
+function readTensor(view: DataView, at: number, name: string | undefined): IntegerTensor {
+  return {
+    name: name ?? '',
+    shape: [view.getUint32(at, true), view.getUint16(at + 4, true), view.getUint16(at + 6, true)],
+    containerBits: view.getUint8(at + 8) as IntegerTensor['containerBits'],
+    bits: view.getUint8(at + 9),
+    scale: view.getFloat32(at + 16, true),
+    zeroPoint: view.getInt16(at + 10, true),
+    min: view.getInt16(at + 12, true),
+    max: view.getInt16(at + 14, true),
+  }
+}
+
+function readLayer(view: DataView, at: number, name: string, tensors: readonly IntegerTensor[]): IntegerLayer {
+  const op = operations[view.getUint8(at)]
+  const pair = (offset: number): [number, number] => [view.getUint16(at + offset, true), view.getUint16(at + offset + 2, true)]
+  const [input, second] = pair(4)
+  const output = view.getUint16(at + 8, true)
+  let from = view.getUint32(at + 32, true)
+  const words = (count: number): Int32Array => {
+    const values = Int32Array.from({ length: count }, (_, i) => view.getInt32(from + 4 * i, true))
+    from += 4 * count
+    return values
+  }
+  const shifts = (count: number): Int8Array => Int8Array.from({ length: count }, (_, i) => view.getInt8(from + i))
+  switch (op) {
+    case 'convolution': {
+      const channels = tensors[output].shape[2]
+      const depthwise = view.getUint8(at + 2) === 1
+      const weightBits = view.getUint8(at + 1)
+      const kernelSize = pair(12)
+      const taps = kernelSize[0] * kernelSize[1] * (depthwise ? 1 : tensors[input].shape[2])
+      const weights = unpackWeights(view, view.getUint32(at + 28, true), weightBits, channels * taps)
+      const [bias, multiplier] = [words(channels), words(channels)]
+      const logOffset = view.getUint8(at + 3) === 1 ? { logOffset: Uint32Array.from(words(channels)) } : {}
+      const shift = shifts(channels)
+      const groups = depthwise ? channels : 1
+      const padding = [...pair(20), ...pair(24)] as [number, number, number, number]
+      const shape = { kernelSize, stride: pair(16), padding, groups }
+      return { op, name, input, output, ...shape, weightBits, weights, bias, multiplier, shift, ...logOffset }
+    }
+    case 'add':
+      return { op, name, inputs: [input, second], output, multiplier: words(3), shift: shifts(3) }
+    case 'averagePool':
+      return { op, name, input, output, kernelSize: pair(12), stride: pair(16), multiplier: words(1), shift: shifts(1) }
+    case 'requantize':
+      return { op, name, input, output, multiplier: words(1), shift: shifts(1) }
+    case 'reshape':
+      return { op, name, input, output }
+    default:
+      return op satisfies never
+  }
+}
+
+function unpackWeights(view: DataView, from: number, bits: number, count: number): Int8Array {
+  const weights = new Int8Array(count)
+  for (let i = 0; i < count; i++) {
+    const at = i * bits
+    let word = view.getUint8(from + (at >>> 3))
+    if ((at & 7) + bits > 8) word |= view.getUint8(from + (at >>> 3) + 1) << 8
+    const field = (word >>> (at & 7)) & ((1 << bits) - 1)
+    weights[i] = bits === 1 ? 2 * field - 1 : field - (1 << (bits - 1))
+  }
+  return weights
+}
+
+/** Sizes a runner needs: the arena, and the samples and classes of one run. */
+export function readSizes(bytes: Uint8Array): {
+  arenaBytes: number
+  samples: number
+  classes: number
+  inputValues: number
+  logitScale: number
+} {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const word = (at: number): number => view.getUint32(at, true)
+  const tensors = word(64)
+  const lastLayer = word(68) + (word(56) - 1) * layerRecordBytes
+  const logits = tensors + view.getUint16(lastLayer + 8, true) * tensorRecordBytes
+  const inputValues = word(tensors) * view.getUint16(tensors + 4, true) * view.getUint16(tensors + 6, true)
+  return { arenaBytes: word(80), samples: word(24), classes: word(60), inputValues, logitScale: view.getFloat32(logits + 16, true) }
+}

@@ -1,0 +1,137 @@
+// Integer model to .bw file (docs/bw-format.md): records, packed weights, the arena plan, names, checksum.
+
+import { isDepthwise, filterTaps, layerInputs } from './arena.ts'
+import { crc32 } from './crc32.ts'
+import { BadModelError } from './errors.ts'
+import { frontEndKinds, layerRecordBytes, layoutModel, magic, operations, tensorRecordBytes, version, type Layout } from './layout.ts'
+import { checkImage } from './machine.ts'
+import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
+
+/**
+ * The .bw file of a model. Its length depends on structure, names and bit-widths only.
+ * @throws BadModelError where a value does not fit its width, arrays have the wrong length, or the core would refuse the file
+ */
+export function encodeModel(model: IntegerModel): Uint8Array {
+  const layout = layoutModel(model)
+  const bytes = new Uint8Array(layout.bytes)
+  const view = new DataView(bytes.buffer)
+  writeHeader(view, model, layout)
+  model.tensors.forEach((tensor, i) => writeTensor(view, layout.tensors + i * tensorRecordBytes, tensor, layout.arena.tensors[i]))
+  model.layers.forEach((layer, i) => {
+    writeLayer(view, layout.layers + i * layerRecordBytes, model, layer, layout, i)
+    writeParameters(view, layout.parameters[i].offset, model, layer)
+    if (layer.op === 'convolution') {
+      const count = model.tensors[layer.output].shape[2] * filterTaps(model, layer)
+      expectLength(layer, 'weights', layer.weights, count)
+      packWeights(layer, bytes.subarray(layout.weights[i].offset, layout.weights[i].offset + layout.weights[i].bytes))
+    }
+  })
+  bytes.set(layout.names, layout.strings)
+  sealImage(bytes)
+  checkImage(bytes, model.name || 'model', (place, index) =>
+    place === 'layer' ? `${index} (${model.layers[index]?.name})` : `${index} (${model.tensors[index]?.name})`,
+  )
+  return bytes
+}
+
+/** Writes the checksum of everything behind it. */
+export function sealImage(bytes: Uint8Array): void {
+  new DataView(bytes.buffer, bytes.byteOffset).setUint32(12, crc32(bytes.subarray(16)), true)
+}
+
+function integer(value: number, low: number, high: number, what: string): number {
+  if (Number.isInteger(value) && value >= low && value <= high) return value
+  throw new BadModelError(`${what} is ${value}: it must be a whole number in ${low}..${high}`)
+}
+
+function expectLength(layer: IntegerLayer, what: string, values: ArrayLike<number>, count: number): void {
+  if (values.length !== count) throw new BadModelError(`layer ${layer.name}: ${values.length} ${what}, expected ${count}`)
+}
+
+function writeHeader(view: DataView, model: IntegerModel, layout: Layout): void {
+  const frontEnd = model.frontEnd
+  const spectral = frontEnd.kind === 'raw' ? undefined : frontEnd
+  const fields = [magic, version, layout.bytes, 0, frontEndKinds.indexOf(frontEnd.kind), frontEnd.sampleRate, frontEnd.samples]
+  fields.push(spectral?.windowSamples ?? 0, spectral?.hopSamples ?? 0, spectral?.melBands ?? 0, spectral?.coefficients ?? 0)
+  fields.forEach((value, i) => view.setUint32(4 * i, integer(value, 0, 2 ** 32 - 1, 'a number of the front end'), true))
+  view.setFloat32(44, spectral?.lowHz ?? 0, true)
+  view.setFloat32(48, spectral?.highHz ?? 0, true)
+  const counts = [model.tensors.length, model.layers.length, model.classes.length]
+  const places = [layout.tensors, layout.layers, layout.strings, layout.names.length, layout.arena.bytes]
+  ;[...counts, ...places].forEach((value, i) => view.setUint32(52 + 4 * i, value, true))
+}
+
+function writeTensor(view: DataView, at: number, tensor: IntegerTensor, offset: number): void {
+  const what = (field: string): string => `tensor ${tensor.name}: ${field}`
+  view.setUint32(at, integer(tensor.shape[0], 1, 2 ** 32 - 1, what('height')), true)
+  view.setUint16(at + 4, integer(tensor.shape[1], 1, 65535, what('width')), true)
+  view.setUint16(at + 6, integer(tensor.shape[2], 1, 65535, what('channels')), true)
+  view.setUint8(at + 8, integer(tensor.containerBits, 2, 16, what('containerBits')))
+  view.setUint8(at + 9, integer(tensor.bits, 1, 16, what('bits')))
+  view.setInt16(at + 10, integer(tensor.zeroPoint, -32768, 32767, what('zeroPoint')), true)
+  view.setInt16(at + 12, integer(tensor.min, -32768, 32767, what('min')), true)
+  view.setInt16(at + 14, integer(tensor.max, -32768, 32767, what('max')), true)
+  view.setFloat32(at + 16, tensor.scale, true)
+  view.setUint32(at + 20, offset, true)
+}
+
+function writeLayer(view: DataView, at: number, model: IntegerModel, layer: IntegerLayer, layout: Layout, index: number): void {
+  const what = (field: string): string => `layer ${layer.name}: ${field}`
+  const words = (offset: number, values: readonly number[], field: string): void =>
+    values.forEach((value, i) => view.setUint16(at + offset + 2 * i, integer(value, 0, 65535, what(field)), true))
+  view.setUint8(at, operations.indexOf(layer.op))
+  words(4, layerInputs(layer), 'input')
+  words(8, [layer.output], 'output')
+  if (layer.op === 'convolution' || layer.op === 'averagePool') {
+    words(12, layer.kernelSize, 'kernelSize')
+    words(16, layer.stride, 'stride')
+  }
+  if (layer.op === 'convolution') {
+    const depthwise = isDepthwise(model, layer)
+    if (layer.groups !== 1 && !depthwise) {
+      const channels = model.tensors[layer.input].shape[2]
+      throw new BadModelError(`layer ${layer.name}: groups is ${layer.groups}: only 1 or all ${channels} input channels are supported`)
+    }
+    view.setUint8(at + 1, integer(layer.weightBits, 1, 8, what('weightBits')))
+    view.setUint8(at + 2, depthwise ? 1 : 0)
+    view.setUint8(at + 3, layer.logOffset ? 1 : 0)
+    words(20, layer.padding, 'padding')
+  }
+  view.setUint32(at + 28, layout.weights[index].offset, true)
+  view.setUint32(at + 32, layout.parameters[index].offset, true)
+  view.setUint32(at + 36, layout.arena.scratch[index], true)
+}
+
+function writeParameters(view: DataView, at: number, model: IntegerModel, layer: IntegerLayer): void {
+  if (layer.op === 'reshape') return
+  const count = layer.op === 'convolution' ? model.tensors[layer.output].shape[2] : layer.op === 'add' ? 3 : 1
+  const columns: [string, ArrayLike<number>][] = [['multipliers', layer.multiplier]]
+  if (layer.op === 'convolution') columns.unshift(['biases', layer.bias])
+  if (layer.op === 'convolution' && layer.logOffset) columns.push(['offsets of the logarithm', layer.logOffset])
+  for (const [what, values] of columns) {
+    expectLength(layer, what, values, count)
+    for (let i = 0; i < count; i++, at += 4) view.setInt32(at, values[i], true)
+  }
+  expectLength(layer, 'shifts', layer.shift, count)
+  for (let i = 0; i < count; i++) view.setInt8(at + i, layer.shift[i])
+}
+
+/** Fields of weightBits each, least significant bit first: w + 2^(bits-1); at one bit 0 for -1 and 1 for +1. */
+function packWeights(layer: IntegerConvolution, to: Uint8Array): void {
+  const bits = layer.weightBits
+  const half = 1 << (bits - 1)
+  for (let i = 0; i < layer.weights.length; i++) {
+    const weight = layer.weights[i]
+    const fits = bits === 1 ? weight === 1 || weight === -1 : weight >= -half && weight < half
+    if (!fits) {
+      const range = bits === 1 ? '-1 or +1' : `in ${-half}..${half - 1}`
+      throw new BadModelError(
+        `layer ${layer.name}: weight ${i} is ${weight}: at ${bits} bits it must be ${range} (sizes alone: use modelInfo)`,
+      )
+    }
+    const field = bits === 1 ? (weight + 1) / 2 : weight + half
+    const at = i * bits
+    to[at >>> 3] |= field << (at & 7)
+    if ((at & 7) + bits > 8) to[(at >>> 3) + 1] |= field >>> (8 - (at & 7))
+  }
+}

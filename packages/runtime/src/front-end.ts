@@ -1,0 +1,72 @@
+// Spectral features: the MFCC and log-mel of core/front_end.c. Training, evaluation and shipping all call this.
+
+import { Machine } from './machine.ts'
+import { frontEndKinds } from './layout.ts'
+import type { IntegerSpectralFrontEnd } from './model.ts'
+
+/** Number of frames of a clip: 1 + floor((samples - windowSamples) / hopSamples), without centring. */
+export function spectralFrames(config: IntegerSpectralFrontEnd): number {
+  return 1 + Math.floor((config.samples - config.windowSamples) / config.hopSamples)
+}
+
+/** The 36 bytes of bw_front_end. */
+function configBytes(config: IntegerSpectralFrontEnd): Uint8Array {
+  const view = new DataView(new ArrayBuffer(36))
+  const { sampleRate, samples, windowSamples, hopSamples, melBands, coefficients } = config
+  const words = [frontEndKinds.indexOf(config.kind), sampleRate, samples, windowSamples, hopSamples, melBands, coefficients]
+  words.forEach((value, i) => view.setUint32(4 * i, value, true))
+  view.setFloat32(28, config.lowHz, true)
+  view.setFloat32(32, config.highHz, true)
+  return new Uint8Array(view.buffer)
+}
+
+/** Lays out a prepared front end in a machine; returns false where the configuration is impossible. */
+export function prepareFrontEnd(machine: Machine, config: IntegerSpectralFrontEnd): boolean {
+  const at = machine.take(36)
+  new Uint8Array(machine.core.memory.buffer).set(configBytes(config), at)
+  if (!machine.core.frontEndValid(at)) return false
+  machine.core.frontEndPrepare(at, machine.take(machine.core.frontEndBytes(at)))
+  return true
+}
+
+/** Bytes of tables and buffers the front end keeps in memory (not part of a model's arena). */
+export function frontEndBytes(config: IntegerSpectralFrontEnd): number {
+  const machine = (extractor ??= new Machine())
+  machine.reset()
+  prepared = undefined
+  const at = machine.take(36)
+  new Uint8Array(machine.core.memory.buffer).set(configBytes(config), at)
+  return machine.core.frontEndValid(at) ? machine.core.frontEndBytes(at) : 0
+}
+
+let extractor: Machine | undefined
+let prepared: { readonly key: string; readonly pcm: number; readonly features: number; readonly frames: number } | undefined
+
+/**
+ * Features of one clip.
+ * @param pcm `config.samples` 16-bit samples (taken as pcm / 32768)
+ * @returns [frames][coefficients], natural-log units
+ * @throws RangeError where the configuration is impossible or the clip has another length
+ */
+export function computeFeatures(config: IntegerSpectralFrontEnd, pcm: Int16Array): Float32Array<ArrayBuffer> {
+  const { kind, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients, lowHz, highHz } = config
+  if (pcm.length !== samples) throw new RangeError(`computeFeatures: clip has ${pcm.length} samples, the front end takes ${samples}`)
+  const machine = (extractor ??= new Machine())
+  const key = `${kind} ${sampleRate} ${samples} ${windowSamples} ${hopSamples} ${melBands} ${coefficients} ${lowHz} ${highHz}`
+  if (prepared?.key !== key) {
+    prepared = undefined
+    machine.reset()
+    if (!prepareFrontEnd(machine, config)) {
+      throw new RangeError(
+        `computeFeatures: impossible front end ${JSON.stringify(config)}: it needs 2 <= windowSamples <= 4096 and <= samples, ` +
+          'coefficients <= melBands <= 128 (equal for logmel), 0 <= lowHz < highHz <= sampleRate / 2',
+      )
+    }
+    const frames = spectralFrames(config)
+    prepared = { key, frames, pcm: machine.take(2 * samples), features: machine.take(4 * frames * coefficients) }
+  }
+  const { memory } = machine.core
+  new Int16Array(memory.buffer, prepared.pcm, samples).set(pcm)
+  machine.core.features(prepared.pcm, prepared.frames, hopSamples, coefficients, prepared.features)
+  return new Float32Array(memory.buffer, prepared.features, prepared.frames * coefficients).slice()
+}

@@ -1,0 +1,97 @@
+// Where everything lies in a .bw file (docs/bw-format.md). It follows from structure, names and bit-widths alone and reads no value,
+// so that a cost model learns a file's exact size before a single weight is trained.
+
+import { filterTaps, planArena, type ArenaPlan } from './arena.ts'
+import { BadModelError } from './errors.ts'
+import type { IntegerLayer, IntegerModel } from './model.ts'
+
+export const magic = 0x4c4d5742
+export const version = 1
+export const headerBytes = 84
+export const tensorRecordBytes = 24
+export const layerRecordBytes = 40
+export const operations = ['convolution', 'add', 'averagePool', 'requantize', 'reshape'] as const
+export const frontEndKinds = ['raw', 'mfcc', 'logmel'] as const
+/** In the table of names: this tensor is called as the layer that makes it (tensor 0: 'input'). */
+export const sameName = 255
+
+export interface Layout {
+  readonly tensors: number
+  readonly layers: number
+  /** Per layer: bytes and offset of the packed weights (0 where it has none). */
+  readonly weights: readonly { readonly offset: number; readonly bytes: number }[]
+  readonly parameters: readonly { readonly offset: number; readonly bytes: number }[]
+  readonly strings: number
+  /** The table of names, ready to be copied. */
+  readonly names: Uint8Array
+  readonly bytes: number
+  readonly arena: ArenaPlan
+}
+
+const align4 = (bytes: number): number => Math.ceil(bytes / 4) * 4
+
+/** Bytes of a layer's weights at their true width. */
+export function weightBytes(model: IntegerModel, layer: IntegerLayer): number {
+  if (layer.op !== 'convolution') return 0
+  return Math.ceil((model.tensors[layer.output].shape[2] * filterTaps(model, layer) * layer.weightBits) / 8)
+}
+
+/** Bytes of a layer's bias, multipliers, offsets of the logarithm and shifts. */
+export function parameterBytes(model: IntegerModel, layer: IntegerLayer): number {
+  switch (layer.op) {
+    case 'convolution':
+      return model.tensors[layer.output].shape[2] * (layer.logOffset ? 13 : 9)
+    case 'add':
+      return 15
+    case 'averagePool':
+    case 'requantize':
+      return 5
+    case 'reshape':
+      return 0
+    default:
+      throw new BadModelError(`unknown operation ${(layer satisfies never as IntegerLayer).op}`)
+  }
+}
+
+/** The name a tensor has when none of its own is stored. */
+export function defaultTensorNames(layers: readonly { readonly name: string; readonly output: number }[], count: number): string[] {
+  const names = Array.from({ length: count }, (_, i): string => (i === 0 ? 'input' : ''))
+  for (const layer of layers) names[layer.output] = layer.name
+  return names
+}
+
+function nameTable(model: IntegerModel): Uint8Array {
+  const encoder = new TextEncoder()
+  const bytes: number[] = []
+  const push = (name: string): void => {
+    const encoded = encoder.encode(name)
+    if (encoded.length >= sameName) throw new BadModelError(`name '${name.slice(0, 40)}...' has ${encoded.length} bytes: at most 254 fit`)
+    bytes.push(encoded.length, ...encoded)
+  }
+  const defaults = defaultTensorNames(model.layers, model.tensors.length)
+  push(model.name)
+  model.classes.forEach(push)
+  model.tensors.forEach((tensor, i) => (tensor.name === defaults[i] ? bytes.push(sameName) : push(tensor.name)))
+  model.layers.forEach((layer) => push(layer.name))
+  return Uint8Array.from(bytes)
+}
+
+/** Lays a model out. Reads structure, names and widths; weights and parameters may be empty arrays. */
+export function layoutModel(model: IntegerModel): Layout {
+  const tensors = headerBytes
+  const layers = tensors + model.tensors.length * tensorRecordBytes
+  let at = layers + model.layers.length * layerRecordBytes
+  const weights: { offset: number; bytes: number }[] = []
+  const parameters: { offset: number; bytes: number }[] = []
+  const take = (bytes: number): { offset: number; bytes: number } => {
+    const place = { offset: bytes > 0 ? at : 0, bytes }
+    at += align4(bytes)
+    return place
+  }
+  for (const layer of model.layers) {
+    parameters.push(take(parameterBytes(model, layer)))
+    weights.push(take(weightBytes(model, layer)))
+  }
+  const names = nameTable(model)
+  return { tensors, layers, weights, parameters, strings: at, names, bytes: at + names.length, arena: planArena(model) }
+}

@@ -1,0 +1,203 @@
+// Seeded random integer models for the tests: every kind of layer, width, container and padding, awkward channel counts.
+
+import { interpret } from '../reference.ts'
+import type { IntegerConvolution, IntegerFrontEnd, IntegerLayer, IntegerModel, IntegerTensor } from '../model.ts'
+
+export type Draw = (count: number) => number
+
+/** Uniform whole numbers in [0, count): mulberry32. */
+export function seededDraw(seed: number): Draw {
+  let state = (seed * 2654435761) | 0
+  return (count) => {
+    state = (state + 0x6d2b79f5) | 0
+    let t = Math.imul(state ^ (state >>> 15), 1 | state)
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t
+    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * count)
+  }
+}
+
+const containers = [2, 4, 8, 16] as const
+const pick = <T>(draw: Draw, values: readonly T[]): T => values[draw(values.length)]
+
+/** A tensor of random container, range and zero point; `narrow` keeps it to what an addition may read. */
+export function randomTensor(draw: Draw, name: string, shape: readonly [number, number, number], narrow = true): IntegerTensor {
+  const containerBits = pick(draw, narrow ? ([2, 4, 8] as const) : containers)
+  const bits = containerBits === 16 ? 9 + draw(8) : containerBits === 2 ? 1 + draw(2) : containerBits / 2 + 1 + draw(containerBits / 2)
+  const levels = 2 ** bits
+  const lowest = containerBits >= 8 ? -(2 ** (containerBits - 1)) : -40
+  const min = lowest + draw(containerBits >= 8 ? 2 ** containerBits - levels + 1 : 60)
+  const max = min + levels - 1 - draw(Math.min(3, levels - 1))
+  const zeroPoint = containerBits === 16 ? Math.max(-100, Math.min(100, min + draw(levels))) : min - 20 + draw(levels + 40)
+  const reach = containerBits === 16 ? { min: Math.max(min, zeroPoint - 32768), max: Math.min(max, zeroPoint + 32767) } : { min, max }
+  return { name, shape, containerBits, bits, scale: Math.fround(0.001 + draw(1000) / 500), zeroPoint, ...reach }
+}
+
+function multiplierOf(draw: Draw, real: number): { multiplier: number; shift: number } {
+  if (draw(20) === 0) return { multiplier: pick(draw, [-(2 ** 31), 0, 2 ** 31 - 1, -(2 ** 30)]), shift: draw(62) - 31 }
+  let shift = 0
+  while (real < 0.5 && shift > -31) [real, shift] = [real * 2, shift - 1]
+  while (real >= 1 && shift < 30) [real, shift] = [real / 2, shift + 1]
+  return { multiplier: Math.min(2 ** 31 - 1, Math.round(real * 2 ** 31)), shift }
+}
+
+export function randomModel(draw: Draw): IntegerModel {
+  const { frontEnd, input } = randomInput(draw)
+  const tensors: IntegerTensor[] = [input]
+  const layers: IntegerLayer[] = []
+  let current = 0
+  const emit = (tensor: IntegerTensor, make: (output: number) => IntegerLayer): void => {
+    tensors.push(tensor)
+    layers.push(make(tensors.length - 1))
+    current = tensors.length - 1
+  }
+  const convolution = (kind: 'dense' | 'depthwise' | 'classifier', channels: number): void => {
+    const x = tensors[current]
+    const classifier = kind === 'classifier'
+    const kernel = (size: number, most: number): number => (classifier ? size : 1 + draw(Math.min(size, most)))
+    const raw = current === 0 && frontEnd.kind === 'raw'
+    const kernelSize = [kernel(x.shape[0], raw ? 60 : 5), kernel(x.shape[1], 4)] as const
+    const stride = classifier ? ([1, 1] as const) : ([1 + draw(raw ? 8 : 3), 1 + draw(2)] as const)
+    const padding = classifier ? ([0, 0, 0, 0] as const) : ([draw(4), draw(3), draw(3), draw(4)] as const)
+    const height = Math.floor((x.shape[0] + padding[0] + padding[1] - kernelSize[0]) / stride[0]) + 1
+    const width = Math.floor((x.shape[1] + padding[2] + padding[3] - kernelSize[1]) / stride[1]) + 1
+    const inputIndex = current
+    const name = `${kind}${layers.length}`
+    const output: IntegerTensor = classifier
+      ? { name, shape: [1, 1, channels], containerBits: 16, bits: 16, scale: 0.0625, zeroPoint: 0, min: -32768, max: 32767 }
+      : randomTensor(draw, draw(2) ? name : `${name} out`, [height, width, channels])
+    const shape = { kernelSize, stride, padding, groups: kind === 'depthwise' ? channels : 1 }
+    emit(output, (index) => ({
+      op: 'convolution',
+      name,
+      input: inputIndex,
+      output: index,
+      ...shape,
+      ...randomWeights(draw, x, output, shape),
+    }))
+  }
+  for (let i = 0, count = 1 + draw(6); i < count; i++) {
+    const x = tensors[current]
+    const source = current
+    const name = `layer${layers.length}`
+    const kind =
+      current === 0
+        ? pick(draw, ['dense', 'depthwise', 'reshape'] as const)
+        : pick(draw, ['dense', 'dense', 'depthwise', 'add', 'pool', 'requantize', 'reshape'] as const)
+    if (kind === 'dense') convolution('dense', pick(draw, [1, 3, 10, 17, 33]))
+    else if (kind === 'depthwise') convolution('depthwise', x.shape[2])
+    else if (kind === 'reshape') {
+      const [height, width, channels] = x.shape
+      emit(
+        {
+          ...x,
+          name,
+          shape: pick(draw, [
+            [width, height, channels],
+            [height, width * channels, 1],
+            [height, channels, width],
+          ] as const),
+        },
+        (output) => ({ op: 'reshape', name, input: source, output }),
+      )
+    } else if (kind === 'pool') {
+      const kernelSize = [1 + draw(x.shape[0]), 1 + draw(x.shape[1])] as const
+      const stride = [1 + draw(3), 1 + draw(3)] as const
+      const shape = [0, 1].map((axis) => Math.floor((x.shape[axis] - kernelSize[axis]) / stride[axis]) + 1)
+      const { multiplier, shift } = multiplierOf(draw, 1 / (kernelSize[0] * kernelSize[1]))
+      emit(randomTensor(draw, name, [shape[0], shape[1], x.shape[2]]), (output) => ({
+        op: 'averagePool',
+        name,
+        input: source,
+        output,
+        kernelSize,
+        stride,
+        multiplier: Int32Array.of(multiplier),
+        shift: Int8Array.of(shift),
+      }))
+    } else if (kind === 'requantize') {
+      const { multiplier, shift } = multiplierOf(draw, 0.1 + draw(30) / 10)
+      emit(randomTensor(draw, name, x.shape), (output) => ({
+        op: 'requantize',
+        name,
+        input: source,
+        output,
+        multiplier: Int32Array.of(multiplier),
+        shift: Int8Array.of(shift),
+      }))
+    } else {
+      const partners = tensors.flatMap((t, index) =>
+        index > 0 && t.containerBits < 16 && t.shape.join() === x.shape.join() ? [index] : [],
+      )
+      const scales = [multiplierOf(draw, 0.5), multiplierOf(draw, 0.7), multiplierOf(draw, 2 ** -19)]
+      if (x.containerBits === 16) continue
+      emit(randomTensor(draw, name, x.shape), (output) => ({
+        op: 'add',
+        name,
+        inputs: [source, pick(draw, partners)],
+        output,
+        multiplier: Int32Array.from(scales, (s) => s.multiplier),
+        shift: Int8Array.from(scales, (s) => s.shift),
+      }))
+    }
+  }
+  const classes = Array.from({ length: 2 + draw(4) }, (_, i) => `wörd ${i}`)
+  convolution('classifier', classes.length)
+  return { name: 'random', classes, frontEnd, tensors, layers }
+}
+
+function randomInput(draw: Draw): { frontEnd: IntegerFrontEnd; input: IntegerTensor } {
+  if (draw(2)) {
+    const samples = 20 + draw(300)
+    const frontEnd = { kind: 'raw', sampleRate: 16000, samples } as const
+    const range = { containerBits: 16, bits: 16, scale: 2 ** -15, zeroPoint: 0, min: -32768, max: 32767 } as const
+    return { frontEnd, input: { name: 'input', shape: [samples, 1, 1], ...range } }
+  }
+  const kind = pick(draw, ['mfcc', 'logmel'] as const)
+  const melBands = 8 + draw(8)
+  const coefficients = kind === 'mfcc' ? 1 + draw(melBands) : melBands
+  const samples = 700 + draw(600)
+  const windowSamples = 100 + draw(200)
+  const hopSamples = 60 + draw(60)
+  const frontEnd = { kind, sampleRate: 16000, samples, windowSamples, hopSamples, melBands, coefficients, lowHz: 20, highHz: 7600 }
+  const frames = 1 + Math.floor((samples - windowSamples) / hopSamples)
+  return { frontEnd, input: randomTensor(draw, 'features', [frames, coefficients, 1], false) }
+}
+
+function randomWeights(
+  draw: Draw,
+  x: IntegerTensor,
+  y: IntegerTensor,
+  shape: Pick<IntegerConvolution, 'kernelSize' | 'groups'>,
+): Pick<IntegerConvolution, 'weightBits' | 'weights' | 'bias' | 'multiplier' | 'shift' | 'logOffset'> {
+  const channels = y.shape[2]
+  const taps = shape.kernelSize[0] * shape.kernelSize[1] * (x.shape[2] / shape.groups)
+  const weightBits = 1 + draw(8)
+  const half = 2 ** (weightBits - 1)
+  const weights = Int8Array.from({ length: channels * taps }, () => (weightBits === 1 ? 2 * draw(2) - 1 : draw(2 * half) - half))
+  const reach = Math.max(x.max - x.zeroPoint, x.zeroPoint - x.min, 1)
+  const typical = Math.sqrt(taps) * half * reach * 0.4
+  const logarithm = draw(6) === 0
+  const levels = y.max - y.min + 1
+  const scales = Array.from({ length: channels }, () =>
+    multiplierOf(draw, (logarithm ? 2 ** -17 : 1 / typical) * levels * (0.2 + draw(10) / 10)),
+  )
+  return {
+    weightBits,
+    weights,
+    bias: Int32Array.from({ length: channels }, () => Math.round((draw(2001) / 1000 - 1) * (logarithm ? 2 ** 20 : typical))),
+    multiplier: Int32Array.from(scales, (s) => s.multiplier),
+    shift: Int8Array.from(scales, (s) => s.shift),
+    ...(logarithm ? { logOffset: Uint32Array.from({ length: channels }, () => 1 + draw(1000)) } : {}),
+  }
+}
+
+/** The float32 and int16 inputs a random model may be given. */
+export function randomClip(draw: Draw, samples: number): Int16Array {
+  const loudness = 2 ** (4 + draw(13))
+  return Int16Array.from({ length: samples }, () => Math.max(-32768, Math.min(32767, draw(2 * loudness) - loudness)))
+}
+
+/** Logits by the reference interpreter. */
+export function referenceLogits(model: IntegerModel, input: ArrayLike<number>): number[] {
+  return [...interpret(model, input)[model.layers[model.layers.length - 1].output]]
+}
