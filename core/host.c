@@ -39,7 +39,7 @@ static void write_result(uint32_t status, const void *data, uint32_t bytes) {
   uint32_t size = 4 + bytes;
   fwrite(&size, 4, 1, results);
   fwrite(&status, 4, 1, results);
-  fwrite(data, 1, bytes, results);
+  if (bytes) fwrite(data, 1, bytes, results);
 }
 
 static void run_job(int features, const uint8_t *image, uint32_t imageBytes, const void *data, uint32_t bytes) {

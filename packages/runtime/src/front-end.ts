@@ -22,6 +22,8 @@ function configBytes(config: IntegerSpectralFrontEnd): Uint8Array {
 
 /** Lays out a prepared front end in a machine; returns false where the configuration is impossible. */
 export function prepareFrontEnd(machine: Machine, config: IntegerSpectralFrontEnd): boolean {
+  const { sampleRate, samples, windowSamples, hopSamples, melBands, coefficients } = config
+  if (![sampleRate, samples, windowSamples, hopSamples, melBands, coefficients].every(Number.isInteger)) return false
   const at = machine.take(36)
   new Uint8Array(machine.core.memory.buffer).set(configBytes(config), at)
   if (!machine.core.frontEndValid(at)) return false

@@ -179,7 +179,7 @@ function randomWeights(
   const logarithm = draw(6) === 0
   const levels = y.max - y.min + 1
   const scales = Array.from({ length: channels }, () =>
-    multiplierOf(draw, (logarithm ? 2 ** -17 : 1 / typical) * levels * (0.2 + draw(10) / 10)),
+    multiplierOf(draw, (logarithm ? 2 ** -17 : 1 / typical) * levels * (0.05 + draw(10) / 30)),
   )
   return {
     weightBits,

@@ -1,0 +1,105 @@
+// 10,000 damaged .bw files: each is refused with one clear line or runs harmlessly, in WebAssembly and (where there is a compiler) under
+// the address and undefined-behaviour sanitizers. Half of them carry a correct checksum, so that the checks behind it are reached.
+
+import { describe, expect, test } from 'vitest'
+import { sealImage } from './encode.ts'
+import { BadModelError, encodeModel, load } from './index.ts'
+import { Host } from './testing/host.ts'
+import { randomClip, randomModel, seededDraw, type Draw } from './testing/random-model.ts'
+import { hasSanitizers } from './tools/build-core.ts'
+
+const originals = Array.from({ length: 40 }, (_, seed) => encodeModel(randomModel(seededDraw(1000 + seed))))
+
+function mutate(draw: Draw, original: Uint8Array): Uint8Array {
+  let bytes = original.slice()
+  const kind = draw(8)
+  if (kind === 0) bytes = bytes.slice(0, draw(bytes.length))
+  else if (kind === 1) bytes = Uint8Array.from([...bytes, ...Array.from({ length: 1 + draw(64) }, () => draw(256))])
+  else {
+    // Records lie at the front: half of the changes hit them.
+    for (let i = 0, count = 1 + draw(3); i < count; i++) {
+      const at = draw(2) ? draw(bytes.length) : draw(Math.min(bytes.length, 600))
+      if (kind < 4) bytes[at] ^= 1 << draw(8)
+      else if (kind < 6) bytes[at] = [0, 1, 2, 127, 128, 255, draw(256)][draw(7)]
+      else if (at + 4 <= bytes.length) {
+        const word = [0, 1, 4, 84, bytes.length, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 65535, draw(2 ** 32)][draw(11)]
+        new DataView(bytes.buffer).setUint32(at & ~3, word, true)
+      }
+    }
+  }
+  if (draw(2) && bytes.length >= 84) {
+    new DataView(bytes.buffer).setUint32(8, bytes.length, true)
+    sealImage(bytes)
+  }
+  return bytes
+}
+
+const mutants = Array.from({ length: 10_000 }, (_, seed) => {
+  const draw = seededDraw(seed + 1)
+  return mutate(draw, originals[draw(originals.length)])
+})
+
+test('10,000 mutated files are refused clearly or run', () => {
+  const reasons = new Map<string, number>()
+  for (const bytes of mutants) {
+    let reason = 'runs'
+    try {
+      const model = load(bytes)
+      model.run(randomClip(seededDraw(5), model.frontEnd.samples))
+    } catch (error) {
+      if (!(error instanceof BadModelError)) throw error
+      expect(error.message).toMatch(/^model\.bw: [^\n]+$/)
+      reason = error.message.replace(/\d+/g, 'n')
+    }
+    reasons.set(reason, (reasons.get(reason) ?? 0) + 1)
+  }
+  // The deep checks were reached: many different refusals, and some harmless changes (weights, names, scales).
+  expect(reasons.get('runs')).toBeGreaterThan(500)
+  expect(reasons.get('model.bw: checksum differs (file is damaged): export it again')).toBeGreaterThan(1000)
+  expect(reasons.size).toBeGreaterThan(14)
+})
+
+test('every truncation of a file is refused', () => {
+  for (let length = 0; length < originals[0].length; length++) expect(() => load(originals[0].slice(0, length))).toThrow(BadModelError)
+})
+
+test('every single flipped bit is refused', () => {
+  const bytes = originals[1].slice()
+  for (let bit = 0; bit < 8 * bytes.length; bit++) {
+    bytes[bit >> 3] ^= 1 << (bit & 7)
+    expect(() => load(bytes)).toThrow(BadModelError)
+    bytes[bit >> 3] ^= 1 << (bit & 7)
+  }
+})
+
+/** The core does not look at the names' letters; loading does. */
+function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    load(bytes)
+    return true
+  } catch (error) {
+    return !(error as Error).message.includes('UTF-8')
+  }
+}
+
+describe.skipIf(!hasSanitizers())('sanitized host build (skipped without cc and its sanitizers)', () => {
+  test('the same files leave no trace in the sanitizers, and the same ones are refused', () => {
+    const host = new Host({ sanitize: true })
+    try {
+      const clip = randomClip(seededDraw(5), 400)
+      const results = host.run(mutants.map((first) => ({ kind: 'run', first, second: clip })))
+      expect(results.length).toBe(mutants.length)
+      results.forEach(({ status, bytes }, i) => {
+        if (status !== 0) expect(() => load(mutants[i])).toThrow(BadModelError)
+        else if (isUtf8(mutants[i])) {
+          const model = load(mutants[i])
+          const pcm = new Int16Array(model.frontEnd.samples)
+          pcm.set(clip.subarray(0, pcm.length))
+          expect(bytes).toEqual(new Uint8Array(model.run(pcm).buffer))
+        }
+      })
+    } finally {
+      host.close()
+    }
+  })
+})
