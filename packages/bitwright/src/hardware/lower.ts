@@ -1,0 +1,129 @@
+// From a Network to the structure of its integer model: which layers and tensors there will be, how wide, in which order. The numbers
+// (scales, weights, multipliers) are stand-ins, which the conversion after training replaces; structure, names and widths are final, so
+// what is priced here is what is exported. Widths and signs come from network/storage.ts.
+//
+// Integer ranges: signed b bits -(2^(b-1) - 1) .. 2^(b-1) - 1 with zero point 0; unsigned b <= 7 bits 0 .. 2^b - 1 with zero point 0;
+// unsigned 8 bits -128 .. 127 with zero point -128. relu and relu6 are min = zeroPoint (the learned range is what clips above).
+// Containers: 1-2 bits in 2, 3-4 in 4, 5-8 in 8; raw audio and the logits in 16.
+import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from '@bitwright/runtime'
+import { throughReshapes, nodesById } from '../network/graph.ts'
+import type { Network, NetworkNode, Shape, WeightedNetworkNode } from '../network/network.ts'
+import { inferShapes } from '../network/shapes.ts'
+import { storageOf, type ValueStorage } from '../network/storage.ts'
+
+export interface LoweredNetwork {
+  readonly model: IntegerModel
+  /** Index into model.layers of the layer that computes the node; every node but the input. */
+  readonly layers: ReadonlyMap<string, number>
+  /** Index into model.tensors of the node's value. */
+  readonly tensors: ReadonlyMap<string, number>
+  /** By id of the layer with weights: index into model.layers of the requantize layer that narrows its input, where it has one. */
+  readonly narrowing: ReadonlyMap<string, number>
+}
+
+type Range = Pick<IntegerTensor, 'containerBits' | 'bits' | 'zeroPoint' | 'min' | 'max'>
+
+/** Container, zero point and limits of a stored value. */
+export function integerRange({ bits, signed }: ValueStorage): Range {
+  if (bits === 16) return { containerBits: 16, bits, zeroPoint: 0, min: -32768, max: 32767 }
+  const containerBits = bits <= 2 ? 2 : bits <= 4 ? 4 : 8
+  if (signed) return { containerBits, bits, zeroPoint: 0, min: -(2 ** (bits - 1) - 1), max: 2 ** (bits - 1) - 1 }
+  const least = bits === 8 ? -128 : 0
+  return { containerBits, bits, zeroPoint: least, min: least, max: least + 2 ** bits - 1 }
+}
+
+// Stand-in numbers that the core accepts: multiplier 2^30 (one half) without a shift, weights and offsets of 1, biases of 0.
+const multipliers = (count: number): Int32Array => new Int32Array(count).fill(2 ** 30)
+
+function convolutionSkeleton(node: WeightedNetworkNode, input: number, output: number, inputChannels: number): IntegerConvolution {
+  const { id: name, channels, activation, weightBits = 8 } = node
+  const isLinear = node.op === 'linear'
+  const kernelSize = isLinear ? ([1, 1] as const) : node.kernelSize
+  const groups = node.op === 'convolution' ? node.groups : 1
+  return {
+    name,
+    op: 'convolution',
+    input,
+    output,
+    kernelSize,
+    stride: isLinear ? [1, 1] : node.stride,
+    padding: isLinear ? [0, 0, 0, 0] : node.padding,
+    groups,
+    weightBits,
+    weights: new Int8Array((channels * kernelSize[0] * kernelSize[1] * inputChannels) / groups).fill(1),
+    bias: new Int32Array(channels),
+    multiplier: multipliers(channels),
+    shift: new Int8Array(channels),
+    ...(activation === 'logMagnitude' ? { logOffset: new Uint32Array(channels).fill(1) } : {}),
+  }
+}
+
+function layerSkeleton(node: NetworkNode, inputs: readonly number[], output: number, inputShape: Shape): IntegerLayer {
+  const [input] = inputs
+  const base = { name: node.id, output }
+  const pool = { ...base, op: 'averagePool', input, multiplier: multipliers(1), shift: new Int8Array(1) } as const
+  switch (node.op) {
+    case 'convolution':
+    case 'sinc':
+    case 'linear':
+      return convolutionSkeleton(node, input, output, inputShape[2])
+    case 'reshape':
+      return { ...base, op: 'reshape', input }
+    case 'add':
+      return { ...base, op: 'add', inputs: [input, inputs[1]], multiplier: multipliers(3), shift: new Int8Array(3) }
+    case 'averagePool':
+      return { ...pool, kernelSize: node.kernelSize, stride: node.stride }
+    case 'globalAveragePool':
+      return { ...pool, kernelSize: [inputShape[0], inputShape[1]], stride: [1, 1] }
+    case 'input':
+      throw new Error(`node "${node.id}": the input is no layer`)
+    default:
+      throw new Error(`unknown op in node ${JSON.stringify(node satisfies never)}`)
+  }
+}
+
+/**
+ * The integer graph of a network with stand-in numbers, and which layer and tensor every node became. A float network is lowered at 8 / 8.
+ * @throws UsageError naming the node whose widths or inputs have no integer form.
+ */
+export function lowerSkeleton(network: Network): LoweredNetwork {
+  const shapes = inferShapes(network)
+  const nodes = nodesById(network)
+  const storage = storageOf(network)
+  const modelTensors: IntegerTensor[] = []
+  const modelLayers: IntegerLayer[] = []
+  const layers = new Map<string, number>()
+  const tensors = new Map<string, number>()
+  const narrowing = new Map<string, number>()
+
+  const addTensor = (name: string, shape: Shape, stored: ValueStorage): number => {
+    const isRaw = modelTensors.length === 0 && stored.bits === 16
+    return modelTensors.push({ name, shape, scale: isRaw ? 2 ** -15 : 1, ...integerRange(stored) }) - 1
+  }
+  const narrowed = (id: string, from: number, shape: Shape, to: ValueStorage): number => {
+    const name = `${id}.narrow`
+    const output = addTensor(name, shape, to)
+    narrowing.set(id, modelLayers.length)
+    modelLayers.push({ name, op: 'requantize', input: from, output, multiplier: multipliers(1), shift: new Int8Array(1) })
+    return output
+  }
+
+  for (const node of network.nodes) {
+    const stored = storage.values.get(throughReshapes(nodes, node.id))!
+    const shape = shapes.get(node.id)!
+    if (node.op === 'input') {
+      tensors.set(node.id, addTensor('input', shape, stored))
+      continue
+    }
+    const inputShape = shapes.get(node.inputs[0])!
+    const read = storage.inputs.get(node.id)
+    const inputs = node.inputs.map((id) => tensors.get(id)!)
+    if (read?.narrowed) inputs[0] = narrowed(node.id, inputs[0], inputShape, read)
+    const output = addTensor(node.id, shape, stored)
+    tensors.set(node.id, output)
+    layers.set(node.id, modelLayers.length)
+    modelLayers.push(layerSkeleton(node, inputs, output, inputShape))
+  }
+  const { name, classes, frontEnd } = network
+  return { model: { name, classes, frontEnd, tensors: modelTensors, layers: modelLayers }, layers, tensors, narrowing }
+}

@@ -1,0 +1,29 @@
+// Flash and RAM of a network, to the byte: it is lowered to the structure of its integer model, and the file format and the arena planner
+// themselves say what that takes. MACs and parameters as the papers count them (network/counts.ts).
+import { modelInfo } from '@bitwright/runtime'
+import { countNetwork } from '../network/counts.ts'
+import type { Network } from '../network/network.ts'
+import type { CostModel, NetworkCost } from './cost-model.ts'
+import { lowerSkeleton } from './lower.ts'
+
+export const memory: CostModel = {
+  name: 'memory',
+
+  /** flashBytes: length of the .bw file under the network's own name. ramBytes: the planned arena, input and scratch included. */
+  price(network: Network): NetworkCost {
+    const { model, layers } = lowerSkeleton(network)
+    const { flashBytes, ramBytes, layers: lowered } = modelInfo(model)
+    const { params, macs, nodes } = countNetwork(network)
+    return {
+      params,
+      macs,
+      flashBytes,
+      ramBytes,
+      nodes: nodes.map((node, index) => {
+        const layer = lowered[layers.get(node.id) ?? -1]
+        const sharesMemory = layer === undefined || network.nodes[index].op === 'reshape'
+        return { ...node, weightBytes: layer?.weightBytes ?? 0, outputBytes: sharesMemory ? 0 : layer.outputBytes }
+      }),
+    }
+  },
+}
