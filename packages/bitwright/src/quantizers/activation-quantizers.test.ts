@@ -75,6 +75,13 @@ describe.each(kinds)('%s', (name, make) => {
     expect(() => make({ bits: 9, signed, elements })).toThrow(/got 9/)
   })
 
+  it('learns nothing from what an unsigned grid maps to zero', () => {
+    const quantizer = make({ bits: 3, signed: false, elements })
+    quantizer.initialize(statisticsOf(sample(false, name)))
+    quantizer.backward(0, 5, 0)
+    for (const { gradients } of quantizer.parameters()) expect(gradients.every((value) => value === 0)).toBe(true)
+  })
+
   it('accumulates, and is harmless on a value that is always zero', () => {
     const quantizer = make({ bits: 3, signed: false, elements })
     quantizer.initialize(statisticsOf(Array.from({ length: elements }, () => 0)))
