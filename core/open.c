@@ -45,12 +45,12 @@ static uint64_t depth(const bw_layer *l, uint32_t inputChannels) {
   return (uint64_t)l->kernel[0] * l->kernel[1] * (l->depthwise ? 1 : inputChannels);
 }
 
-/* Dense: two int16 columns and four rows of int8 weights, each padded to 8 (run.c). Depthwise: both as int16, 8 channels a tap. */
+/* Dense: two int16 columns and four rows of int8 weights, each padded to 8 (run.c). Depthwise: 8 channels of int16, weights and a tap. */
 uint32_t bw_scratch_bytes(const bw_layer *l, uint32_t inputChannels) {
   uint32_t k;
   if (l->op != BW_CONVOLUTION) return 0;
   k = (uint32_t)depth(l, inputChannels);
-  return l->depthwise ? 32 * k : 8 * ((k + 7) & ~7u);
+  return l->depthwise ? 16 * (k + 1) : 8 * ((k + 7) & ~7u);
 }
 
 static int inside(const bw_model *m, uint32_t offset, uint64_t size) {

@@ -18,28 +18,64 @@ typedef struct {
   uint8_t *out, *scratch;
 } step;
 
-/* count values from element `index` on, each less its zero point. */
-static void fetch(const bw_tensor *t, const uint8_t *base, uint32_t index, uint32_t count, int16_t *to) {
-  uint32_t i;
-  if (t->containerBits == 8) {
-    const int8_t *p = (const int8_t *)base + index;
-    int16_t zero = t->zeroPoint;
-    for (i = 0; i < count; i++) to[i] = (int16_t)(p[i] - zero);
-  } else if (t->containerBits == 16) {
-    const int16_t *p = (const int16_t *)(const void *)base + index;
-    int16_t zero = t->zeroPoint;
-    for (i = 0; i < count; i++) to[i] = (int16_t)(p[i] - zero);
-  } else if (t->containerBits == 4) {
-    int offset = t->min - t->zeroPoint;
-    for (i = index; i < index + count; i++) *to++ = (int16_t)((base[i >> 1] >> ((i & 1) * 4) & 15) + offset);
-  } else {
-    int offset = t->min - t->zeroPoint;
-    for (i = index; i < index + count; i++) *to++ = (int16_t)((base[i >> 2] >> ((i & 3) * 2) & 3) + offset);
+#ifdef __wasm_simd128__
+/* Eight values from element `index` on, each less its zero point; narrow containers must start on a byte. */
+static inline v128_t fetch8(const bw_tensor *t, const uint8_t *base, uint32_t index) {
+  const v128_t zero = wasm_i16x8_splat(t->zeroPoint), offset = wasm_i16x8_splat((int16_t)(t->min - t->zeroPoint));
+  v128_t v;
+  if (t->containerBits == 8) return wasm_i16x8_sub(wasm_i16x8_load8x8(base + index), zero);
+  if (t->containerBits == 16) return wasm_i16x8_sub(wasm_v128_load(base + 2 * index), zero);
+  if (t->containerBits == 4) { /* each byte twice, then its field moved to the top of the byte by a multiplication */
+    v = wasm_u16x8_load8x8(base + (index >> 1));
+    v = wasm_i16x8_shuffle(v, v, 0, 0, 1, 1, 2, 2, 3, 3);
+    v = wasm_v128_and(wasm_i16x8_mul(v, wasm_i16x8_const(16, 1, 16, 1, 16, 1, 16, 1)), wasm_i16x8_const_splat(0xf0));
+    return wasm_i16x8_add(wasm_u16x8_shr(v, 4), offset);
+  }
+  v = wasm_v128_load16_splat(base + (index >> 2));
+  v = wasm_i8x16_shuffle(v, wasm_i16x8_const_splat(0), 0, 16, 0, 16, 0, 16, 0, 16, 1, 16, 1, 16, 1, 16, 1, 16);
+  v = wasm_v128_and(wasm_i16x8_mul(v, wasm_i16x8_const(64, 16, 4, 1, 64, 16, 4, 1)), wasm_i16x8_const_splat(0xc0));
+  return wasm_i16x8_add(wasm_u16x8_shr(v, 6), offset);
+}
+#endif
+
+/* Whether element `index` starts on a byte. */
+static inline int on_byte(const bw_tensor *t, uint32_t index) { return t->containerBits >= 8 || ((index * t->containerBits) & 7) == 0; }
+
+static inline int16_t fetch1(const bw_tensor *t, const uint8_t *base, uint32_t index) {
+  int16_t value;
+  switch (t->containerBits) {
+    case 8:
+      return (int16_t)((int8_t)base[index] - t->zeroPoint);
+    case 16:
+      memcpy(&value, base + 2 * index, 2);
+      return (int16_t)(value - t->zeroPoint);
+    case 4:
+      return (int16_t)((base[index >> 1] >> ((index & 1) * 4) & 15) + t->min - t->zeroPoint);
+    default:
+      return (int16_t)((base[index >> 2] >> ((index & 3) * 2) & 3) + t->min - t->zeroPoint);
   }
 }
 
+/* count values from element `index` on, each less its zero point. */
+static void fetch(const bw_tensor *t, const uint8_t *base, uint32_t index, uint32_t count, int16_t *to) {
+  const uint32_t end = index + count;
+#ifdef __wasm_simd128__
+  for (; index < end && !on_byte(t, index); index++) *to++ = fetch1(t, base, index);
+  for (; index + 8 <= end; index += 8, to += 8) wasm_v128_store(to, fetch8(t, base, index));
+#endif
+  if (t->containerBits == 8) {
+    for (; index < end; index++) *to++ = (int16_t)((int8_t)base[index] - t->zeroPoint);
+  } else {
+    for (; index < end; index++) *to++ = fetch1(t, base, index);
+  }
+}
+
+static inline void clear(int16_t *to, int32_t count) {
+  if (count > 0) memset(to, 0, (size_t)count * sizeof *to);
+}
+
 /* Clamps value (without the zero point) and puts it into element `index`. */
-static void store(const bw_tensor *t, uint8_t *base, uint32_t index, int32_t value) {
+static inline void store(const bw_tensor *t, uint8_t *base, uint32_t index, int32_t value) {
   int32_t low = t->min - t->zeroPoint, high = t->max - t->zeroPoint, q;
   uint32_t bits = t->containerBits, at, field;
   q = (value < low ? low : value > high ? high : value) + t->zeroPoint;
@@ -67,20 +103,20 @@ static void gather(const step *s, uint32_t row, uint32_t column, int16_t *to) {
     int32_t begin = top < 0 ? -top : 0, end = height - top, line = width * channels;
     if (end > kernelHeight) end = kernelHeight;
     if (begin > kernelHeight || end < begin) begin = end = kernelHeight;
-    memset(to, 0, (size_t)(begin * line) * sizeof *to);
+    clear(to, begin * line);
     if (begin < end) fetch(&s->x, s->in, (uint32_t)((top + begin) * line), (uint32_t)((end - begin) * line), to + begin * line);
-    memset(to + end * line, 0, (size_t)((kernelHeight - end) * line) * sizeof *to);
+    clear(to + end * line, (kernelHeight - end) * line);
     return;
   }
   for (y = 0; y < kernelHeight; y++, to += kernelWidth * channels) {
     if (top + y < 0 || top + y >= height || first == last) {
-      memset(to, 0, (size_t)(kernelWidth * channels) * sizeof *to);
+      clear(to, kernelWidth * channels);
       continue;
     }
-    memset(to, 0, (size_t)(first * channels) * sizeof *to);
+    clear(to, first * channels);
     fetch(&s->x, s->in, (uint32_t)(((top + y) * width + left + first) * channels), (uint32_t)((last - first) * channels),
           to + first * channels);
-    memset(to + last * channels, 0, (size_t)((kernelWidth - last) * channels) * sizeof *to);
+    clear(to + last * channels, (kernelWidth - last) * channels);
   }
 }
 
@@ -127,14 +163,32 @@ static void dot(const int16_t *columns, const int8_t *weights, uint32_t length, 
 #endif
 }
 
-/* The epilogue of channel c: bias or logarithm, requantization, clamp. */
-static void finish(const step *s, uint32_t index, uint32_t c, int32_t sum) {
+/* What the epilogue of one output channel needs. */
+typedef struct {
+  int32_t bias, multiplier, shift;
+  uint32_t logOffset;
+} epilogue;
+
+static void load_epilogues(const step *s, uint32_t first, uint32_t count, epilogue *to) {
   const uint32_t channels = s->y.channels;
   const uint8_t *p = s->parameters;
-  const int32_t bias = (int32_t)bw_load32(p + 4 * c), multiplier = (int32_t)bw_load32(p + 4 * (channels + c));
-  const int32_t shift = (int8_t)p[4 * (s->l.logMagnitude ? 3 : 2) * channels + c];
-  if (s->l.logMagnitude) sum = bw_log2((uint32_t)(sum < 0 ? -sum : sum) + bw_load32(p + 4 * (2 * channels + c)));
-  store(&s->y, s->out, index, bw_requantize(sum + bias, multiplier, shift));
+  uint32_t c;
+  for (c = first; c < first + count; c++, to++) {
+    to->bias = (int32_t)bw_load32(p + 4 * c);
+    to->multiplier = (int32_t)bw_load32(p + 4 * (channels + c));
+    to->logOffset = s->l.logMagnitude ? bw_load32(p + 4 * (2 * channels + c)) : 0;
+    to->shift = (int8_t)p[4 * (s->l.logMagnitude ? 3 : 2) * channels + c];
+  }
+}
+
+/* Bias or logarithm, requantization, clamp, for `count` neighbouring channels. */
+static void finish(const step *s, uint32_t index, uint32_t count, const epilogue *e, const int32_t *sums) {
+  uint32_t c;
+  for (c = 0; c < count; c++) {
+    int32_t sum = sums[c];
+    if (s->l.logMagnitude) sum = bw_log2((uint32_t)(sum < 0 ? -sum : sum) + e[c].logOffset);
+    store(&s->y, s->out, index + c, bw_requantize(sum + e[c].bias, e[c].multiplier, e[c].shift));
+  }
 }
 
 static void convolve(const step *s) {
@@ -146,44 +200,83 @@ static void convolve(const step *s) {
   memset(s->scratch, 0, 8 * length);
   for (c0 = 0; c0 < channels; c0 += 4) {
     const uint32_t count = channels - c0 < 4 ? channels - c0 : 4;
+    uint32_t row = 0, column = 0;
+    epilogue epilogues[4];
+    load_epilogues(s, c0, count, epilogues);
     for (c = 0; c < count; c++) {
       for (k = 0; k < depth; k++) weights[c * length + k] = (int8_t)bw_weight(s->weights, s->l.weightBits, (uint64_t)(c0 + c) * depth + k);
     }
     for (pixel = 0; pixel < pixels; pixel += 2) {
       const uint32_t together = pixels - pixel < 2 ? 1 : 2;
       int32_t sums[8];
-      for (i = 0; i < together; i++) gather(s, (pixel + i) / s->y.width, (pixel + i) % s->y.width, columns + i * length);
-      dot(columns, weights, length, sums);
       for (i = 0; i < together; i++) {
-        for (c = 0; c < count; c++) finish(s, (pixel + i) * channels + c0 + c, c0 + c, sums[4 * i + c]);
+        gather(s, row, column, columns + i * length);
+        if (++column == s->y.width) column = 0, row++;
       }
+      dot(columns, weights, length, sums);
+      for (i = 0; i < together; i++) finish(s, (pixel + i) * channels + c0, count, epilogues, sums + 4 * i);
     }
   }
 }
 
+/* sums of eight channels over the taps of one window; weights [taps][8], first value of the tap (y, x) at element (y * width + x) *
+ * channels + c0. Taps in the padding are left out. */
+static void dot_depthwise(const step *s, int32_t top, int32_t left, uint32_t c0, uint32_t count, int16_t *column, const int16_t *weights,
+                          int32_t sums[8]) {
+  const int32_t height = (int32_t)s->x.height, width = s->x.width, kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1];
+  const int32_t first = left < 0 ? -left : 0, last = width - left < kernelWidth ? width - left : kernelWidth;
+  int32_t ky, kx;
+#ifdef __wasm_simd128__
+  v128_t low = wasm_i32x4_splat(0), high = low;
+#else
+  uint32_t c;
+  memset(sums, 0, 8 * sizeof *sums);
+#endif
+  for (ky = 0; ky < kernelHeight; ky++) {
+    if (top + ky < 0 || top + ky >= height) continue;
+    for (kx = first; kx < last; kx++) {
+      const uint32_t index = (uint32_t)((top + ky) * width + left + kx) * s->x.channels + c0;
+      const int16_t *w = weights + 8 * (ky * kernelWidth + kx);
+#ifdef __wasm_simd128__
+      v128_t x;
+      if (count == 8 && on_byte(&s->x, index)) {
+        x = fetch8(&s->x, s->in, index);
+      } else {
+        fetch(&s->x, s->in, index, count, column);
+        x = wasm_v128_load(column);
+      }
+      low = wasm_i32x4_add(low, wasm_i32x4_extmul_low_i16x8(x, wasm_v128_load(w)));
+      high = wasm_i32x4_add(high, wasm_i32x4_extmul_high_i16x8(x, wasm_v128_load(w)));
+#else
+      fetch(&s->x, s->in, index, count, column);
+      for (c = 0; c < 8; c++) sums[c] += column[c] * w[c];
+#endif
+    }
+  }
+#ifdef __wasm_simd128__
+  wasm_v128_store(sums, low);
+  wasm_v128_store(sums + 4, high);
+#endif
+}
+
 static void convolve_depthwise(const step *s) {
   const uint32_t channels = s->y.channels, taps = (uint32_t)s->l.kernel[0] * s->l.kernel[1];
-  const uint32_t kernelWidth = s->l.kernel[1], width = s->x.width;
-  int16_t *column = (int16_t *)(void *)s->scratch, *weights = column + 8 * taps;
+  int16_t *column = (int16_t *)(void *)s->scratch, *weights = column + 8;
   uint32_t c0, c, k, row, at;
-  memset(s->scratch, 0, 32 * taps);
+  memset(s->scratch, 0, bw_scratch_bytes(&s->l, channels));
   for (c0 = 0; c0 < channels; c0 += 8) {
     const uint32_t count = channels - c0 < 8 ? channels - c0 : 8;
+    epilogue epilogues[8];
+    load_epilogues(s, c0, count, epilogues);
     for (k = 0; k < taps; k++) {
       for (c = 0; c < count; c++) weights[8 * k + c] = (int16_t)bw_weight(s->weights, s->l.weightBits, (uint64_t)(c0 + c) * taps + k);
     }
     for (row = 0; row < s->y.height; row++) {
       for (at = 0; at < s->y.width; at++) {
         const int32_t top = (int32_t)(row * s->l.stride[0]) - s->l.padding[0], left = (int32_t)(at * s->l.stride[1]) - s->l.padding[2];
-        int32_t sums[8] = {0, 0, 0, 0, 0, 0, 0, 0};
-        for (k = 0; k < taps; k++) {
-          const int32_t y = top + (int32_t)(k / kernelWidth), x = left + (int32_t)(k % kernelWidth);
-          const int16_t *w = weights + 8 * k;
-          if (y < 0 || x < 0 || y >= (int32_t)s->x.height || x >= (int32_t)width) continue;
-          fetch(&s->x, s->in, ((uint32_t)y * width + (uint32_t)x) * channels + c0, count, column);
-          for (c = 0; c < 8; c++) sums[c] += column[c] * w[c];
-        }
-        for (c = 0; c < count; c++) finish(s, (row * s->y.width + at) * channels + c0 + c, c0 + c, sums[c]);
+        int32_t sums[8];
+        dot_depthwise(s, top, left, c0, count, column, weights, sums);
+        finish(s, (row * s->y.width + at) * channels + c0, count, epilogues, sums);
       }
     }
   }
@@ -199,9 +292,7 @@ static void average_pool(const step *s) {
         int32_t sum = 0;
         for (y = row * s->l.stride[0]; y < row * s->l.stride[0] + s->l.kernel[0]; y++) {
           for (x = column * s->l.stride[1]; x < column * s->l.stride[1] + s->l.kernel[1]; x++) {
-            int16_t value;
-            fetch(&s->x, s->in, (y * s->x.width + x) * channels + c, 1, &value);
-            sum += value;
+            sum += fetch1(&s->x, s->in, (y * s->x.width + x) * channels + c);
           }
         }
         store(&s->y, s->out, (row * s->y.width + column) * channels + c, bw_requantize(sum, multiplier, shift));
@@ -219,11 +310,8 @@ static void add(const step *s, const bw_tensor *z, const uint8_t *other) {
     shift[i] = (int8_t)s->parameters[12 + i];
   }
   for (i = 0; i < count; i++) {
-    int16_t a, b;
-    int64_t sum;
-    fetch(&s->x, s->in, i, 1, &a);
-    fetch(z, other, i, 1, &b);
-    sum = (int64_t)bw_requantize(a * (1 << 20), multiplier[0], shift[0]) + bw_requantize(b * (1 << 20), multiplier[1], shift[1]);
+    const int32_t a = fetch1(&s->x, s->in, i) * (1 << 20), b = fetch1(z, other, i) * (1 << 20);
+    const int64_t sum = (int64_t)bw_requantize(a, multiplier[0], shift[0]) + bw_requantize(b, multiplier[1], shift[1]);
     store(&s->y, s->out, i, bw_requantize(bw_saturate(sum), multiplier[2], shift[2]));
   }
 }
@@ -232,11 +320,7 @@ static void requantize(const step *s) {
   const uint32_t count = s->y.height * s->y.width * s->y.channels;
   const int32_t multiplier = (int32_t)bw_load32(s->parameters), shift = (int8_t)s->parameters[4];
   uint32_t i;
-  for (i = 0; i < count; i++) {
-    int16_t value;
-    fetch(&s->x, s->in, i, 1, &value);
-    store(&s->y, s->out, i, bw_requantize(value, multiplier, shift));
-  }
+  for (i = 0; i < count; i++) store(&s->y, s->out, i, bw_requantize(fetch1(&s->x, s->in, i), multiplier, shift));
 }
 
 static void execute(const bw_model *m, uint8_t *arena, int16_t *logits) {

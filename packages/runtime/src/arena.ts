@@ -33,7 +33,7 @@ export function filterTaps(model: IntegerModel, layer: IntegerLayer): number {
 export function scratchBytes(model: IntegerModel, layer: IntegerLayer): number {
   if (layer.op !== 'convolution') return 0
   const taps = filterTaps(model, layer)
-  return isDepthwise(model, layer) ? 32 * taps : 8 * (Math.ceil(taps / 8) * 8)
+  return isDepthwise(model, layer) ? 16 * (taps + 1) : 8 * (Math.ceil(taps / 8) * 8)
 }
 
 export interface ArenaPlan {
