@@ -21,7 +21,7 @@ export interface ProgressReporter {
 
 const redrawMs = 100
 const plainLineMs = 10_000
-const labels: Record<StageName, string> = {
+const stageLabels: Record<StageName, string> = {
   data: 'reading clips',
   warmup: 'warm-up',
   search: 'search',
@@ -34,12 +34,14 @@ const trainedStages = ['warmup', 'search', 'train', 'quantize'] as const
 
 type EpochEvent = Extract<StudyEvent, { type: 'epoch' }>
 
-/** `now` in milliseconds; `epochs` as planned, for the time left. */
+/** `now` in milliseconds; `epochs` as planned, for the time left; `renamed`: other words for a stage. */
 export function createProgress(
   target: ProgressTarget,
   epochs: EpochsSpec | undefined,
   now: () => number = () => performance.now(),
+  renamed: Partial<Record<StageName, string>> = {},
 ): ProgressReporter {
+  const labels = { ...stageLabels, ...renamed }
   let stage: StageName | undefined
   let within: Progress | undefined
   let last: EpochEvent | undefined

@@ -28,11 +28,15 @@ export function accuracyTable(results: readonly EvaluateResult[]): string {
       ...cells((s) => `${percent(s.accuracy)} ± ${(s.standardError * 100).toFixed(1)}`),
     ])
     if (scored(result).some(([, scores]) => scores.accuracyWithoutSilence !== undefined)) {
-      const text = (s: ClassifierScores) => (s.accuracyWithoutSilence === undefined ? '' : `${percent(s.accuracyWithoutSilence)}      `)
-      rows.push(['  without silence', '', ...cells(text)])
+      rows.push(['  without silence', '', ...cells(withoutSilence)])
     }
   }
   return textTable(rows)
+}
+
+/** Padded so that it stands under the accuracy, not under its error. */
+function withoutSilence({ accuracyWithoutSilence }: ClassifierScores): string {
+  return accuracyWithoutSilence === undefined ? '' : `${percent(accuracyWithoutSilence)}      `
 }
 
 /** Recall per class and model. */

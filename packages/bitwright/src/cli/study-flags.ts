@@ -11,13 +11,13 @@ export function addStudyFlags(command: Command): Command {
     .option('--data <DIR>', 'folder with one sub-folder of WAV clips per word (required)')
     .option('--words <a,b,c>', 'words to tell apart; all others become "unknown" (default: every folder is a class)')
     .option(
-      '--split-by <RULE>',
-      'auto: list files in the folder, else hash; hash: of the speaker, as Speech Commands does; speaker: with --salt',
+      '--split <RULE>',
+      'lists: files in the folder; hash: of the speaker, as Speech Commands does; speaker: with --salt; auto',
       'auto',
     )
-    .option('--salt <TEXT>', 'another salt gives another split by speaker', '')
-    .option('--train-list <FILE>', 'training clips, one "path class" a line; with the next two, replaces --split-by')
-    .option('--validation-list <FILE>', 'validation clips')
+    .option('--salt <TEXT>', 'another salt gives another split by speaker')
+    .option('--train-list <FILE>', 'training clips, one "path class" a line (default: all in no other list)')
+    .option('--validation-list <FILE>', 'validation clips; with --test-list, replaces --split')
     .option('--test-list <FILE>', 'test clips')
     .option('--strict', 'a broken clip is an error instead of being skipped')
     .optionsGroup('Bits:')

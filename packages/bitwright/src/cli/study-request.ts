@@ -11,7 +11,7 @@ import { defaultEpochs } from './study-flags.ts'
 export const studyFields = {
   data: fields.path('a folder with one sub-folder of WAV clips per word'),
   words: fields.wordList().optional(),
-  splitBy: fields.choice(['auto', 'hash', 'speaker']).default('auto'),
+  split: fields.choice(['auto', 'lists', 'hash', 'speaker']).default('auto'),
   salt: fields.anyText().default(''),
   trainList: fields.path('a file with one "path class" a line').optional(),
   validationList: fields.path('a file with one "path class" a line').optional(),
@@ -64,16 +64,15 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
 
 function dataSpec(flags: StudyFlags): DataSpec {
   const { trainList: train, validationList: validation, testList: test } = flags
-  const given = [train, validation, test].filter((list) => list !== undefined).length
-  if (given !== 0 && given !== 3) {
-    throw new UsageError('--train-list, --validation-list and --test-list belong together; give all three or none')
+  if ((validation === undefined) !== (test === undefined) || (train !== undefined && test === undefined)) {
+    throw new UsageError('--validation-list and --test-list belong together (and --train-list to them); give both or none')
   }
-  if (flags.salt !== '' && flags.splitBy !== 'speaker') throw new UsageError(`--salt ${flags.salt}: needs --split-by speaker`)
+  if (flags.salt !== '' && flags.split !== 'speaker') throw new UsageError(`--salt ${flags.salt}: needs --split speaker`)
   return {
     directory: flags.data,
     ...(flags.words && { words: flags.words }),
-    ...(train !== undefined && validation !== undefined && test !== undefined && { lists: { train, validation, test } }),
-    split: flags.splitBy,
+    ...(validation !== undefined && test !== undefined && { lists: { ...(train !== undefined && { train }), validation, test } }),
+    split: flags.split,
     salt: flags.salt,
     strict: flags.strict,
   }

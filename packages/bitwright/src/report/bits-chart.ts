@@ -15,7 +15,7 @@ export function bitsSection(layers: readonly LayerBits[], average: { weights: nu
   if (layers.length === 0) return html``
   const width = left + layers.length * step + 10
   const longest = Math.max(...layers.map(({ id }) => id.length))
-  const height = bottom + Math.min(120, 20 + longest * 5)
+  const height = bottom + Math.min(130, 18 + longest * 4)
   const y = linearScale([0, highest], [bottom, top])
   const bar = (bits: number, x: number, colour: string, tip: string) => {
     const shown = Math.min(bits, highest)

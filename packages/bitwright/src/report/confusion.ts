@@ -49,8 +49,7 @@ function matrix({ confusion, recall }: ClassifierScores, classes: readonly strin
             </td>`
           })}
           <td class="recall">
-            <i style="width:${Number.isFinite(recall[actual]) ? Math.round(recall[actual] * 100) : 0}%"></i
-            ><b>${Number.isFinite(recall[actual]) ? percent(recall[actual], 0) : '–'}</b>
+            <i style="--share:${recall[actual]}"></i><b>${Number.isFinite(recall[actual]) ? percent(recall[actual], 0) : '–'}</b>
           </td>
         </tr>`
       })}

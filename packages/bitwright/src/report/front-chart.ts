@@ -98,7 +98,7 @@ function chart(
       limit !== undefined &&
       html`<rect class="beyond" x="${x(limit)}" y="${top}" width="${right - x(limit)}" height="${bottom - top}" />
         <line class="limit" x1="${x(limit)}" x2="${x(limit)}" y1="${top - 6}" y2="${bottom}" />
-        <text class="limit-name end" x="${x(limit) - 6}" y="${top + 4}">budget ${axis.format(limit)}</text>`
+        <text class="limit-name end" x="${x(limit) - 6}" y="${bottom - 12}">budget ${axis.format(limit)}</text>`
     }
     ${(['shared', 'trained'] as const).map((kind) => {
       const front = paretoFront(

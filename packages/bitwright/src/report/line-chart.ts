@@ -56,7 +56,7 @@ export function lineChart(chart: LineChart, allEpochs: readonly EpochEvent[]): H
           />
           ${end - start > 44 && html`<text class="stage" x="${(start + end) / 2}" y="${top - 8}">${stageLabels[stage]}</text>`}`
       })}
-      ${ticks(yDomain, 4).map(
+      ${ticks(yDomain, 5).map(
         (tick) =>
           html`<line class="grid" x1="${left}" x2="${right}" y1="${y(tick)}" y2="${y(tick)}" />
             <text class="tick end" x="${left - 7}" y="${y(tick) + 4}">${chart.format(tick)}</text>`,

@@ -82,8 +82,8 @@ function blockNames(nodes: readonly NetworkNode[]): (string | undefined)[] {
 }
 
 function slab([height, width, channels]: Shape, op: NetworkNode['op']): Html {
-  const size = (value: number) => Math.min(30, 3 + 2.3 * Math.log2(Math.max(1, value)))
-  const [h, w, depth] = [size(height), size(width), 1.5 + 1.1 * Math.log2(channels + 1)]
+  const [h, w] = [height, width].map((size) => Math.min(31, 3 * Math.sqrt(size)))
+  const depth = Math.min(14, 1 + Math.sqrt(channels))
   const x = 30 - w / 2 - depth / 2
   const y = rowHeight / 2 - h / 2 + depth / 2
   return html`<svg class="slab ${op}" viewBox="0 0 60 ${rowHeight}" aria-hidden="true">

@@ -82,7 +82,7 @@ export function renderReport(events: readonly StudyEvent[], options: { readonly 
             <button id="theme" aria-label="switch between light and dark">◐</button>
           </div>
           ${stateBanner(data, command)}
-          ${command !== '' && html`<div class="card command"><code id="command">${command}</code><button data-copy="command">Copy</button></div>`}
+          ${command !== '' && html`<div class="card command"><code id="command">${wrapBetweenWords(command)}</code><button data-copy="command">Copy</button></div>`}
           ${heroSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget)} ${trainingSection(data)}
           ${confusionSection(bestEvaluation(data), classes)} ${bitsSection(data.network?.layers ?? [], averageBits(data))}
           ${networkSection(data.network?.network)} ${differingSection(data, classes)} ${dataSection(data)}
@@ -114,7 +114,12 @@ function subtitle({ data, network }: ReportData, classes: readonly string[]): st
   return ['Keyword spotter', words, ...(input ? [input] : []), ...(data ? [`${data.counts.train} training clips`] : [])].join(' · ')
 }
 
-/** Eight columns of bits, as many lit as a wright would keep. */
+/** A browser breaks lines after hyphens too, which tears flags apart. */
+function wrapBetweenWords(command: string): Html[] {
+  return command.split(' ').map((word, index) => html`${index > 0 && ' '}<span>${word}</span>`)
+}
+
+/** Four columns of bits, as many lit as a wright would keep. */
 function logo(): Html {
   const lit = [3, 1, 2, 4]
   return html`<svg class="logo" viewBox="0 0 40 40" aria-hidden="true">

@@ -10,11 +10,11 @@ export interface DataSpec {
   readonly directory: string
   /** Words to tell apart; other words become the unknown class. Absent: every folder is a class. */
   readonly words?: readonly string[]
-  /** Files with one `path class` pair a line; given together they replace the split rule. */
-  readonly lists?: { readonly train: string; readonly validation: string; readonly test: string }
-  /** `auto`: the list files of the folder where it has them, else `hash`; `hash`: the official hash of the speaker; `speaker`: the same with a salt. */
-  readonly split: 'auto' | 'hash' | 'speaker'
-  /** Mixed into the hash of `speaker`: another salt, another split. */
+  /** Files with one `path class` pair a line; without `train`, that split has every clip the other two do not name. */
+  readonly lists?: { readonly train?: string; readonly validation: string; readonly test: string }
+  /** As in data/plan.ts. */
+  readonly split: 'auto' | 'lists' | 'hash' | 'speaker'
+  /** Another salt gives another split by `speaker`. */
   readonly salt: string
   /** A broken file is an error instead of being named, counted and skipped. */
   readonly strict: boolean

@@ -4,7 +4,7 @@ import { builtinNetwork, countNetwork, withBits, type Network } from '../../netw
 import type { ClassifierScores, Cost, LayerBits, StageName, StudyEvent } from '../../study/events.ts'
 import { weightedNodes } from '../../network/index.ts'
 
-export const sampleClasses = ['yes', 'no', 'up', 'down', 'left', 'right', 'on', 'off', 'stop', 'go', 'unknown', 'silence']
+export const sampleClasses = ['yes', 'no', 'up', 'down', 'left', 'right', 'on', 'off', 'stop', 'go', '_unknown_', '_silence_']
 const epochs = { warmup: 8, search: 32, train: 60, quantize: 20 }
 
 export function sampleEvents(classes: readonly string[] = sampleClasses, seed = 1): StudyEvent[] {
@@ -72,7 +72,6 @@ function sampleEpoch(stage: keyof typeof epochs & StageName, epoch: number, rand
   const noise = (size: number) => size * random.normal()
   const [from, to] = { warmup: [2.4, 1.5], search: [1.5, 0.95], train: [2.3, 0.52], quantize: [0.78, 0.56] }[stage]
   const trainLoss = to + (from - to) * Math.exp(-4.5 * share) + noise(0.012)
-  const fit = (loss: number) => Math.max(0.08, Math.min(0.995, 1.13 - loss * 0.3))
   const learned = stage === 'quantize' && {
     averageWeightBits: 2.61 + 5.3 * Math.exp(-5 * share),
     averageActivationBits: 2.94 + 5 * Math.exp(-4 * share),
@@ -93,6 +92,10 @@ function sampleEpoch(stage: keyof typeof epochs & StageName, epoch: number, rand
     ...(stage === 'search' && { expectedMacs: 9.8e6 + 4.6e6 * Math.exp(-3 * share) + noise(6e4) }),
     ...learned,
   }
+}
+
+function fit(loss: number): number {
+  return Math.max(0.08, Math.min(0.995, 1.13 - loss * 0.3))
 }
 
 function sampleCandidate(base: Network, id: number, origin: string, random: Random): StudyEvent {
@@ -130,7 +133,7 @@ function sampleScores(classes: readonly string[], count: number, skill: number, 
   const confusion = classes.map(() => classes.map(() => 0))
   for (let clip = 0; clip < count; clip++) {
     const actual = clip % classes.length
-    const silence = classes[actual] === 'silence'
+    const silence = classes[actual] === '_silence_'
     const right = silence || random.uniform() < skill - (actual % 5 === 1 ? 0.09 : 0)
     const near = random.uniform() < 0.55 ? (actual ^ 1) % classes.length : random.integer(classes.length)
     confusion[actual][right ? actual : near]++
@@ -138,7 +141,7 @@ function sampleScores(classes: readonly string[], count: number, skill: number, 
   const recall = confusion.map((row, index) => row[index] / row.reduce((sum, clips) => sum + clips, 0))
   const rightOf = (rows: readonly number[]) => rows.reduce((sum, row) => sum + confusion[row][row], 0)
   const all = classes.map((_, index) => index)
-  const spoken = all.filter((index) => classes[index] !== 'silence')
+  const spoken = all.filter((index) => classes[index] !== '_silence_')
   const clipsOf = (rows: readonly number[]) => rows.reduce((sum, row) => sum + confusion[row].reduce((a, b) => a + b, 0), 0)
   return {
     accuracy: rightOf(all) / count,

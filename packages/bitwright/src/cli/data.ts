@@ -1,0 +1,70 @@
+// `bitwright data`: looks at a folder of clips before anything is trained on it, or makes one from text.
+import type { Command } from 'commander'
+import { printJson, verb } from './verb.ts'
+
+export function command(): Command {
+  return verb('data', 'Inspect a folder of clips, or synthesise one.')
+    .helpCommand(false)
+    .addCommand(inspectCommand())
+    .addCommand(synthCommand())
+}
+
+function inspectCommand(): Command {
+  return verb('inspect', 'Classes, clips per split, formats, broken files, and what would stop a training.')
+    .usage('DIR [options]')
+    .argument('<DIR>', 'folder with one sub-folder of WAV clips per word')
+    .option('--words <a,b,c>', 'words to tell apart; all others become unknown (default: every folder is a class)')
+    .option('--split <RULE>', 'auto, lists, hash or speaker', 'auto')
+    .option('--salt <TEXT>', 'another salt gives another split by speaker')
+    .option('--json', 'print one JSON document')
+    .action(async (directory: string, options: Record<string, unknown>) => {
+      const { z } = await import('zod')
+      const fields = await import('./fields.ts')
+      const { inspectData, inspectionText } = await import('./data-inspection.ts')
+      const flags = fields.validate(
+        z.object({
+          words: fields.wordList().optional(),
+          split: fields.choice(['auto', 'lists', 'hash', 'speaker']).default('auto'),
+          salt: fields.anyText().optional(),
+          json: fields.present(),
+        }),
+        options,
+      )
+      const { json, ...plan } = flags
+      const inspection = inspectData(directory, plan)
+      if (json) printJson(inspection)
+      else process.stdout.write(inspectionText(inspection))
+      if (inspection.problems.length > 0) process.exitCode = 1
+    })
+}
+
+function synthCommand(): Command {
+  return verb('synth', 'Make a speech set from text: many voices, speeds and pitches, background noise, split by voice.')
+    .usage('--words a,b --out DIR [options]')
+    .option('--words <a,b,c>', 'the words to speak (required)')
+    .option('--out <DIR>', 'folder to make; absent or empty (required)')
+    .option('--clips <N>', 'clips of each word', '100')
+    .option('--seed <N>', 'the same seed gives the same bytes', '0')
+    .option('--json', 'print one JSON document')
+    .action(async (options: Record<string, unknown>) => {
+      const { z } = await import('zod')
+      const fields = await import('./fields.ts')
+      const { words, out, clips, seed, json } = fields.validate(
+        z.object({
+          words: fields.wordList(),
+          out: fields.path('the folder to make, e.g. --out data/synth'),
+          clips: fields.integer(5, 100_000).default(100),
+          seed: fields.integer(0, Number.MAX_SAFE_INTEGER).default(0),
+          json: fields.present(),
+        }),
+        options,
+      )
+      const { synthesize } = await import('./synthesize.ts')
+      const synthesis = await synthesize({ words, directory: out, clipsPerWord: clips, seed })
+      if (json) printJson(synthesis)
+      else
+        process.stdout.write(
+          `${synthesis.clips} clips of ${synthesis.words.length} words and others by ${synthesis.voices} voices in ${out}\n`,
+        )
+    })
+}

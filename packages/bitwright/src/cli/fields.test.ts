@@ -1,0 +1,148 @@
+// Flags: every kind of value, and what is said about a wrong one.
+import { describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import { UsageError } from '../errors.ts'
+import * as fields from './fields.ts'
+import { nearest } from './nearest.ts'
+import { shellCommand } from './shell-command.ts'
+import { studyFields, studySpec } from './study-request.ts'
+import { defaultEpochs } from './study-flags.ts'
+
+const given = { data: 'clips', out: 'runs/x' }
+const parse = (flags: Record<string, unknown>, args: string[] = []) =>
+  studySpec(fields.validate(z.object(studyFields), { ...given, ...flags }), 'search', args)
+
+describe('amounts', () => {
+  test.each([
+    ['64k', 'bytes', 65_536],
+    ['64K', 'bytes', 65_536],
+    ['64kB', 'bytes', 65_536],
+    ['1.5KiB', 'bytes', 1536],
+    ['0.5M', 'bytes', 524_288],
+    ['100', 'bytes', 100],
+    ['14M', 'macs', 14_000_000],
+    ['13.6m', 'macs', 13_600_000],
+    ['500k', 'macs', 500_000],
+    ['1G', 'macs', 1e9],
+    ['.5M', 'macs', 500_000],
+  ] as const)('%s %s', (text, unit, amount) => expect(fields.parseAmount(text, unit)).toBe(amount))
+
+  test.each([
+    ['', 'bytes'],
+    ['0', 'bytes'],
+    ['-3k', 'bytes'],
+    ['64q', 'bytes'],
+    ['1G', 'bytes'],
+    ['6 4k', 'bytes'],
+    ['1e3', 'bytes'],
+    ['14MB', 'macs'],
+    ['99999999999M', 'macs'],
+    ['NaN', 'macs'],
+  ] as const)('refuses "%s" as %s', (text, unit) => expect(fields.parseAmount(text, unit)).toBeUndefined())
+})
+
+describe('the request of a study', () => {
+  test('has the documented defaults', () => {
+    const { threads, ...spec } = parse({})
+    expect(threads).toBeGreaterThanOrEqual(1)
+    expect(spec).toEqual({
+      data: { directory: 'clips', split: 'auto', salt: '', strict: false },
+      weightBits: 8,
+      activationBits: 8,
+      granularity: 'channel',
+      budget: {},
+      epochs: defaultEpochs,
+      batchSize: 64,
+      seed: 0,
+      backend: 'auto',
+      out: 'runs/x',
+      resume: false,
+      command: 'npx bitwright search',
+    })
+  })
+
+  test('takes every flag', () => {
+    const flags = {
+      words: 'yes, no',
+      split: 'speaker',
+      salt: 's',
+      trainList: 'a',
+      validationList: 'b',
+      testList: 'c',
+      strict: true,
+      weightBits: 'trained',
+      activationBits: '4',
+      granularity: 'tensor',
+      flash: '64k',
+      ram: '32k',
+      macs: '14M',
+      epochs: '30',
+      batchSize: '32',
+      learningRate: '1e-3',
+      seed: '7',
+      threads: '2',
+      backend: 'wasm',
+      resume: true,
+    }
+    expect(parse(flags)).toMatchObject({
+      data: { words: ['yes', 'no'], lists: { train: 'a', validation: 'b', test: 'c' }, split: 'speaker', salt: 's', strict: true },
+      weightBits: 'trained',
+      activationBits: 4,
+      granularity: 'tensor',
+      budget: { flashBytes: 65_536, ramBytes: 32_768, macs: 14_000_000 },
+      epochs: { train: 30, search: defaultEpochs.search / 2 },
+      batchSize: 32,
+      learningRate: 0.001,
+      seed: 7,
+      threads: 2,
+      backend: 'wasm',
+      resume: true,
+    })
+  })
+
+  test('epochs of single stages leave the others as they are', () => {
+    expect(parse({ epochs: 'warmup=0, quantize=5' }).epochs).toEqual({ ...defaultEpochs, warmup: 0, quantize: 5 })
+    expect(parse({ epochs: '1' }).epochs).toEqual({ warmup: 1, search: 1, train: 1, quantize: 1 })
+  })
+
+  test.each([
+    [{ data: undefined }, '--data is missing; give a folder'],
+    [{ out: undefined }, '--out is missing; give the folder the run is kept in, e.g. --out runs/first'],
+    [{ data: '' }, "--data '': not understood"],
+    [{ flash: '64q' }, '--flash 64q: not understood; give a size in bytes, e.g. 65536 or 64k (k = 1024)'],
+    [{ macs: '0' }, '--macs 0: not understood; give a number of multiply-accumulates'],
+    [{ weightBits: '9' }, '--weight-bits 9: not understood; give a width from 1 to 8, or trained'],
+    [{ activationBits: '2.5' }, '--activation-bits 2.5: not understood'],
+    [{ granularity: 'chanel' }, '--granularity chanel: no such choice; did you mean channel?'],
+    [{ backend: 'cuda' }, '--backend cuda: no such choice; give auto, native or wasm'],
+    [{ epochs: '0' }, '--epochs 0: not understood'],
+    [{ epochs: 'train=0' }, '--epochs train=0: not understood'],
+    [{ epochs: 'tune=3' }, '--epochs tune=3: not understood'],
+    [{ epochs: 'train' }, '--epochs train: not understood'],
+    [{ batchSize: '0' }, '--batch-size 0: not understood; give a whole number from 1 to 4096'],
+    [{ learningRate: '-1' }, '--learning-rate -1: not understood; give a number above zero'],
+    [{ seed: '1.5' }, '--seed 1.5: not understood'],
+    [{ threads: 'two' }, '--threads two: not understood'],
+    [{ words: 'yes,yes' }, '--words yes,yes: not understood; give words separated by commas, each once'],
+    [{ words: 'yes,,no' }, '--words yes,,no: not understood'],
+    [{ trainList: 'a' }, '--validation-list and --test-list belong together'],
+    [{ testList: 'a' }, '--validation-list and --test-list belong together'],
+    [{ salt: 'x' }, '--salt x: needs --split speaker'],
+  ])('refuses %j', (flags, message) => {
+    expect(() => parse(flags)).toThrow(UsageError)
+    expect(() => parse(flags)).toThrow(message)
+  })
+
+  test('keeps the command as it can be pasted, without the flags of one sitting', () => {
+    const args = ['--out', "runs/it's mine", '--words', 'a,b', '--resume', '--json', '--salt', '$x;rm']
+    expect(shellCommand('search', args)).toBe(String.raw`npx bitwright search --out 'runs/it'\''s mine' --words a,b --salt '$x;rm'`)
+  })
+})
+
+test.each([
+  ['serach', 'search'],
+  ['evalute', 'evaluate'],
+  ['PREDICT', 'predict'],
+  ['xyz', undefined],
+  ['st', undefined],
+])('nearest to %s is %s', (word, name) => expect(nearest(word, ['search', 'train', 'evaluate', 'predict', 'data'])).toBe(name))

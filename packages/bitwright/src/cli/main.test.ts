@@ -1,0 +1,141 @@
+// The launcher as users run it: a child process per case, its exit code, and one line that says what is wrong.
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, describe, expect, test } from 'vitest'
+import { openJournal } from '../study/journal.ts'
+import { sampleEvents } from '../report/testing/sample-events.ts'
+import { accuracyTable, confusionTable, recallTable, resultSummary } from './score-tables.ts'
+import type { EvaluateResult } from '../study/api.ts'
+
+const launcher = fileURLToPath(new URL('../../bin/bitwright.js', import.meta.url))
+const folder = mkdtempSync(join(tmpdir(), 'bitwright-cli-'))
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function bitwright(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [launcher, ...args], { encoding: 'utf8', cwd: folder })
+  return { status, stdout, stderr }
+}
+
+describe('bitwright', () => {
+  test.each([
+    [[], /^Usage: bitwright <verb>/],
+    [['serach'], /^bitwright: serach: no such verb; did you mean search\?\n$/],
+    [['xylophone'], /^bitwright: xylophone: no such verb; give one of search, train,/],
+    [['search', '--flsh', '3'], /^bitwright search: unknown option '--flsh' \(Did you mean --flash\?\)\n$/],
+    [['search'], /^bitwright search: --data is missing; give a folder/],
+    [['search', '--data'], /^bitwright search: option '--data <DIR>' argument missing; see `bitwright search --help`\n$/],
+    [['search', '--data', 'd', '--out', 'o', '--space', 'kws-e2'], /--space kws-e2: no such choice; did you mean kws-e2e\?/],
+    [['train', '--data', 'd', '--out', 'o'], /^bitwright train: --network is missing; give a built-in network/],
+    [['evaluate', 'nowhere', '--data', 'd'], /^bitwright evaluate: nowhere: holds no run/],
+    [['evaluate', 'nowhere', '--data', 'd', '--split', 'tset'], /--split tset: no such choice; did you mean test\?/],
+    [['info', 'ds-cnn-m'], /^bitwright info: ds-cnn-m: no built-in network; did you mean ds-cnn-s\?\n$/],
+    [['info', 'none.bw'], /^bitwright info: none.bw: no such file/],
+    [['predict', 'none.bw', 'x.wav'], /^bitwright predict: none.bw: no such file/],
+    [['predict', 'none.bw'], /^bitwright predict: missing required argument 'CLIP'; see `bitwright predict --help`\n$/],
+    [['data', 'inspect', 'nowhere'], /^bitwright data: nowhere: no such folder/],
+    [['data', 'synth', '--words', 'a'], /^bitwright data: --out is missing/],
+    [['report', 'nowhere'], /^bitwright report: nowhere: holds no run/],
+  ])('%j is wrong use', (args, message) => {
+    const { status, stdout, stderr } = bitwright(...args)
+    expect(stderr).toMatch(message)
+    expect(stdout).toBe('')
+    expect(status).toBe(2)
+  })
+
+  test('a damaged model is a failure in one line', () => {
+    writeFileSync(join(folder, 'bad.bw'), 'not a model')
+    const { status, stderr } = bitwright('info', 'bad.bw')
+    expect(stderr).toMatch(/^bitwright info: .*bad\.bw.*\n$/)
+    expect(status).toBe(1)
+  })
+
+  test.each([['search'], ['train'], ['evaluate'], ['info'], ['predict'], ['data'], ['report'], ['quickstart']])('%s --help', (verb) => {
+    const { status, stdout } = bitwright(verb, '--help')
+    expect(stdout).toMatch(new RegExp(`^Usage: bitwright ${verb}`))
+    expect(status).toBe(0)
+  })
+
+  test('--version', () => expect(bitwright('--version').stdout).toMatch(/^\d+\.\d+\.\d+\n$/))
+
+  test('info --json prints one document', () => {
+    const { status, stdout } = bitwright('info', 'ds-cnn-s', '--json')
+    expect(status).toBe(0)
+    expect(JSON.parse(stdout)).toMatchObject({ name: 'ds-cnn-s', kind: 'network', params: 23_180 })
+  })
+
+  test('info of a file that is no network names the file', () => {
+    writeFileSync(join(folder, 'a.json'), '{"format": 3}')
+    expect(bitwright('info', 'a.json')).toMatchObject({ status: 2, stderr: expect.stringMatching(/^bitwright info: a\.json: network: /) })
+  })
+
+  test('report writes the page of a run from its journal', () => {
+    const journal = openJournal(join(folder, 'run', 'journal.jsonl'))
+    for (const event of sampleEvents().slice(0, 60)) journal.append(event)
+    journal.close()
+    expect(bitwright('report', 'run')).toEqual({ status: 0, stdout: 'run/report.html\n', stderr: '' })
+    expect(readFileSync(join(folder, 'run', 'report.html'), 'utf8')).toContain('<!doctype html>')
+  })
+
+  const oldNode = ['/usr/bin/node', '/usr/local/bin/node'].find(
+    (path) => existsSync(path) && Number.parseInt(execFileSync(path, ['--version'], { encoding: 'utf8' }).slice(1), 10) < 24,
+  )
+  test.skipIf(!oldNode)('on an older Node hands over to the pinned one, exit code included (skipped: no older Node here)', () => {
+    const run = (...args: string[]) => spawnSync(oldNode!, [launcher, ...args], { encoding: 'utf8', cwd: folder })
+    expect(run('--version')).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d/) })
+    expect(run('serach')).toMatchObject({ status: 2, stderr: expect.stringContaining('did you mean search') })
+  })
+})
+
+describe('tables', () => {
+  const scores = {
+    accuracy: 0.75,
+    count: 4,
+    accuracyWithoutSilence: 2 / 3,
+    confusion: [
+      [2, 1],
+      [0, 1],
+    ],
+    recall: [2 / 3, 1],
+    standardError: 0.02,
+  }
+  const result: EvaluateResult = { split: 'test', classes: ['yes', '_silence_'], float: { ...scores, accuracy: 1 }, integer: scores }
+
+  test('accuracies with and without silence, a column a model', () => {
+    expect(accuracyTable([result])).toBe(
+      [
+        'accuracy           clips          float       integer',
+        'test                   4  100.0 % ± 2.0  75.0 % ± 2.0',
+        '  without silence          66.7 %        66.7 %',
+      ].join('\n'),
+    )
+  })
+
+  test('recall and confusion', () => {
+    expect(recallTable(result)).toContain('yes            3   66.7 %   66.7 %')
+    expect(confusionTable(result.classes, scores).split('\n')[1]).toMatch(/^yes +2 +1$/)
+    expect(confusionTable(result.classes, scores).split('\n')[2]).toMatch(/^_silence_ +\. +1$/)
+  })
+
+  test('a finished run ends with sizes and paths', () => {
+    const cost = { params: 1000, macs: 2_000_000, flashBytes: 2048, ramBytes: 4096 }
+    const layers = [
+      { id: 'a', weightBits: 2, activationBits: 4, params: 300, macs: 1 },
+      { id: 'b', weightBits: 6, activationBits: 4, params: 100, macs: 1 },
+    ]
+    const text = resultSummary({
+      status: 'finished',
+      directory: 'r',
+      model: 'r/model.bw',
+      report: 'r/report.html',
+      cost,
+      layers,
+      evaluations: [result],
+      seconds: 61,
+    })
+    expect(text).toContain('1k params   2M MACs   flash 2 KiB   RAM 4 KiB   bits 3.00 (weights, average)')
+    expect(text).toContain('model   r/model.bw\nreport  r/report.html\ntook    1:01')
+  })
+})

@@ -1,0 +1,126 @@
+// What `info` says about a model file, an architecture, or a built-in network.
+import { decodeModel, modelInfo } from '@bitwright/runtime'
+import { UsageError } from '../errors.ts'
+import { builtinNames, builtinNetwork, countNetwork, isWeighted, parseNetwork, type FrontEnd, type Network } from '../network/index.ts'
+import { bytes, count } from '../report/units.ts'
+import { readGivenFile } from './given-file.ts'
+import { nearest } from './nearest.ts'
+import { textTable } from './text-table.ts'
+
+export interface ModelDescription {
+  readonly name: string
+  readonly kind: 'model' | 'network'
+  readonly classes: readonly string[]
+  readonly frontEnd: FrontEnd
+  readonly params: number
+  readonly macs: number
+  /** Exact for a .bw file. Absent for a network in float: they follow from the bits. */
+  readonly flashBytes?: number
+  readonly ramBytes?: number
+  /** Buffers of an MFCC or log-mel front end, beside ramBytes. */
+  readonly frontEndBytes?: number
+  readonly averageWeightBits?: number
+  readonly layers: readonly {
+    readonly name: string
+    readonly op: string
+    readonly params: number
+    readonly macs: number
+    readonly weightBits?: number
+    readonly activationBits?: number
+    readonly weightBytes?: number
+    readonly outputBytes?: number
+  }[]
+}
+
+/** Classes of the built-in networks where nobody says otherwise: ten words, unknown and silence, as in the papers. */
+const paperClasses = Array.from({ length: 12 }, (_, index) => `class ${index}`)
+
+/**
+ * Describes what `subject` names: a file, or else a built-in network.
+ * @throws UsageError for neither; BadModelError for a damaged .bw file
+ */
+export function describeSubject(subject: string): ModelDescription {
+  if ((builtinNames as readonly string[]).includes(subject)) return describeNetwork(builtinNetwork(subject, { classes: paperClasses }))
+  if (/\.json$/i.test(subject)) return describeNetwork(readNetwork(subject))
+  if (!/[./\\]/.test(subject)) {
+    const guess = nearest(subject, builtinNames)
+    throw new UsageError(
+      `${subject}: no built-in network; ${guess ? `did you mean ${guess}?` : `give ${builtinNames.join(', ')}, or the path of a .bw or .json file`}`,
+    )
+  }
+  return describeModel(readGivenFile(subject), subject)
+}
+
+/** @throws UsageError when the file is no network. */
+export function readNetwork(path: string): Network {
+  const text = Buffer.from(readGivenFile(path)).toString('utf8')
+  try {
+    return parseNetwork(JSON.parse(text))
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new UsageError(`${path}: is not JSON (${error.message})`)
+    throw error instanceof UsageError ? new UsageError(`${path}: ${error.message}`) : error
+  }
+}
+
+function describeModel(file: Uint8Array, path: string): ModelDescription {
+  const model = decodeModel(file, path)
+  const info = modelInfo(file)
+  const layers = info.layers.map(({ weightBits, ...layer }) => (weightBits > 0 ? { ...layer, weightBits } : layer))
+  return {
+    name: model.name,
+    kind: 'model',
+    classes: model.classes,
+    frontEnd: model.frontEnd,
+    ...info,
+    ...averageOf(layers),
+    layers,
+  }
+}
+
+function describeNetwork(network: Network): ModelDescription {
+  const { params, macs, nodes } = countNetwork(network)
+  const layers = network.nodes.map((node, index) => ({
+    name: node.id,
+    op: node.op,
+    params: nodes[index].params,
+    macs: nodes[index].macs,
+    ...(isWeighted(node) && node.weightBits !== undefined && { weightBits: node.weightBits }),
+    ...(isWeighted(node) && node.activationBits !== undefined && { activationBits: node.activationBits }),
+  }))
+  const { name, classes, frontEnd } = network
+  return { name, kind: 'network', classes, frontEnd, params, macs, ...averageOf(layers), layers }
+}
+
+function averageOf(layers: readonly { params: number; weightBits?: number }[]): { averageWeightBits?: number } {
+  const weighted = layers.filter((layer) => layer.weightBits !== undefined && layer.params > 0)
+  const params = weighted.reduce((sum, layer) => sum + layer.params, 0)
+  if (params === 0) return {}
+  return { averageWeightBits: weighted.reduce((sum, layer) => sum + layer.weightBits! * layer.params, 0) / params }
+}
+
+export function descriptionText(description: ModelDescription): string {
+  const { name, classes, frontEnd, params, macs, flashBytes, ramBytes, frontEndBytes, averageWeightBits, layers } = description
+  const facts = [
+    ['name', name],
+    ['classes', `${classes.length}: ${classes.join(', ')}`],
+    ['input', `${frontEnd.kind}, ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz`],
+    ['params', `${count(params)} (${params})`],
+    ['MACs', `${count(macs)} (${macs})`],
+    ...(flashBytes === undefined ? [] : [['flash', `${bytes(flashBytes)} (${flashBytes} bytes)`]]),
+    ...(ramBytes === undefined ? [] : [['RAM', `${bytes(ramBytes)} (${ramBytes} bytes)`]]),
+    ...(frontEndBytes ? [['front end', `${bytes(frontEndBytes)} more of RAM (${frontEndBytes} bytes)`]] : []),
+    ['bits', averageWeightBits === undefined ? 'float' : `${averageWeightBits.toFixed(2)} (weights, average)`],
+  ]
+  const width = Math.max(...facts.map(([label]) => label.length))
+  const table = textTable([
+    ['layer', 'op', 'params', 'MACs', 'weight bits', 'input bits', 'weight bytes'],
+    ...layers.map((layer) => [
+      layer.name,
+      layer.op,
+      ...[layer.params, layer.macs, layer.weightBits, layer.activationBits, layer.weightBytes].map((value) =>
+        value ? String(value) : '-',
+      ),
+    ]),
+  ])
+  return `${facts.map(([label, value]) => `${label.padEnd(width)}  ${value}`).join('\n')}\n\n${table}\n`
+}
