@@ -1,0 +1,54 @@
+// From clips to the network's input: raw audio as floats, or spectral features by the very code that ships.
+import type { Engine, Stored } from '@bitwright/engine'
+import { computeFeatures } from '@bitwright/runtime'
+import { type AugmentationKey, type AugmentationOptions, fillBatch, fillBatchPcm } from '../data/augment.ts'
+import type { AudioDataset, Clip } from '../data/dataset.ts'
+import type { FrontEnd } from '../network/network.ts'
+import { RunError } from '../errors.ts'
+
+export class ClipSource {
+  readonly dataset: AudioDataset
+  private readonly engine: Engine
+  private readonly frontEnd: FrontEnd
+  private readonly augmentation: AugmentationOptions
+  private pcm = new Int16Array(0)
+  /** Features of clips that are not augmented, computed once. */
+  private readonly plain = new Map<number, Float32Array>()
+
+  constructor(engine: Engine, dataset: AudioDataset, frontEnd: FrontEnd, augmentation: AugmentationOptions = {}) {
+    if (dataset.samples !== frontEnd.samples || dataset.sampleRate !== frontEnd.sampleRate) {
+      throw new RunError(`the network takes ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz, the clips have ${dataset.samples} at ${dataset.sampleRate} Hz`)
+    }
+    this.engine = engine
+    this.dataset = dataset
+    this.frontEnd = frontEnd
+    this.augmentation = augmentation
+  }
+
+  /** Writes the clips into the first rows of the input map [batch, ...] and clears the rest; augmented if a key is given. */
+  fill(input: Stored, clips: readonly Clip[], key: AugmentationKey | null): void {
+    const size = input.height * input.rowStride
+    const map = this.engine.floats(input.offset, input.batch * size)
+    map.fill(0, clips.length * size)
+    const { frontEnd } = this
+    if (frontEnd.kind === 'raw') {
+      fillBatch(this.dataset, clips, key, map, this.augmentation)
+      return
+    }
+    const { samples } = frontEnd
+    if (key) {
+      if (this.pcm.length < clips.length * samples) this.pcm = new Int16Array(clips.length * samples)
+      fillBatchPcm(this.dataset, clips, key, this.pcm, this.augmentation)
+      clips.forEach((_, row) => map.set(computeFeatures(frontEnd, this.pcm.subarray(row * samples, (row + 1) * samples)), row * size))
+      return
+    }
+    clips.forEach((clip, row) => {
+      let features = this.plain.get(clip.index)
+      if (!features) {
+        features = computeFeatures(frontEnd, this.dataset.pcm.subarray(clip.index * samples, (clip.index + 1) * samples))
+        this.plain.set(clip.index, features)
+      }
+      map.set(features, row * size)
+    })
+  }
+}

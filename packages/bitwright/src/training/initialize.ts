@@ -1,0 +1,70 @@
+// Parameters of networks: the store's declaration and first values.
+import { type Engine, type ParameterShape as StoreShape, ParameterStore, Random } from '@bitwright/engine'
+import type { Network } from '../network/network.ts'
+import { type ParameterShape, parameterShapes, statisticShapes } from '../network/parameters.ts'
+import { nodesById } from '../network/graph.ts'
+
+/** Adam's steps on a SincConv's cut-offs, which are in Hz, are this much longer than on weights. */
+const sincRate = 300
+
+function storeShape({ name, shape, kind }: ParameterShape): StoreShape {
+  const size = shape.reduce((product, length) => product * length, 1)
+  return { name, size, decay: kind === 'weight' ? 1 : 0, rate: kind === 'sinc' ? sincRate : 1 }
+}
+
+/** A store for all parameters (running statistics too) of the networks, each name once, at their first values. */
+export function createStore(engine: Engine, networks: readonly Network[], seed: number): ParameterStore {
+  const shapes = new Map<string, { parameter: ParameterShape; network: Network }>()
+  for (const network of networks) {
+    for (const parameter of [...parameterShapes(network), ...statisticShapes(network)]) {
+      if (!shapes.has(parameter.name)) shapes.set(parameter.name, { parameter, network })
+    }
+  }
+  const store = new ParameterStore(engine, [...shapes.values()].map(({ parameter }) => storeShape(parameter)))
+  for (const { parameter, network } of shapes.values()) initialize(store, parameter, network, seed)
+  return store
+}
+
+/** Whether a parameter is moved by gradients. */
+export function isLearned(name: string): boolean {
+  return !name.endsWith('.mean') && !name.endsWith('.variance')
+}
+
+const mel = (hz: number) => 2595 * Math.log10(1 + hz / 700)
+const hertz = (m: number) => 700 * (10 ** (m / 2595) - 1)
+
+function initialize(store: ParameterStore, { name, shape, kind, node: id }: ParameterShape, network: Network, seed: number): void {
+  const values = store.value(name)
+  const random = new Random(seed, 'initialize', name)
+  switch (kind) {
+    case 'weight': {
+      // He et al. 2015 for layers before a ReLU; PyTorch's uniform for the classifier
+      const node = nodesById(network).get(id)!
+      const fanIn = values.length / shape.at(-1)!
+      const deviation = Math.sqrt(2 / fanIn)
+      for (let i = 0; i < values.length; i++) {
+        values[i] = node.op === 'linear' ? random.uniform(-1, 1) / Math.sqrt(fanIn) : random.normal() * deviation
+      }
+      return
+    }
+    case 'sinc': {
+      // SincNet: edges evenly spaced on the mel scale from 30 Hz to 100 Hz below half the sample rate
+      const node = nodesById(network).get(id)!
+      const high = (node.op === 'sinc' ? node.sampleRate : 16_000) / 2 - 100
+      const edge = (i: number) => hertz(mel(30) + ((mel(high) - mel(30)) * i) / values.length)
+      for (let i = 0; i < values.length; i++) values[i] = name.endsWith('.lowHz') ? edge(i) : edge(i + 1) - edge(i)
+      return
+    }
+    case 'scale':
+    case 'variance':
+      values.fill(1)
+      return
+    case 'offset':
+    case 'bias':
+    case 'mean':
+      values.fill(0)
+      return
+    default:
+      throw new Error(`unknown parameter kind ${kind satisfies never}`)
+  }
+}

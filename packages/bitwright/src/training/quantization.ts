@@ -1,0 +1,276 @@
+// Quantization-aware training of one network: a weight quantizer per layer, an activation quantizer per stored value (and per layer
+// that narrows a stream for itself), their places on the heap, and their learned numbers with an Adam of their own.
+import { type Engine, none, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
+import { isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
+import type { Network, WeightedNetworkNode } from '../network/network.ts'
+import { parameterShapes } from '../network/parameters.ts'
+import { inferShapes } from '../network/shapes.ts'
+import { withBits } from '../network/transform.ts'
+import { storageOf } from '../network/storage.ts'
+import {
+  type ActivationQuantizer, averageBits, averageBitsPenalty, FixedBits, FixedBitsActivation, type Granularity, type LearnedParameters, LearnedStep,
+  type Penalty, TrainedBits, TrainedBitsActivation, type WeightQuantizer, type WidthItem,
+} from '../quantizers/index.ts'
+import type { QuantizedReferences, WeightSources } from './record.ts'
+
+export type BitsChoice = number | 'trained'
+
+export interface QuantizationOptions {
+  readonly weightBits: BitsChoice
+  readonly activationBits: BitsChoice
+  readonly granularity: Granularity
+  /** Strength of the average-bits penalties (arXiv 2104.06666: 0.04 each). */
+  readonly penalty?: number
+  readonly learningRate?: number
+}
+
+/** Widths that trained bits start from. Layer inputs start below the 8 bits of a stream, so that each has a quantizer of its own. */
+const startBits = 8
+const startActivationBits = 7
+
+/** The network whose widths are fixed or at the start of their training. */
+export function withStartBits(network: Network, { weightBits, activationBits }: { weightBits: BitsChoice; activationBits: BitsChoice }): Network {
+  return withBits(network, {
+    weightBits: weightBits === 'trained' ? startBits : weightBits,
+    activationBits: activationBits === 'trained' ? startActivationBits : activationBits,
+  })
+}
+
+interface WeightEntry {
+  readonly node: WeightedNetworkNode
+  readonly quantizer: WeightQuantizer
+  readonly count: number
+  readonly quantized: number
+  readonly gradient: number
+}
+interface ActivationEntry {
+  readonly quantizer: ActivationQuantizer
+  readonly slot: QuantizerSlot
+  /** Counts towards the average: the input of a layer's multipliers. */
+  readonly multiplied: boolean
+}
+interface Moments {
+  readonly parameters: LearnedParameters
+  readonly first: Float64Array
+  readonly second: Float64Array
+}
+
+export class Quantization implements QuantizedReferences {
+  readonly network: Network
+  private readonly engine: Engine
+  private readonly options: QuantizationOptions
+  private readonly weightEntries = new Map<string, WeightEntry>()
+  private readonly valueEntries = new Map<string, ActivationEntry>()
+  private readonly narrowedEntries = new Map<string, ActivationEntry>()
+  private readonly moments: Moments[] = []
+  private readonly owned: number[] = []
+  /** Trained widths stand still once frozen; scales go on learning. */
+  private frozen = false
+  private updates = 0
+
+  /** `network` must carry bits (withBits) as far as they are fixed; layers whose bits are trained start from 8. */
+  constructor(engine: Engine, network: Network, options: QuantizationOptions) {
+    this.engine = engine
+    this.network = network
+    this.options = options
+    const shapes = inferShapes(network)
+    const elements = (id: string) => shapes.get(id)!.reduce((product, length) => product * length, 1)
+    const storage = storageOf(network)
+    const last = network.nodes.at(-1)!
+    const sizes = new Map(parameterShapes(network).filter(({ kind }) => kind === 'weight').map(({ name, shape }) => [name, shape.reduce((a, b) => a * b, 1)]))
+
+    for (const node of weightedNodes(network)) {
+      const count = node.op === 'sinc' ? node.kernelSize[0] * node.kernelSize[1] * node.channels : sizes.get(`${parameterPrefix(node)}.weight`)!
+      const bits = node.weightBits ?? startBits
+      const quantizer = options.weightBits === 'trained'
+        ? new TrainedBits(count, node.channels, { bits, granularity: options.granularity })
+        : bits >= 2 && bits <= 4
+          ? new LearnedStep(count, node.channels, { bits, granularity: options.granularity })
+          : new FixedBits(count, node.channels, { bits, granularity: options.granularity })
+      this.weightEntries.set(node.id, { node, quantizer, count, quantized: this.allocate(count), gradient: this.allocate(count) })
+    }
+    const readDirectly = new Set([...storage.inputs.values()].filter(({ narrowed }) => !narrowed).map(({ value }) => value))
+    for (const [id, { bits, signed }] of storage.values) {
+      if (bits === 16 || id === last.id) continue
+      const trained = options.activationBits === 'trained' && this.isTrainable(id, storage.inputs, network)
+      const entry = this.activation({ bits, signed, elements: elements(id) }, trained, readDirectly.has(id))
+      this.valueEntries.set(id, entry)
+    }
+    for (const [id, input] of storage.inputs) {
+      if (!input.narrowed) continue
+      this.narrowedEntries.set(id, this.activation({ bits: input.bits, signed: input.signed, elements: elements(input.value) }, options.activationBits === 'trained', true))
+    }
+    for (const parameters of this.learned()) {
+      this.moments.push({ parameters, first: new Float64Array(parameters.values.length), second: new Float64Array(parameters.values.length) })
+    }
+  }
+
+  /** A value's width is trained when exactly one layer with weights reads it and nothing else does. */
+  private isTrainable(id: string, inputs: ReadonlyMap<string, { value: string; narrowed: boolean }>, network: Network): boolean {
+    const readers = network.nodes.filter((node) => node.inputs.includes(id))
+    return readers.length === 1 && (isWeighted(readers[0]) || readers[0].op === 'reshape') && network.nodes[0].id !== id && [...inputs.values()].some(({ value, narrowed }) => value === id && !narrowed)
+  }
+
+  private activation(options: { bits: number; signed: boolean; elements: number }, trained: boolean, multiplied: boolean): ActivationEntry {
+    const quantizer = trained ? new TrainedBitsActivation(options) : new FixedBitsActivation(options)
+    return { quantizer, slot: { offset: this.allocate(4), sums: this.allocate(3) }, multiplied }
+  }
+
+  private allocate(count: number): number {
+    const offset = this.engine.heap.allocate(count)
+    this.owned.push(offset)
+    this.engine.floats(offset, count).fill(0)
+    return offset
+  }
+
+  private learned(): LearnedParameters[] {
+    return this.quantizers().flatMap((quantizer) => [...quantizer.parameters()])
+  }
+
+  /** All quantizers in a fixed order. */
+  private quantizers(): (WeightQuantizer | ActivationQuantizer)[] {
+    return [...[...this.weightEntries.values()].map(({ quantizer }) => quantizer), ...this.activationEntries().map(({ quantizer }) => quantizer)]
+  }
+
+  private activationEntries(): ActivationEntry[] {
+    return [...this.valueEntries.values(), ...this.narrowedEntries.values()]
+  }
+
+  // --- what the recorder asks
+
+  weights(node: WeightedNetworkNode, source: WeightReference): WeightReference {
+    const entry = this.weightEntries.get(node.id)!
+    return { offset: entry.quantized, gradient: source.gradient === none ? none : entry.gradient }
+  }
+
+  value(id: string): QuantizerSlot | undefined {
+    return this.valueEntries.get(id)?.slot
+  }
+
+  narrowed(node: WeightedNetworkNode): QuantizerSlot | undefined {
+    return this.narrowedEntries.get(node.id)?.slot
+  }
+
+  weightQuantizer(id: string): WeightQuantizer {
+    return this.weightEntries.get(id)!.quantizer
+  }
+
+  /** By id of the value, or of the layer that narrows its input. */
+  activationQuantizer(id: string, narrowed = false): ActivationQuantizer | undefined {
+    return (narrowed ? this.narrowedEntries : this.valueEntries).get(id)?.quantizer
+  }
+
+  // --- the life of a step
+
+  /** Starts the weight quantizers from a recorded network's weights as they are on the heap (after `generate`). */
+  initializeWeights(sources: WeightSources): void {
+    for (const [id, { quantizer, count }] of this.weightEntries) quantizer.initialize(this.engine.floats(sources.get(id)!.offset, count))
+  }
+
+  /** Before the kernels: quantized weights and quantizer slots on the heap. */
+  prepare(sources: WeightSources): void {
+    for (const [id, { quantizer, count, quantized }] of this.weightEntries) {
+      quantizer.forward(this.engine.floats(sources.get(id)!.offset, count), this.engine.floats(quantized, count))
+    }
+    for (const { quantizer, slot } of this.activationEntries()) quantizer.writeSlot(this.engine.backend.heap, slot.offset)
+  }
+
+  /** After the kernels: gradients of the float weights, and one Adam step on everything the quantizers have learned. */
+  update(sources: WeightSources, rateFactor: number): void {
+    const { engine } = this
+    for (const [id, { quantizer, count, gradient }] of this.weightEntries) {
+      const source = sources.get(id)!
+      const dWeights = engine.floats(source.gradient, count)
+      dWeights.fill(0)
+      quantizer.backward(engine.floats(source.offset, count), engine.floats(gradient, count), dWeights)
+    }
+    for (const { quantizer, slot } of this.activationEntries()) {
+      const [inside, low, high] = engine.floats(slot.sums, 3)
+      quantizer.backward(inside, low, high)
+    }
+    const strength = this.options.penalty ?? 0.04
+    const weights = [...this.weightEntries.values()].map(({ quantizer, count }) => ({ quantizer, count }))
+    const activations = this.activationEntries().filter(({ multiplied }) => multiplied).map(({ quantizer }) => ({ quantizer, count: quantizer.elements }))
+    for (const group of [weights, activations]) {
+      const penalty: Penalty = averageBitsPenalty(group.map(({ quantizer, count }) => ({ bits: quantizer.bits(), count })), strength)
+      group.forEach(({ quantizer }, i) => quantizer.penaltyGradient(penalty.dBits[i]))
+    }
+    this.adam((this.options.learningRate ?? 1e-3) * rateFactor)
+  }
+
+  private adam(rate: number): void {
+    this.updates++
+    const [beta1, beta2] = [0.9, 0.999]
+    for (const { parameters, first, second } of this.moments) {
+      const { values, gradients, learningRateScale } = parameters
+      const still = this.frozen && this.widths.has(parameters)
+      for (let i = 0; i < values.length; i++) {
+        if (!still) {
+          first[i] = beta1 * first[i] + (1 - beta1) * gradients[i]
+          second[i] = beta2 * second[i] + (1 - beta2) * gradients[i] ** 2
+          const step = first[i] / (1 - beta1 ** this.updates) / (Math.sqrt(second[i] / (1 - beta2 ** this.updates)) + 1e-12)
+          values[i] -= rate * learningRateScale * step
+        }
+        gradients[i] = 0
+      }
+    }
+    for (const quantizer of this.quantizers()) quantizer.constrain()
+  }
+
+  /** The learned numbers that are widths: the last group of a trained-bits quantizer. */
+  private get widths(): Set<LearnedParameters> {
+    const groups = this.quantizers().filter((quantizer) => quantizer instanceof TrainedBits || quantizer instanceof TrainedBitsActivation)
+    return new Set(groups.map((quantizer) => quantizer.parameters().at(-1)!))
+  }
+
+  /** From now on widths stay what they are. */
+  freezeBits(): void {
+    this.frozen = true
+  }
+
+  averages(): { weights: number; activations: number } {
+    const weights: WidthItem[] = [...this.weightEntries.values()].map(({ quantizer, count }) => ({ bits: quantizer.bits(), count }))
+    const activations: WidthItem[] = this.activationEntries().filter(({ multiplied }) => multiplied).map(({ quantizer }) => ({ bits: quantizer.bits(), count: quantizer.elements }))
+    return { weights: averageBits(weights), activations: averageBits(activations) }
+  }
+
+  /** The network with the widths as they are now. */
+  decided(): Network {
+    const storage = storageOf(this.network)
+    return {
+      ...this.network,
+      nodes: this.network.nodes.map((node) => {
+        if (!isWeighted(node)) return node
+        const input = storage.inputs.get(node.id)!
+        const activation = this.narrowedEntries.get(node.id) ?? this.valueEntries.get(input.value)
+        return { ...node, weightBits: this.weightQuantizer(node.id).bits(), activationBits: input.bits === 16 ? 16 : Math.min(activation!.quantizer.bits(), input.narrowed ? startActivationBits : startBits) }
+      }),
+    }
+  }
+
+  /** Everything a resumed run needs. */
+  state(): number[][] {
+    return [
+      [this.updates, this.frozen ? 1 : 0],
+      ...this.quantizers().map((quantizer) => [...quantizer.state()]),
+      ...this.moments.flatMap(({ first, second }) => [[...first], [...second]]),
+    ]
+  }
+
+  restore(state: readonly (readonly number[])[]): void {
+    const [[updates, frozen], ...rest] = state
+    this.updates = updates
+    this.frozen = frozen === 1
+    const quantizers = this.quantizers()
+    quantizers.forEach((quantizer, i) => quantizer.restore(Float32Array.from(rest[i])))
+    this.moments.forEach(({ first, second }, i) => {
+      first.set(rest[quantizers.length + 2 * i])
+      second.set(rest[quantizers.length + 2 * i + 1])
+    })
+  }
+
+  dispose(): void {
+    for (const offset of this.owned) this.engine.heap.release(offset)
+    this.owned.length = 0
+  }
+}

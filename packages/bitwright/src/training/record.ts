@@ -1,0 +1,148 @@
+// Records a Network on the engine's tape: the one translation from the plain-data graph to commands, used by training, evaluation and
+// search alike. Where widths are decided, values are fake-quantized exactly where the integer model will store them (network/storage.ts).
+import {
+  add, averagePool, batchNorm, bias, convolution, fakeQuantize, globalAveragePool, linear, logMagnitude, none, type ParameterStore, relu, relu6,
+  reshape, settle, sincFilters, type QuantizerSlot, type Stored, type Tape, type Value, type WeightReference,
+} from '@bitwright/engine'
+import { nodesById, parameterPrefix, throughReshapes } from '../network/graph.ts'
+import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
+
+/** log(|x| + epsilon) of the raw-audio layer. */
+export const logMagnitudeEpsilon = 1e-3
+export const batchNormEpsilon = 1e-5
+
+/** By node id. */
+export type WeightSources = Map<string, WeightReference>
+
+/** Where quantized weights and activations come from; absent: float. */
+export interface QuantizedReferences {
+  /** The quantized copy of a layer's weights and where its gradient goes. `source`: the float weights on the heap. */
+  weights(node: WeightedNetworkNode, source: WeightReference): WeightReference
+  /** The quantizer of a stored value, by id of the node that makes it; undefined: kept as it is (raw audio, logits). */
+  value(id: string): QuantizerSlot | undefined
+  /** The second quantizer of a layer that narrows a stream for itself. */
+  narrowed(node: WeightedNetworkNode): QuantizerSlot | undefined
+}
+
+export interface RecordOptions {
+  readonly store: ParameterStore
+  /** Heap offset of batch norm's momentum. */
+  readonly momentum: number
+  readonly quantized?: QuantizedReferences
+  /** Whether weights get gradients (default: in training). */
+  readonly weightGradients?: boolean
+}
+
+/** Appends nodes to a tape; `values` grows by one entry a node, so that a search can continue from any of them. */
+export class Recorder {
+  readonly tape: Tape
+  readonly values = new Map<string, Value>()
+  /** The float weights of each recorded layer, before quantization. */
+  readonly sources: WeightSources = new Map()
+  private readonly options: RecordOptions
+
+  constructor(tape: Tape, options: RecordOptions) {
+    this.tape = tape
+    this.options = options
+  }
+
+  /** Records all nodes; returns the input's map and the logits. */
+  network(network: Network): { input: Stored; logits: Value } {
+    const byId = nodesById(network)
+    for (const node of network.nodes) this.node(node, (id) => throughReshapes(byId, id))
+    return { input: this.values.get(network.nodes[0].id)!.stored, logits: this.values.get(network.nodes.at(-1)!.id)! }
+  }
+
+  /** Records one node whose inputs are recorded. `origin` follows reshapes back to the value that is stored. */
+  node(node: NetworkNode, origin: (id: string) => string = (id) => id): Value {
+    const value = this.record(node, origin)
+    this.values.set(node.id, value)
+    return value
+  }
+
+  private record(node: NetworkNode, origin: (id: string) => string): Value {
+    const { tape } = this
+    switch (node.op) {
+      case 'input':
+        return tape.input(...node.shape)
+      case 'reshape':
+        // quantized where it is read, like what it reshapes
+        return reshape(tape, this.values.get(node.inputs[0])!, ...node.shape)
+      case 'add': {
+        const sum = add(tape, ...node.inputs.map((id) => this.read(id, origin)))
+        return node.activation === 'relu' ? relu(sum) : sum
+      }
+      case 'averagePool':
+        return averagePool(tape, this.read(node.inputs[0], origin), node.kernelSize, node.stride)
+      case 'globalAveragePool':
+        return globalAveragePool(tape, this.read(node.inputs[0], origin))
+      case 'convolution':
+      case 'sinc':
+      case 'linear':
+        return this.weighted(node, origin)
+      default:
+        throw new Error(`unknown op in node ${JSON.stringify(node satisfies never)}`)
+    }
+  }
+
+  /** A value as its consumers see it: through its quantizer. */
+  private read(id: string, origin: (id: string) => string): Value {
+    const value = this.values.get(id)!
+    const slot = this.options.quantized?.value(origin(id))
+    return slot ? fakeQuantize(value, slot) : value
+  }
+
+  private weighted(node: WeightedNetworkNode, origin: (id: string) => string): Value {
+    const { tape } = this
+    let x = this.read(node.inputs[0], origin)
+    const narrowed = this.options.quantized?.narrowed(node)
+    if (narrowed) x = fakeQuantize(settle(tape, x), narrowed)
+    const source = this.source(node)
+    this.sources.set(node.id, source)
+    const weights = this.options.quantized?.weights(node, source) ?? source
+    let y = node.op === 'linear'
+      ? linear(tape, x, weights, node.channels)
+      : convolution(tape, x, weights, { ...node, groups: node.op === 'convolution' ? node.groups : 1 })
+    if (node.activation === 'logMagnitude') y = logMagnitude(tape, y, logMagnitudeEpsilon)
+    y = this.normalized(node, y)
+    if (node.activation === 'relu') return relu(y)
+    return node.activation === 'relu6' ? relu6(y) : y
+  }
+
+  private normalized(node: WeightedNetworkNode, y: Value): Value {
+    const prefix = parameterPrefix(node)
+    if (node.bias) return bias(this.tape, y, { offset: this.at(`${prefix}.bias`), gradient: this.gradient(`${prefix}.bias`) })
+    if (node.normalization === 'none') return y
+    const affine = node.normalization === 'affine'
+    return batchNorm(this.tape, y, {
+      scale: affine ? this.at(`${prefix}.scale`) : none,
+      offset: affine ? this.at(`${prefix}.offset`) : none,
+      scaleGradient: affine ? this.gradient(`${prefix}.scale`) : none,
+      offsetGradient: affine ? this.gradient(`${prefix}.offset`) : none,
+      runningMean: this.at(`${prefix}.mean`),
+      runningVariance: this.at(`${prefix}.variance`),
+      momentum: this.options.momentum,
+      epsilon: batchNormEpsilon,
+    })
+  }
+
+  /** The float weights; a sinc layer makes them from its two numbers per filter. */
+  private source(node: WeightedNetworkNode): WeightReference {
+    const prefix = parameterPrefix(node)
+    if (node.op !== 'sinc') return { offset: this.at(`${prefix}.weight`), gradient: this.gradient(`${prefix}.weight`) }
+    const parameters = {
+      low: this.at(`${prefix}.lowHz`), band: this.at(`${prefix}.bandHz`),
+      lowGradient: this.gradient(`${prefix}.lowHz`), bandGradient: this.gradient(`${prefix}.bandHz`),
+    }
+    return sincFilters(this.tape, parameters, node.channels, node.kernelSize[0] * node.kernelSize[1], node.sampleRate)
+  }
+
+  private at(name: string): number {
+    return this.options.store.values + this.options.store.get(name).position
+  }
+
+  private gradient(name: string): number {
+    if (this.options.weightGradients === false || !this.tape.training) return none
+    return this.options.store.gradients + this.options.store.get(name).position
+  }
+}

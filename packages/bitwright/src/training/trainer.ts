@@ -1,0 +1,196 @@
+// Trains one network, in float or with fake-quantization: cosine schedule, batch after batch, with everything that a resumed run needs
+// in `state`. One step is one or two calls of the backend; the rest here is filling batches and, for quantizers, a little arithmetic
+// on the weights.
+import { crossEntropy, type Engine, type Loss, observe, type Optimizer, optimizer, type OptimizerName, type ParameterStore, type Stored, Tape } from '@bitwright/engine'
+import type { Clip } from '../data/dataset.ts'
+import { epochOrder } from '../data/sampler.ts'
+import { RunError } from '../errors.ts'
+import type { Network } from '../network/network.ts'
+import { parameterShapes } from '../network/parameters.ts'
+import { ActivationStatistics } from '../quantizers/index.ts'
+import type { ClipSource } from './clip-source.ts'
+import type { Quantization } from './quantization.ts'
+import { Recorder, type WeightSources } from './record.ts'
+
+export interface TrainerOptions {
+  readonly batchSize: number
+  readonly epochs: number
+  readonly optimizer: OptimizerName
+  /** Peak; cosine to zero after a short linear warm-up. */
+  readonly learningRate: number
+  readonly weightDecay: number
+  readonly labelSmoothing: number
+  readonly seed: number
+  /** Tells apart the random draws of several trainings with one seed. */
+  readonly purpose: string
+  /** Share of all steps over which the learning rate rises. Default 0.05. */
+  readonly rise?: number
+  /** Trained widths stand still after this share of the epochs. Default 0.6. */
+  readonly freezeBitsAt?: number
+}
+
+export interface EpochResult {
+  readonly loss: number
+  readonly accuracy: number
+  readonly learningRate: number
+}
+
+/** Momentum of the running statistics, as in PyTorch. */
+const batchNormMomentum = 0.1
+
+/** Cosine from 1 to 0 after a linear rise. */
+export function schedule(step: number, steps: number, rise = 0.05): number {
+  const warm = Math.max(1, Math.round(rise * steps))
+  if (step < warm) return (step + 1) / warm
+  return 0.5 * (1 + Math.cos((Math.PI * (step - warm)) / Math.max(1, steps - warm)))
+}
+
+export class Trainer {
+  readonly options: TrainerOptions
+  private readonly engine: Engine
+  private readonly store: ParameterStore
+  private readonly source: ClipSource
+  private readonly quantization?: Quantization
+  private readonly tape: Tape
+  private readonly input: Stored
+  private readonly sources: WeightSources
+  private readonly loss: Loss
+  private readonly optimizer: Optimizer
+  private readonly generate: Int32Array
+  private readonly pass: Int32Array
+  private readonly finish: Int32Array
+  private readonly whole: Int32Array
+  private updates = 0
+  private readonly clipsPerEpoch: number
+
+  constructor(engine: Engine, network: Network, store: ParameterStore, source: ClipSource, options: TrainerOptions, quantization?: Quantization) {
+    this.engine = engine
+    this.store = store
+    this.source = source
+    this.options = options
+    this.quantization = quantization
+    this.clipsPerEpoch = epochOrder(source.dataset, options.seed, 0).length
+    this.tape = new Tape(engine, { batch: Math.min(options.batchSize, this.clipsPerEpoch), mode: 'train' })
+    const momentum = this.tape.allocate(1)
+    const recorder = new Recorder(this.tape, { store, momentum, quantized: quantization })
+    const { input, logits } = recorder.network(network)
+    this.sources = recorder.sources
+    this.input = input
+    this.loss = crossEntropy(this.tape, logits, { smoothing: options.labelSmoothing })
+    this.tape.backward()
+    const learned = new Set(parameterShapes(network).map(({ name }) => name))
+    this.optimizer = optimizer(this.tape, options.optimizer, store, [...store.all()].filter(({ name }) => learned.has(name)))
+    this.whole = this.tape.program()
+    this.generate = this.tape.program(['generate'])
+    this.pass = this.tape.program(['pack', 'forward', 'backward'])
+    this.finish = this.tape.program(['finish', 'update'])
+    engine.floats(momentum, 1)[0] = batchNormMomentum
+  }
+
+  /** Whole batches only: the clips left over come in another epoch's order. */
+  get stepsPerEpoch(): number {
+    return Math.max(1, Math.floor(this.clipsPerEpoch / this.input.batch))
+  }
+
+  /** The clips of an epoch in batches. */
+  private batches(epoch: number): Clip[][] {
+    const order = epochOrder(this.source.dataset, this.options.seed, epoch)
+    return Array.from({ length: this.stepsPerEpoch }, (_, i) => order.slice(i * this.input.batch, (i + 1) * this.input.batch))
+  }
+
+  private load(clips: readonly Clip[], epoch: number): void {
+    this.source.fill(this.input, clips, { seed: this.options.seed, epoch })
+    const labels = this.engine.integers(this.loss.labels, this.input.batch).fill(-1)
+    clips.forEach((clip, row) => (labels[row] = clip.label))
+  }
+
+  /** One pass over the training clips. `between` runs after every step and may end the epoch early by returning false. */
+  async epoch(epoch: number, between: (step: number, steps: number) => boolean = () => true): Promise<EpochResult | undefined> {
+    const { backend } = this.engine
+    const batches = this.batches(epoch)
+    const total = this.options.epochs * batches.length
+    if (this.quantization && epoch >= (this.options.freezeBitsAt ?? 0.6) * this.options.epochs) this.quantization.freezeBits()
+    let loss = 0
+    let correct = 0
+    let seen = 0
+    let factor = 0
+    for (const [step, clips] of batches.entries()) {
+      this.load(clips, epoch)
+      factor = schedule(epoch * batches.length + step, total, this.options.rise)
+      this.updates++
+      this.optimizer.set({
+        learningRate: this.options.learningRate * factor, weightDecay: this.options.weightDecay, momentum: 0.9, beta2: 0.999, epsilon: 1e-8, step: this.updates,
+      })
+      if (this.quantization) {
+        backend.run(this.generate)
+        this.quantization.prepare(this.sources)
+        backend.run(this.pass)
+        this.quantization.update(this.sources, factor)
+        backend.run(this.finish)
+      } else {
+        backend.run(this.whole)
+      }
+      const result = this.loss.read()
+      if (!Number.isFinite(result.loss)) throw new DivergedError(`training diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
+      loss += result.loss
+      correct += result.correct
+      seen += clips.length
+      await new Promise((resolve) => setImmediate(resolve))
+      if (!between(step + 1, batches.length)) return undefined
+    }
+    return { loss: loss / batches.length, accuracy: correct / seen, learningRate: this.options.learningRate * factor }
+  }
+
+  /** Starts the weight quantizers from the float weights; once, before the first epoch. */
+  initializeQuantizers(): void {
+    this.engine.backend.run(this.generate)
+    this.quantization?.initializeWeights(this.sources)
+  }
+
+  state(): { updates: number; parameters: Float32Array; quantization?: number[][] } {
+    return { updates: this.updates, parameters: this.store.snapshot(), ...(this.quantization ? { quantization: this.quantization.state() } : {}) }
+  }
+
+  restore(state: { updates: number; parameters: Float32Array; quantization?: readonly (readonly number[])[] }): void {
+    this.updates = state.updates
+    this.store.restore(state.parameters)
+    if (this.quantization && state.quantization) this.quantization.restore(state.quantization)
+  }
+
+  dispose(): void {
+    this.tape.dispose()
+  }
+}
+
+/** Loss or weights are no numbers any more: a candidate is dropped, a training stops. */
+export class DivergedError extends RunError {}
+
+/** Training batches a quantizer's first step is chosen from. */
+const calibrationBatches = 4
+
+/**
+ * Starts all quantizers from the trained float network: weights from themselves, activations from what a few training batches look like.
+ * Every activation is observed in float, so that the order of quantizers does not matter.
+ */
+export async function calibrate(engine: Engine, network: Network, store: ParameterStore, source: ClipSource, quantization: Quantization, options: { seed: number; batchSize: number }): Promise<void> {
+  const tape = new Tape(engine, { batch: options.batchSize, mode: 'evaluate' })
+  const recorder = new Recorder(tape, { store, momentum: 0 })
+  const { input } = recorder.network(network)
+  const watched: { statistics: ActivationStatistics; read: () => { samples: Float32Array }; start: (statistics: ActivationStatistics) => void }[] = []
+  for (const node of network.nodes) {
+    const value = quantization.activationQuantizer(node.id)
+    const narrowed = quantization.activationQuantizer(node.id, true)
+    if (value) watched.push({ statistics: new ActivationStatistics(), read: observe(tape, recorder.values.get(node.id)!), start: (s) => value.initialize(s) })
+    if (narrowed) watched.push({ statistics: new ActivationStatistics(), read: observe(tape, recorder.values.get(node.inputs[0])!), start: (s) => narrowed.initialize(s) })
+  }
+  const run = tape.program(['generate', 'pack', 'forward'])
+  const order = epochOrder(source.dataset, options.seed, 0)
+  for (let batch = 0; batch < calibrationBatches && batch * options.batchSize < order.length; batch++) {
+    source.fill(input, order.slice(batch * options.batchSize, (batch + 1) * options.batchSize), { seed: options.seed, epoch: 0 })
+    engine.backend.run(run)
+    for (const { statistics, read } of watched) statistics.observe(read().samples)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  for (const { statistics, start } of watched) start(statistics)
+  tape.dispose()
+}
