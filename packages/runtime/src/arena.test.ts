@@ -40,12 +40,13 @@ test('random models: no overlap among what is in use, and never below the bound'
   expect(planned).toBeLessThan(1.02 * bound)
 })
 
+const tensor = (name: string, shape: readonly [number, number, number], containerBits: 4 | 8 | 16): IntegerTensor => {
+  const half = 2 ** (containerBits - 1)
+  return { name, shape, containerBits, bits: containerBits, scale: 0.5, zeroPoint: 0, min: -half, max: half - 1 }
+}
+
 /** DS-CNN-like: 49x10 features, 10x4 convolution, depthwise and pointwise, pooling, classifier. */
 function smallNetwork(weightBits: number): IntegerModel {
-  const tensor = (name: string, shape: readonly [number, number, number], containerBits: 4 | 8 | 16): IntegerTensor => {
-    const half = 2 ** (containerBits - 1)
-    return { name, shape, containerBits, bits: containerBits, scale: 0.5, zeroPoint: 0, min: -half, max: half - 1 }
-  }
   const layer = (name: string, input: number, channels: number, taps: number, rest: Partial<IntegerConvolution>): IntegerConvolution => ({
     op: 'convolution',
     name,

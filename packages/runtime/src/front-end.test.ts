@@ -67,8 +67,8 @@ test.each(configurations)('$kind $windowSamples/$hopSamples -> $coefficients fol
     const from = frame * config.hopSamples
     const expected = referenceFrame(config, pcm.subarray(from, from + config.windowSamples))
     const actual = features.subarray(frame * config.coefficients, (frame + 1) * config.coefficients)
-    // A band that the window's leakage alone fills is a difference of large float32 numbers; loud ones agree to 1e-5.
-    expected.forEach((value, i) => expect(Math.abs(actual[i] - value)).toBeLessThan(2e-3))
+    // Measured: 1.5e-5 at most, float32 rounding of sums and of the logarithm.
+    expected.forEach((value, i) => expect(Math.abs(actual[i] - value)).toBeLessThan(1e-4))
   }
 })
 

@@ -1,0 +1,79 @@
+// Loading and running: predictions, wrong inputs, and the largest sums the format admits.
+
+import { expect, test } from 'vitest'
+import { BadModelError, encodeModel, load, toInt16, type IntegerModel } from './index.ts'
+import { referenceLogits } from './testing/random-model.ts'
+
+/** One raw-audio layer over the whole clip: `taps` weights of `weight` for each of two classes, the second negated. */
+function wholeClip(taps: number, weight: number, overrides: { readonly multiplier?: number; readonly shift?: number } = {}): IntegerModel {
+  const range = { containerBits: 16, bits: 16, zeroPoint: 0, min: -32768, max: 32767 } as const
+  const negated = weight === -128 ? 127 : -weight
+  return {
+    name: 'whole',
+    classes: ['up', 'down'],
+    frontEnd: { kind: 'raw', sampleRate: 16000, samples: taps },
+    tensors: [
+      { name: 'input', shape: [taps, 1, 1], scale: 2 ** -15, ...range },
+      { name: 'logits', shape: [1, 1, 2], scale: 2 ** -10, ...range },
+    ],
+    layers: [
+      {
+        op: 'convolution',
+        name: 'filter',
+        input: 0,
+        output: 1,
+        kernelSize: [taps, 1],
+        stride: [1, 1],
+        padding: [0, 0, 0, 0],
+        groups: 1,
+        weightBits: 8,
+        weights: Int8Array.from({ length: 2 * taps }, (_, i) => (i < taps ? weight : negated)),
+        bias: new Int32Array(2),
+        multiplier: new Int32Array(2).fill(overrides.multiplier ?? 2 ** 30),
+        shift: new Int8Array(2).fill(overrides.shift ?? -16),
+      },
+    ],
+  }
+}
+
+test('a raw-audio layer of 400 taps runs at the extremes of int16 and int8', () => {
+  const model = wholeClip(400, -128)
+  const loaded = load(encodeModel(model))
+  for (const sample of [-32768, 32767]) {
+    const pcm = new Int16Array(400).fill(sample)
+    expect([...loaded.run(pcm)]).toEqual(referenceLogits(model, pcm))
+  }
+})
+
+test('one tap more than int32 holds is refused', () => {
+  expect(() => encodeModel(wholeClip(511, -128))).not.toThrow()
+  expect(() => encodeModel(wholeClip(512, -128))).toThrow(BadModelError)
+})
+
+test('a prediction names the class and its softmax probability', () => {
+  // (100 * 4 * 64) / 2^1 / 2^4 = 800 units of 2^-10.
+  const model = load(encodeModel(wholeClip(4, 64, { shift: -4 })))
+  const { label, index, scores, logits } = model.predict(new Int16Array(4).fill(100))
+  expect([label, index, ...logits]).toEqual(['up', 0, 800, -800])
+  expect(scores[0]).toBeCloseTo(1 / (1 + Math.exp(-1600 / 1024)), 6)
+  expect(scores[0] + scores[1]).toBeCloseTo(1, 6)
+  expect(model.predict(new Float32Array(4).fill(100 / 32768)).logits).toEqual(logits)
+})
+
+test('floats become 16-bit samples, clipped, silence for what is no number', () => {
+  expect([...toInt16(Float32Array.of(0, 1, -1, 0.5, 2, NaN, -1e9))]).toEqual([0, 32767, -32768, 16384, 32767, 0, -32768])
+})
+
+test('a clip or features of the wrong length are a RangeError with both lengths', () => {
+  const model = load(encodeModel(wholeClip(4, 1)))
+  expect(() => model.run(new Int16Array(3))).toThrow('whole: clip has 3 samples, the model takes 4')
+  expect(() => model.runFeatures(new Float32Array(5))).toThrow(RangeError)
+})
+
+test('a loaded model keeps its own copy of the file', () => {
+  const bytes = encodeModel(wholeClip(4, 64, { shift: -4 }))
+  const model = load(bytes)
+  bytes.fill(0)
+  load(encodeModel(wholeClip(9, 3)))
+  expect([...model.run(new Int16Array(4).fill(100))]).toEqual([800, -800])
+})
