@@ -126,6 +126,10 @@ describe('loadAudioDataset', () => {
     const known = await loadAudioDataset(root, { lists, words: ['yes', 'no'], unknown: false })
     expect(known.classes).toEqual(['yes', 'no', '_silence_'])
 
+    const rest = await loadAudioDataset(root, { lists: { validation: lists.validation, test: lists.test } })
+    expect(rest.classes).toEqual(dataset.classes)
+    expect(sizes(rest)).toEqual([16, 4, 12])
+
     const list = await loadClipList(root, lists.test, dataset.classes)
     expect(list.splits.test.map(({ path, label }) => [path, label])).toEqual(dataset.splits.test.map(({ path, label }) => [path, label]))
     await expect(loadClipList(root, lists.test, ['yes', 'no'])).rejects.toThrow("is labelled _unknown_; the model's classes are yes, no")

@@ -138,7 +138,7 @@ function warn(plan: Plan, { seconds, silent, skipped, clipped, twins }: Findings
   )
   const mute = silent.filter((path) => !path.startsWith(`${silenceLabel}/`))
   say(mute.length, '# all zero', mute[0])
-  say(clipped.length, '# driven into clipping', clipped[0])
+  if (clipped.length > 0.05 * clips.length) say(clipped.length, '# driven into clipping', clipped[0])
   say(skipped.length, '# that cannot be read and would be skipped', skipped[0] && `${skipped[0].path} ${skipped[0].reason}`)
   say(seconds.filter((length) => length > 1.5).length, '# longer than 1.5 s, of which only the loudest second is used')
   say(seconds.filter((length) => length < 0.2).length, '# shorter than 0.2 s')

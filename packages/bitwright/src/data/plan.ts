@@ -127,7 +127,8 @@ function finish(tree: Tree, options: PlanOptions, mode: SplitMode, entries: read
   const labels = entries.map(({ path, label }) => label ?? path.slice(0, path.indexOf('/')))
   const explicit = entries.some(({ label }) => label !== undefined)
   const present = new Set(labels)
-  const words = options.words ?? [...present].filter((name) => name !== unknownLabel && name !== silenceLabel).toSorted()
+  const named = explicit ? new Set(entries.flatMap(({ label }) => label ?? [])) : present
+  const words = options.words ?? [...named].filter((name) => name !== unknownLabel && name !== silenceLabel).toSorted()
   for (const word of words) if (!present.has(word)) throw new UsageError(wordMissing(word, present, tree))
   const others = labels.some((name) => name === unknownLabel || (name !== silenceLabel && !words.includes(name)))
   if (options.unknown && !others) throw new UsageError(`${tree.directory} has no clips of other words for the ${unknownLabel} class`)

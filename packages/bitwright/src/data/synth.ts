@@ -1,8 +1,8 @@
 // Makes a speech data set from text alone, laid out like Speech Commands: many voices say the keywords and some other words, each clip with
 // its own position, loudness and room, beside generated background noise and lists that split it by voice.
 
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { Random } from '@bitwright/engine'
 import { UsageError } from '../errors.ts'
 import { toPcm } from './clip.ts'
@@ -46,7 +46,8 @@ const usualOthers = (
 
 /** Writes the set. The same options give the same bytes. Throws a UsageError where espeak-ng is not installed or the request cannot be met. */
 export async function synthesizeSpeech(options: SynthesisOptions): Promise<Synthesis> {
-  const { words, directory, seed, clipsPerWord, processes = 2, onProgress } = options
+  const { words, seed, clipsPerWord, processes = 2, onProgress } = options
+  const directory = resolve(options.directory)
   const voicesPerWord = options.voicesPerWord ?? Math.max(5, Math.ceil(clipsPerWord / 2))
   const otherWords = options.otherWords ?? usualOthers.filter((word) => !words.includes(word)).slice(0, 20)
   check(options, voicesPerWord, otherWords)
@@ -56,8 +57,8 @@ export async function synthesizeSpeech(options: SynthesisOptions): Promise<Synth
   const jobs = planJobs(voices, words, otherWords, clipsPerWord, Math.ceil(clipsPerWord / 5), seed)
   const total = jobs.reduce((sum, job) => sum + job.words.length, 0)
   const room = pinkNoise(noiseSeconds * rate, new Random(seed, 'room'))
-  const partial = `${directory}.partial`
-  rmSync(partial, { recursive: true, force: true })
+  mkdirSync(dirname(directory), { recursive: true })
+  const partial = mkdtempSync(`${directory}.partial-`)
   for (const folder of [...words, ...otherWords].map(folderOf)) mkdirSync(join(partial, folder), { recursive: true })
   try {
     const babble: Float32Array[] = []
@@ -74,14 +75,20 @@ export async function synthesizeSpeech(options: SynthesisOptions): Promise<Synth
     })
     writeBackground(partial, seed, Object.values(babble))
     writeLists(partial, voices, jobs, seed)
-    if (existsSync(directory)) rmSync(directory, { recursive: true })
-    mkdirSync(dirname(directory), { recursive: true })
+    if (existsSync(directory)) rmdirSync(directory)
+    chmodSync(partial, 0o777 & ~process.umask())
     renameSync(partial, directory)
   } catch (error) {
     rmSync(partial, { recursive: true, force: true })
     throw error
   }
-  return { directory, clips: total, voices: voices.length, words: words.map(folderOf), otherWords: otherWords.map(folderOf) }
+  return {
+    directory: options.directory,
+    clips: total,
+    voices: voices.length,
+    words: words.map(folderOf),
+    otherWords: otherWords.map(folderOf),
+  }
 }
 
 interface Job extends Phrase {
@@ -102,6 +109,7 @@ function check({ words, directory, clipsPerWord }: SynthesisOptions, voices: num
   if (!Number.isInteger(voices) || voices < 5) throw new UsageError(`${voices} voices per word; at least 5 are needed for three splits`)
   if (voices > clipsPerWord)
     throw new UsageError(`${voices} voices per word cannot share ${clipsPerWord} clips; ask for more clips or fewer voices`)
+  if (existsSync(directory) && !statSync(directory).isDirectory()) throw new UsageError(`${directory} is a file; choose another --out`)
   if (existsSync(directory) && readdirSync(directory).length > 0) throw new UsageError(`${directory} is not empty; choose another --out`)
 }
 
