@@ -171,9 +171,10 @@ export class Tape {
     return { stored, low: -Infinity, high: Infinity }
   }
 
-  /** An input map, filled by the caller: one channel is stored densely, several padded to the vector width. */
+  /** An input map, filled by the caller: one channel is stored densely, several padded to the vector width (with zeros, already there). */
   input(height: number, width: number, channels: number, needsGradient = false): Value {
     const stored = this.store(height, width, channels, { needsGradient, stride: channels === 1 ? 1 : undefined })
+    this.engine.floats(stored.offset, this.batch * height * stored.rowStride).fill(0)
     return this.value(stored)
   }
 
