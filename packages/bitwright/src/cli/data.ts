@@ -10,7 +10,7 @@ export function command(): Command {
 }
 
 function inspectCommand(): Command {
-  return verb('inspect', 'Classes, clips per split, formats, broken files, and what would stop a training.')
+  return verb('inspect', 'Classes, clips per split, rates, broken files, and what would spoil or stop a training.')
     .usage('DIR [options]')
     .argument('<DIR>', 'folder with one sub-folder of WAV clips per word')
     .option('--words <a,b,c>', 'words to tell apart; all others become unknown (default: every folder is a class)')
@@ -20,7 +20,7 @@ function inspectCommand(): Command {
     .action(async (directory: string, options: Record<string, unknown>) => {
       const { z } = await import('zod')
       const fields = await import('./fields.ts')
-      const { inspectData, inspectionText } = await import('./data-inspection.ts')
+      const { formatInspection, inspectDataset } = await import('../data/inspect.ts')
       const flags = fields.validate(
         z.object({
           words: fields.wordList().optional(),
@@ -31,10 +31,12 @@ function inspectCommand(): Command {
         options,
       )
       const { json, ...plan } = flags
-      const inspection = inspectData(directory, plan)
+      const { createProgress } = await import('./progress.ts')
+      const progress = createProgress(process.stderr, undefined)
+      const onProgress = (done: number, total: number) => progress.onProgress({ stage: 'data', done, total, text: 'clips' })
+      const inspection = await inspectDataset(directory, plan, onProgress).finally(progress.finish)
       if (json) printJson(inspection)
-      else process.stdout.write(inspectionText(inspection))
-      if (inspection.problems.length > 0) process.exitCode = 1
+      else process.stdout.write(formatInspection(inspection))
     })
 }
 

@@ -5,6 +5,8 @@ import { UsageError } from '../errors.ts'
 import * as fields from './fields.ts'
 import { nearest } from './nearest.ts'
 import { shellCommand } from './shell-command.ts'
+import { quickstart } from './quickstart.ts'
+import { searchRequest } from './search-request.ts'
 import { studyFields, studySpec } from './study-request.ts'
 import { defaultEpochs } from './study-flags.ts'
 
@@ -136,6 +138,21 @@ describe('the request of a study', () => {
   test('keeps the command as it can be pasted, without the flags of one sitting', () => {
     const args = ['--out', "runs/it's mine", '--words', 'a,b', '--resume', '--json', '--salt', '$x;rm']
     expect(shellCommand('search', args)).toBe(String.raw`npx bitwright search --out 'runs/it'\''s mine' --words a,b --salt '$x;rm'`)
+  })
+})
+
+describe('the request of a search', () => {
+  test('adds the space and the strategy', () => {
+    const { spec, json } = searchRequest({ ...given, space: 'kws-mfcc', search: 'random', filters: '20', json: true }, [])
+    expect(spec).toMatchObject({ space: 'kws-mfcc', search: 'random', spaceOptions: { filters: 20 } })
+    expect(json).toBe(true)
+    expect(searchRequest({ ...given, frontEnd: 'conv' }, []).spec.spaceOptions).toEqual({ frontEnd: 'conv' })
+    expect(() => searchRequest({ ...given, space: 'kws-mfcc', frontEnd: 'conv' }, [])).toThrow('--front-end conv: only --space kws-e2e')
+  })
+
+  test('the flags of the quickstart are flags of a search', () => {
+    const { spec } = searchRequest({ ...given, ...quickstart.flags }, [])
+    expect(spec).toMatchObject({ weightBits: 'trained', activationBits: 'trained', space: 'kws-e2e' })
   })
 })
 

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 import { UsageError } from '../errors.ts'
 import type { BitsSpec, EpochsSpec } from '../study/api.ts'
+import { flagName } from './flag-name.ts'
 import { nearest } from './nearest.ts'
 
 export type AmountUnit = 'bytes' | 'macs'
@@ -105,11 +106,6 @@ export const epochs = (defaults: EpochsSpec) =>
 
 function mapStages(value: (stage: keyof EpochsSpec) => number): EpochsSpec {
   return { warmup: value('warmup'), search: value('search'), train: value('train'), quantize: value('quantize') }
-}
-
-/** `weightBits` is the flag `--weight-bits`. */
-function flagName(key: string): string {
-  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
 }
 
 /** Checks a verb's options. @throws UsageError with one line for the first flag that is wrong. */

@@ -5,6 +5,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
+import { encodeModel, type IntegerModel } from '@bitwright/runtime'
+import { encodeWav } from '../data/wav.ts'
 import { openJournal } from '../study/journal.ts'
 import { sampleEvents } from '../report/testing/sample-events.ts'
 import { accuracyTable, confusionTable, recallTable, resultSummary } from './score-tables.ts'
@@ -63,12 +65,81 @@ describe('bitwright', () => {
   test('info --json prints one document', () => {
     const { status, stdout } = bitwright('info', 'ds-cnn-s', '--json')
     expect(status).toBe(0)
-    expect(JSON.parse(stdout)).toMatchObject({ name: 'ds-cnn-s', kind: 'network', params: 23_180 })
+    expect(JSON.parse(stdout)).toMatchObject({ name: 'ds-cnn-s', kind: 'network', params: 23_180, flashBytes: expect.any(Number) })
   })
 
   test('info of a file that is no network names the file', () => {
     writeFileSync(join(folder, 'a.json'), '{"format": 3}')
     expect(bitwright('info', 'a.json')).toMatchObject({ status: 2, stderr: expect.stringMatching(/^bitwright info: a\.json: network: /) })
+  })
+
+  describe('with a model file', () => {
+    /** Class `up` for samples above zero, `down` for samples below. */
+    const tensor = { scale: 1, zeroPoint: 0, containerBits: 16, bits: 16, min: -32768, max: 32767 } as const
+    const model: IntegerModel = {
+      name: 'sign',
+      classes: ['up', 'down'],
+      frontEnd: { kind: 'raw', sampleRate: 16000, samples: 4 },
+      tensors: [
+        { ...tensor, name: 'audio', shape: [4, 1, 1], scale: 2 ** -15 },
+        { ...tensor, name: 'logits', shape: [1, 1, 2] },
+      ],
+      layers: [
+        {
+          op: 'convolution',
+          name: 'logits',
+          input: 0,
+          output: 1,
+          kernelSize: [4, 1],
+          stride: [1, 1],
+          padding: [0, 0, 0, 0],
+          groups: 1,
+          weightBits: 2,
+          weights: Int8Array.of(1, 1, 1, 1, -1, -1, -1, -1),
+          bias: new Int32Array(2),
+          multiplier: Int32Array.of(2 ** 30, 2 ** 30),
+          shift: new Int8Array(2),
+        },
+      ],
+    }
+    const file = encodeModel(model)
+    writeFileSync(join(folder, 'sign.bw'), file)
+
+    test.each([
+      [[1000, 2000, 3000, 4000], 'up', [5000, -5000]],
+      [[-8, -8, -8, -8], 'down', [-16, 16]],
+    ])('predict hears %j as %s', (samples, label, logits) => {
+      writeFileSync(join(folder, 'clip.wav'), encodeWav(Int16Array.from(samples), 16000))
+      const { status, stdout } = bitwright('predict', 'sign.bw', 'clip.wav', '--json')
+      expect(status).toBe(0)
+      expect(JSON.parse(stdout)).toMatchObject({ label, classes: ['up', 'down'], logits })
+      expect(bitwright('predict', 'sign.bw', 'clip.wav').stdout.split('\n')[0]).toBe(label)
+    })
+
+    test('predict on a file that is no WAV fails and names it', () => {
+      writeFileSync(join(folder, 'noise.wav'), 'noise')
+      expect(bitwright('predict', 'sign.bw', 'noise.wav')).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(/^bitwright predict: noise\.wav: /),
+      })
+    })
+
+    test('info gives the exact size of the file', () => {
+      const { stdout } = bitwright('info', 'sign.bw', '--json')
+      expect(JSON.parse(stdout)).toMatchObject({
+        name: 'sign',
+        kind: 'model',
+        macs: 8,
+        flashBytes: file.length,
+        averageWeightBits: 2,
+        layers: [{ name: 'logits', weightBits: 2, activationBits: 16 }],
+      })
+    })
+
+    test('info refuses an altered file', () => {
+      writeFileSync(join(folder, 'cut.bw'), file.subarray(0, -1))
+      expect(bitwright('info', 'cut.bw')).toMatchObject({ status: 1, stderr: expect.stringMatching(/^bitwright info: .*cut\.bw/) })
+    })
   })
 
   test('report writes the page of a run from its journal', () => {
@@ -83,9 +154,14 @@ describe('bitwright', () => {
     (path) => existsSync(path) && Number.parseInt(execFileSync(path, ['--version'], { encoding: 'utf8' }).slice(1), 10) < 24,
   )
   test.skipIf(!oldNode)('on an older Node hands over to the pinned one, exit code included (skipped: no older Node here)', () => {
-    const run = (...args: string[]) => spawnSync(oldNode!, [launcher, ...args], { encoding: 'utf8', cwd: folder })
-    expect(run('--version')).toMatchObject({ status: 0, stdout: expect.stringMatching(/^\d/) })
-    expect(run('serach')).toMatchObject({ status: 2, stderr: expect.stringContaining('did you mean search') })
+    for (const [arg, status, text] of [
+      ['--version', 0, /^\d/],
+      ['serach', 2, /did you mean search/],
+    ] as const) {
+      const result = spawnSync(oldNode!, [launcher, arg], { encoding: 'utf8', cwd: folder })
+      expect(result.status).toBe(status)
+      expect(result.stdout + result.stderr).toMatch(text)
+    }
   })
 })
 

@@ -1,7 +1,8 @@
 // What `info` says about a model file, an architecture, or a built-in network.
 import { decodeModel, modelInfo } from '@bitwright/runtime'
 import { UsageError } from '../errors.ts'
-import { builtinNames, builtinNetwork, countNetwork, isWeighted, parseNetwork, type FrontEnd, type Network } from '../network/index.ts'
+import { memory } from '../hardware/index.ts'
+import { builtinNames, builtinNetwork, isWeighted, parseNetwork, type FrontEnd, type Network } from '../network/index.ts'
 import { bytes, count } from '../report/units.ts'
 import { readGivenFile } from './given-file.ts'
 import { nearest } from './nearest.ts'
@@ -14,9 +15,9 @@ export interface ModelDescription {
   readonly frontEnd: FrontEnd
   readonly params: number
   readonly macs: number
-  /** Exact for a .bw file. Absent for a network in float: they follow from the bits. */
-  readonly flashBytes?: number
-  readonly ramBytes?: number
+  /** Exact; of a network in float as if it had 8-bit weights and activations. */
+  readonly flashBytes: number
+  readonly ramBytes: number
   /** Buffers of an MFCC or log-mel front end, beside ramBytes. */
   readonly frontEndBytes?: number
   readonly averageWeightBits?: number
@@ -27,8 +28,8 @@ export interface ModelDescription {
     readonly macs: number
     readonly weightBits?: number
     readonly activationBits?: number
-    readonly weightBytes?: number
-    readonly outputBytes?: number
+    readonly weightBytes: number
+    readonly outputBytes: number
   }[]
 }
 
@@ -78,17 +79,15 @@ function describeModel(file: Uint8Array, path: string): ModelDescription {
 }
 
 function describeNetwork(network: Network): ModelDescription {
-  const { params, macs, nodes } = countNetwork(network)
-  const layers = network.nodes.map((node, index) => ({
-    name: node.id,
-    op: node.op,
-    params: nodes[index].params,
-    macs: nodes[index].macs,
-    ...(isWeighted(node) && node.weightBits !== undefined && { weightBits: node.weightBits }),
-    ...(isWeighted(node) && node.activationBits !== undefined && { activationBits: node.activationBits }),
-  }))
+  const { nodes, ...cost } = memory.price(network)
+  const layers = network.nodes.map((node, index) => {
+    const { params, macs, weightBytes, outputBytes } = nodes[index]
+    const { weightBits, activationBits } = isWeighted(node) ? node : {}
+    const bits = { ...(weightBits !== undefined && { weightBits }), ...(activationBits !== undefined && { activationBits }) }
+    return { name: node.id, op: node.op, params, macs, weightBytes, outputBytes, ...bits }
+  })
   const { name, classes, frontEnd } = network
-  return { name, kind: 'network', classes, frontEnd, params, macs, ...averageOf(layers), layers }
+  return { name, kind: 'network', classes, frontEnd, ...cost, ...averageOf(layers), layers }
 }
 
 function averageOf(layers: readonly { params: number; weightBits?: number }[]): { averageWeightBits?: number } {
@@ -100,14 +99,15 @@ function averageOf(layers: readonly { params: number; weightBits?: number }[]): 
 
 export function descriptionText(description: ModelDescription): string {
   const { name, classes, frontEnd, params, macs, flashBytes, ramBytes, frontEndBytes, averageWeightBits, layers } = description
+  const asIf = averageWeightBits === undefined ? ' with 8-bit weights and activations' : ''
   const facts = [
     ['name', name],
     ['classes', `${classes.length}: ${classes.join(', ')}`],
     ['input', `${frontEnd.kind}, ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz`],
     ['params', `${count(params)} (${params})`],
     ['MACs', `${count(macs)} (${macs})`],
-    ...(flashBytes === undefined ? [] : [['flash', `${bytes(flashBytes)} (${flashBytes} bytes)`]]),
-    ...(ramBytes === undefined ? [] : [['RAM', `${bytes(ramBytes)} (${ramBytes} bytes)`]]),
+    ['flash', `${bytes(flashBytes)} (${flashBytes} bytes)${asIf}`],
+    ['RAM', `${bytes(ramBytes)} (${ramBytes} bytes)${asIf}`],
     ...(frontEndBytes ? [['front end', `${bytes(frontEndBytes)} more of RAM (${frontEndBytes} bytes)`]] : []),
     ['bits', averageWeightBits === undefined ? 'float' : `${averageWeightBits.toFixed(2)} (weights, average)`],
   ]

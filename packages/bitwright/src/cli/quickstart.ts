@@ -1,76 +1,57 @@
-// `bitwright quickstart` (npm start): speech synthesised from text, then search, training, quantization and evaluation on it.
+// `bitwright quickstart` (npm start): speech synthesised from text, then search, training, quantization and evaluation on it. It is a
+// `search` with fixed flags, and its report shows that command.
 import { existsSync, rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import type { EpochsSpec, SearchSpec } from '../study/api.ts'
+import { flagName } from './flag-name.ts'
 import { verb } from './verb.ts'
 
 /** Everything that decides how long the quickstart takes (at most five minutes on two cores) and how good its model gets. */
 export const quickstart = {
   words: ['yes', 'no', 'stop', 'go'],
   clipsPerWord: 120,
-  seed: 0,
-  space: 'kws-e2e',
-  filters: 40,
-  epochs: { warmup: 3, search: 6, train: 16, quantize: 8 } satisfies EpochsSpec,
-  batchSize: 64,
-  budget: { flashBytes: 48 * 1024, ramBytes: 64 * 1024, macs: 8_000_000 },
+  synthesisSeed: 0,
+  /** Flags of `bitwright search`. */
+  flags: {
+    space: 'kws-e2e',
+    filters: '40',
+    weightBits: 'trained',
+    activationBits: 'trained',
+    flash: '48k',
+    ram: '64k',
+    macs: '8M',
+    epochs: 'warmup=3,search=6,train=16,quantize=8',
+  },
 } as const
 
 export function command(): Command {
   return verb('quickstart', 'All of it on a small synthesised set, within five minutes.')
     .option('--out <DIR>', 'folder for the clips (data) and the run (run)', 'runs/quickstart')
     .option('--threads <N>', 'the result does not depend on it (default: all cores)')
-    .option('--backend <NAME>', 'auto, native (needs a C compiler) or wasm', 'auto')
+    .option('--backend <NAME>', 'auto, native (needs a C compiler) or wasm (default: auto)')
     .option('--json', 'print the result as one JSON document')
-    .action(async (options: Record<string, unknown>) => {
-      const { z } = await import('zod')
-      const fields = await import('./fields.ts')
-      const { out, threads, backend, json } = fields.validate(
-        z.object({
-          out: fields.path('a folder').default('runs/quickstart'),
-          threads: fields.integer(1, 256).default(availableParallelism),
-          backend: fields.choice(['auto', 'native', 'wasm']).default('auto'),
-          json: fields.present(),
-        }),
-        options,
-      )
-      const data = join(out, 'data')
-      const { words, clipsPerWord, seed } = quickstart
+    .action(async ({ out, json, ...machine }: { out: string; json?: true; threads?: string; backend?: string }) => {
+      const { searchRequest } = await import('./search-request.ts')
+      const [data, run] = [join(out, 'data'), join(out, 'run')]
+      const flags = { data, words: quickstart.words.join(','), ...quickstart.flags, ...machine, out: run }
+      const { spec } = searchRequest(flags, asArguments(flags))
       if (!existsSync(data)) {
         const { synthesize } = await import('./synthesize.ts')
-        const { clips, voices } = await synthesize({ words, directory: data, clipsPerWord, seed, processes: threads })
+        const { words, clipsPerWord, synthesisSeed: seed } = quickstart
+        const processes = Math.min(spec.threads, availableParallelism())
+        const { clips, voices } = await synthesize({ words, directory: data, clipsPerWord, seed, processes })
         process.stderr.write(`${clips} clips by ${voices} synthesised voices in ${data}\n`)
       }
-      const run = join(out, 'run')
-      const spec: SearchSpec = { ...quickstartSpec(data, run, threads, backend), resume: await makeRoom(run) }
+      const resume = await makeRoom(run)
       const { searchStudy } = await import('../study/run.ts')
       const { runStudy } = await import('./run-study.ts')
-      await runStudy((hooks) => searchStudy(spec, hooks), spec, json)
+      await runStudy((hooks) => searchStudy({ ...spec, resume }, hooks), spec, json === true)
     })
 }
 
-function quickstartSpec(data: string, out: string, threads: number, backend: SearchSpec['backend']): SearchSpec {
-  const { words, space, filters, epochs, batchSize, budget, seed } = quickstart
-  return {
-    data: { directory: data, words, split: 'auto', salt: '', strict: false },
-    space,
-    spaceOptions: { filters },
-    search: 'proxyless',
-    weightBits: 'trained',
-    activationBits: 'trained',
-    granularity: 'channel',
-    budget,
-    epochs,
-    batchSize,
-    seed,
-    threads,
-    backend,
-    out,
-    resume: false,
-    command: 'npx bitwright quickstart',
-  }
+function asArguments(flags: Readonly<Record<string, string>>): string[] {
+  return Object.entries(flags).flatMap(([name, value]) => [flagName(name), value])
 }
 
 /** An interrupted run is gone on with; what an earlier quickstart finished is made again. @returns whether to resume */

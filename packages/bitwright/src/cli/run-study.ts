@@ -22,16 +22,11 @@ export async function runStudy(
     if (json) printJson(result)
     if (result.status === 'interrupted') {
       process.exitCode = interruptedExitCode
-      process.stderr.write(`interrupted; the checkpoint is in ${result.directory}. Go on with:\n  ${resumeCommand(spec.command)}\n`)
+      process.stderr.write(`interrupted; the checkpoint is in ${result.directory}. Go on with:\n  ${spec.command} --resume\n`)
     } else if (!json) process.stdout.write(`\n${resultSummary(result)}`)
     return result
   } finally {
     progress.finish()
     interrupt.stopWatching()
   }
-}
-
-/** The quickstart finds its interrupted run by itself. */
-function resumeCommand(command: string): string {
-  return command.endsWith(' quickstart') ? command : `${command} --resume`
 }

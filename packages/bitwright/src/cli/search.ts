@@ -20,26 +20,10 @@ export function command(): Command {
         'Ctrl-C saves a checkpoint; the same command with --resume goes on and ends with the same bits.',
     )
     .action(async (options: Record<string, unknown>) => {
-      const { z } = await import('zod')
-      const fields = await import('./fields.ts')
-      const { studyFields, studySpec } = await import('./study-request.ts')
-      const flags = fields.validate(
-        z.object({
-          ...studyFields,
-          space: fields.choice(['kws-e2e', 'kws-mfcc']).default('kws-e2e'),
-          search: fields.choice(['proxyless', 'random']).default('proxyless'),
-          filters: fields.integer(1, 1024).optional(),
-          frontEnd: fields.choice(['sinc', 'conv']).optional(),
-        }),
-        options,
-      )
-      const spaceOptions = {
-        ...(flags.filters !== undefined && { filters: flags.filters }),
-        ...(flags.frontEnd !== undefined && { frontEnd: flags.frontEnd }),
-      }
-      const spec = { ...studySpec(flags, 'search', process.argv.slice(3)), space: flags.space, search: flags.search, spaceOptions }
+      const { searchRequest } = await import('./search-request.ts')
+      const { spec, json } = searchRequest(options, process.argv.slice(3))
       const { searchStudy } = await import('../study/run.ts')
       const { runStudy } = await import('./run-study.ts')
-      await runStudy((hooks) => searchStudy(spec, hooks), spec, flags.json)
+      await runStudy((hooks) => searchStudy(spec, hooks), spec, json)
     })
 }

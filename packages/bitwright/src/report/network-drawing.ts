@@ -82,7 +82,7 @@ function blockNames(nodes: readonly NetworkNode[]): (string | undefined)[] {
 }
 
 function slab([height, width, channels]: Shape, op: NetworkNode['op']): Html {
-  const [h, w] = [height, width].map((size) => Math.min(31, 3 * Math.sqrt(size)))
+  const [h, w] = [height, width].map((size) => Math.max(4.5, Math.min(31, 3 * Math.sqrt(size))))
   const depth = Math.min(14, 1 + Math.sqrt(channels))
   const x = 30 - w / 2 - depth / 2
   const y = rowHeight / 2 - h / 2 + depth / 2
