@@ -41,7 +41,8 @@ export function command(): Command {
         { run, directory: flags.data, split, ...(list !== undefined && { list }), strict, threads, backend },
         { onEvent: progress.onEvent, onProgress: progress.onProgress, shouldStop: () => false },
       ).finally(progress.finish)
-      if (flags.json) return printJson(result)
+      // The accuracy of a run is its integer model's, so those scores stand at the top of the document too.
+      if (flags.json) return printJson({ run, ...result.integer, ...result })
       const { accuracyTable, confusionTable, recallTable } = await import('./score-tables.ts')
       const differing = result.differing ? `\nclips on which integer and fake-quantized differ: ${result.differing.length}\n` : ''
       process.stdout.write(
