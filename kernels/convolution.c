@@ -129,10 +129,9 @@ void k_convolution_backward(Task *task) {
         int64_t at = (int64_t)h * l.rowStride;
         if (l.channels > 1) {
           transform_backward(&l.transform, d, l.channels, x + at, l.channels, out + at, l.channels, l.width, l.channels, &block);
-        } else { // one channel: the row is the vector, its end filled with zeros
-          int padded = (l.width + LANES - 1) / LANES * LANES;
-          for (int i = 0; i < padded; i++) image[i] = i < l.width ? d[i] : 0;
-          transform_backward(&l.transform, image, padded, x + at, padded, out + at, padded, 1, padded, &block);
+        } else { // one channel: the row is the vector
+          transform_backward_flat(&l.transform, d, x + at, out + at, l.width, &block);
+          for (int i = l.width; i < l.rowStride; i++) out[at + i] = 0;
         }
       }
       if (sums.stats) add_to(sums.stats, part, 2 * l.channels);

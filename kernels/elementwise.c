@@ -17,7 +17,11 @@ void k_add(Task *task) {
         const int32_t *in = a + 6 + i * (1 + TRANSFORM_ARGUMENTS);
         Transform t = read_transform(task->heap, in + 1);
         const float *x = task->heap + in[0] + p * c;
-        if (!i) {
+        if (c % LANES) { // a map of one channel, dense
+          float *to = i ? task->scratch : y;
+          transform_flat(&t, x, to, rows * c);
+          if (i) add_to(y, to, rows * c);
+        } else if (!i) {
           transform_rows(&t, x, c, y, c, rows, c);
         } else {
           transform_rows(&t, x, c, task->scratch, c, rows, c);
@@ -45,6 +49,10 @@ void k_add_backward(Task *task) {
     if (sums.stats) block.stats = task->scratch;
     for (int64_t p = begin; p < end; p += BLOCK) {
       int rows = end - p < BLOCK ? (int)(end - p) : BLOCK;
+      if (c % LANES) { // a map of one channel, dense: nothing is normalised
+        transform_backward_flat(&t, heap + a[10] + p * c, heap + a[4] + p * c, heap + a[11] + p * c, rows * c, &sums);
+        continue;
+      }
       if (sums.stats) clear(task->scratch, 2 * c);
       transform_backward(&t, heap + a[10] + p * c, c, heap + a[4] + p * c, c, heap + a[11] + p * c, c, rows, c, &block);
       if (sums.stats) add_to(sums.stats, task->scratch, 2 * c);

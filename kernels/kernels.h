@@ -101,6 +101,8 @@ typedef struct {
   int accumulate;
 } BackwardSums;
 void transform_backward(const Transform *t, const float *g, int64_t ldg, const float *x, int64_t ldx, float *out, int64_t ldo, int rows, int channels, const BackwardSums *sums);
+// The same without per-channel scale and sums, for `count` numbers of any count.
+void transform_backward_flat(const Transform *t, const float *g, const float *x, float *out, int count, const BackwardSums *sums);
 
 // dy = c1 * g + c2 * y + c3 per channel (coefficients: three arrays of `channels`); a plain copy without coefficients.
 void gradient_rows(const float *coefficients, const float *g, const float *y, float *out, int rows, int channels);

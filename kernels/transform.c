@@ -86,6 +86,16 @@ void transform_backward(const Transform *t, const float *g, int64_t ldg, const f
 #undef CASE
 }
 
+void transform_backward_flat(const Transform *t, const float *g, const float *x, float *out, int count, const BackwardSums *sums) {
+  int whole = count & ~(LANES - 1), rest = count - whole;
+  if (whole) transform_backward(t, g, whole, x, whole, out, whole, 1, whole, sums);
+  if (!rest) return;
+  float gs[LANES] = {0}, xs[LANES] = {0}, os[LANES] = {0};
+  for (int i = 0; i < rest; i++) gs[i] = g[whole + i], xs[i] = x[whole + i], os[i] = sums->accumulate ? out[whole + i] : 0;
+  transform_backward(t, gs, LANES, xs, LANES, os, LANES, 1, LANES, sums);
+  for (int i = 0; i < rest; i++) out[whole + i] = os[i];
+}
+
 void gradient_rows(const float *k, const float *g, const float *y, float *out, int rows, int channels) {
   if (!k) {
     for (int64_t i = 0, n = (int64_t)rows * channels; i < n; i += LANES) store(out + i, load(g + i));

@@ -44,7 +44,7 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
 
   // A signal along the height axis is the same memory along the width axis, where windows are contiguous.
   const turned = stored.width === 1 && shape.kernelSize[1] === 1 && left + right === 0 && (stored.rowStride === stored.stride || stored.height === 1)
-  const [height, width, rowStride] = turned ? [1, stored.height, stored.height * stored.stride] : [stored.height, stored.width, stored.rowStride]
+  const [height, width, rowStride] = turned ? [1, stored.height, stored.height * stored.rowStride] : [stored.height, stored.width, stored.rowStride]
   const geometry = turned
     ? [1, shape.kernelSize[0], 1, shape.stride[0], 0, 0, top, bottom]
     : [...shape.kernelSize, ...shape.stride, top, bottom, left, right]
