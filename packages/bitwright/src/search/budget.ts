@@ -1,0 +1,115 @@
+// Hard limits on a network, checked before anything is trained.
+import type { CostModel } from '../hardware/cost-model.ts'
+import type { Network } from '../network/network.ts'
+import { withBits } from '../network/transform.ts'
+import { decisionMacs } from '../spaces/decisions.ts'
+import type { Space } from '../spaces/space.ts'
+import type { BudgetSpec } from '../study/api.ts'
+import type { Cost } from '../study/events.ts'
+import { UsageError } from '../errors.ts'
+
+export interface PricedNetwork {
+  readonly network: Network
+  readonly cost: Cost
+}
+
+/** What a budget is measured on: widths that are trained are priced at 8 bits, which they cannot exceed. */
+export interface BudgetOptions {
+  readonly budget: BudgetSpec
+  readonly hardware: CostModel
+  readonly weightBits: number | 'trained'
+  readonly activationBits: number | 'trained'
+}
+
+export class Budget {
+  readonly options: BudgetOptions
+  constructor(options: BudgetOptions) {
+    this.options = options
+  }
+
+  /** The exact cost of a network at the widths it will be shipped with. */
+  price(network: Network): Cost {
+    const bits = (choice: number | 'trained') => (choice === 'trained' ? 8 : choice)
+    const { params, macs, flashBytes, ramBytes } = this.options.hardware.price(withBits(network, { weightBits: bits(this.options.weightBits), activationBits: bits(this.options.activationBits) }))
+    return { params, macs, flashBytes, ramBytes }
+  }
+
+  /** The first limit that is exceeded, in words; undefined when the cost fits. */
+  excess(cost: Cost): string | undefined {
+    for (const key of ['macs', 'flashBytes', 'ramBytes'] as const) {
+      const limit = this.options.budget[key]
+      if (limit !== undefined && cost[key] > limit) return `${key} ${cost[key]} exceeds ${limit}`
+    }
+    return undefined
+  }
+
+  /** The network of these decisions with its cost, or undefined when it does not fit; MACs are checked before anything is built. */
+  admit(space: Space, decisions: readonly number[]): PricedNetwork | undefined {
+    const { macs } = this.options.budget
+    if (macs !== undefined && decisionMacs(space, decisions) > macs) return undefined
+    const network = space.build(decisions)
+    const cost = this.price(network)
+    return this.excess(cost) ? undefined : { network, cost }
+  }
+
+  /** @throws UsageError when even the smallest member by MACs does not fit. */
+  requireFeasible(space: Space): void {
+    const smallest = space.optionMacs.map((macs) => macs.indexOf(Math.min(...macs)))
+    const cost = this.price(space.build(smallest))
+    const excess = this.excess(cost)
+    if (excess) throw new UsageError(`the budget cannot be met: the smallest member of ${space.name} by MACs has ${excess}; raise the limit (--macs, --flash, --ram) or choose another space`)
+  }
+}
+
+/**
+ * Decisions in order of falling total score (the sum of one score per choice), lazily: the k best without listing them all.
+ * scores[choice][option]; larger is better.
+ */
+export function* bestFirst(scores: readonly (readonly number[])[]): Generator<number[]> {
+  const order = scores.map((row) => row.map((_, option) => option).toSorted((a, b) => row[b] - row[a]))
+  const total = (ranks: readonly number[]) => ranks.reduce((sum, rank, choice) => sum + scores[choice][order[choice][rank]], 0)
+  const start = scores.map(() => 0)
+  const heap: { ranks: number[]; score: number }[] = [{ ranks: start, score: total(start) }]
+  const seen = new Set([start.join()])
+  while (heap.length > 0) {
+    const { ranks } = pop(heap)
+    yield ranks.map((rank, choice) => order[choice][rank])
+    for (let choice = 0; choice < ranks.length; choice++) {
+      if (ranks[choice] + 1 >= order[choice].length) continue
+      const next = ranks.with(choice, ranks[choice] + 1)
+      const key = next.join()
+      if (seen.has(key)) continue
+      seen.add(key)
+      push(heap, { ranks: next, score: total(next) })
+    }
+  }
+}
+
+interface Scored {
+  readonly ranks: number[]
+  readonly score: number
+}
+function push(heap: Scored[], item: Scored): void {
+  heap.push(item)
+  for (let i = heap.length - 1; i > 0; ) {
+    const parent = (i - 1) >> 1
+    if (heap[parent].score >= heap[i].score) return
+    ;[heap[parent], heap[i]] = [heap[i], heap[parent]]
+    i = parent
+  }
+}
+function pop(heap: Scored[]): Scored {
+  const top = heap[0]
+  const last = heap.pop()!
+  if (heap.length > 0) {
+    heap[0] = last
+    for (let i = 0; ; ) {
+      let best = i
+      for (const child of [2 * i + 1, 2 * i + 2]) if (child < heap.length && heap[child].score > heap[best].score) best = child
+      if (best === i) break
+      ;[heap[best], heap[i]] = [heap[i], heap[best]]
+      i = best
+    }
+  }
+  return top
+}

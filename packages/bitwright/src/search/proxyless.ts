@@ -1,0 +1,117 @@
+// Differentiable architecture search with binary gates (ProxylessNAS in gradient mode; arXiv 2104.06666 section 2 and its predecessor
+// 2012.10138): weights warm up on uniformly sampled paths, then weight steps on training clips alternate with architecture steps on
+// validation clips. Ours: fewer epochs than the papers (their data is ten times larger), an exponent of the operations term that follows the
+// budget, and a final choice among the most probable networks that fit it, by their shared-weight accuracy.
+import { Random } from '@bitwright/engine'
+import { epochOrder } from '../data/sampler.ts'
+import type { ClipSource } from '../training/clip-source.ts'
+import { schedule } from '../training/trainer.ts'
+import { RunError } from '../errors.ts'
+import { bestFirst, type Budget } from './budget.ts'
+import { Gates } from './gates.ts'
+import type { Between, Candidate, SearchEpoch, Strategy } from './strategy.ts'
+import type { Supernet } from './supernet.ts'
+
+export interface ProxylessOptions {
+  readonly warmupEpochs: number
+  readonly searchEpochs: number
+  readonly seed: number
+  readonly batchSize: number
+  /** Peak of the weights' cosine schedules. */
+  readonly learningRate: number
+  readonly architectureRate: number
+  /** An architecture step follows every this many weight steps. */
+  readonly architectureEvery: number
+  /** Networks scored with shared weights at the end. */
+  readonly finalists: number
+  /** Exponent of the operations term; follows the budget where there is one for MACs. */
+  readonly beta: number
+}
+
+export const proxylessDefaults = { learningRate: 0.05, architectureRate: 0.02, architectureEvery: 3, finalists: 12, beta: 1 } as const
+
+/** How many of the most probable decisions are looked at for ones that fit. */
+const mostTried = 200_000
+
+export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget, options: ProxylessOptions): Strategy {
+  const { space } = supernet
+  const { seed, batchSize, warmupEpochs, searchEpochs } = options
+  const { training, validation } = { training: source.dataset.splits.train, validation: source.dataset.splits.validation }
+  const largest = space.optionMacs.reduce((sum, macs) => sum + Math.max(...macs), space.fixedMacs)
+  const limit = budget.options.budget.macs
+  const gates = new Gates(
+    { seed, optionMacs: space.optionMacs, fixedMacs: space.fixedMacs, referenceMacs: limit ?? largest, beta: options.beta, adaptive: limit !== undefined },
+    new Random(seed, 'gates'),
+  )
+  let validationStep = 0
+
+  /** The next batch of validation clips; every pass over them has its own order. */
+  const validationBatch = () => {
+    const perPass = Math.max(1, Math.floor(validation.length / batchSize))
+    const pass = Math.floor(validationStep / perPass)
+    const order = new Random(seed, 'validation', pass).permutation(validation.length)
+    const at = (validationStep++ % perPass) * batchSize
+    return Array.from(order.subarray(at, at + batchSize), (i) => validation[i])
+  }
+
+  async function epoch(index: number, between: Between): Promise<SearchEpoch | undefined> {
+    const warm = index < warmupEpochs
+    const stage = warm ? 'warmup' : 'search'
+    const inStage = warm ? index : index - warmupEpochs
+    const of = warm ? warmupEpochs : searchEpochs
+    const order = epochOrder(source.dataset, seed, index)
+    const steps = Math.max(1, Math.floor(order.length / batchSize))
+    let [loss, correct, rate] = [0, 0, 0]
+    for (let step = 0; step < steps; step++) {
+      rate = options.learningRate * schedule(inStage * steps + step, of * steps)
+      const path = gates.sample(new Random(seed, 'path', index, step), warm)
+      const result = supernet.weightStep(path, order.slice(step * batchSize, (step + 1) * batchSize), index, rate)
+      loss += result.loss
+      correct += result.correct
+      if (!warm && (step + 1) % options.architectureEvery === 0) {
+        const sampled = gates.sample(new Random(seed, 'gate', index, step), false)
+        const { loss: crossEntropy, dGates } = supernet.gateGradients(sampled, validationBatch())
+        // the architecture's rate rises over the search (2012.10138: lr (1 + cos(pi (1 + t / 2T))))
+        const t = (inStage * steps + step) / (of * steps)
+        gates.update(crossEntropy, dGates, options.architectureRate * (1 + Math.cos(Math.PI * (1 + t / 2))))
+      }
+      await new Promise((resolve) => setImmediate(resolve))
+      if (!between(step + 1, steps)) return undefined
+    }
+    return { stage, index: inStage, of, loss: loss / steps, accuracy: correct / (steps * Math.min(batchSize, order.length)), learningRate: rate, expectedMacs: gates.expectedMacs() }
+  }
+
+  async function choose(offer: (candidate: Candidate) => void, between: Between): Promise<Candidate | undefined> {
+    const logarithms = gates.probabilities().map((p) => p.map((pi) => Math.log(pi)))
+    let best: Candidate | undefined
+    let [offered, tried] = [0, 0]
+    for (const decisions of bestFirst(logarithms)) {
+      if (offered >= options.finalists || ++tried > mostTried) break
+      const admitted = budget.admit(space, decisions)
+      if (!admitted) continue
+      const score = await supernet.sharedAccuracy(admitted.network, training, validation)
+      const candidate: Candidate = { decisions, ...admitted, score, scoreKind: 'shared' }
+      offer(candidate)
+      offered++
+      if (!best || score > best.score) best = candidate
+      if (!between(offered, options.finalists)) return undefined
+    }
+    if (!best) throw new RunError(`search: none of the ${mostTried} most probable networks fits the budget; raise the limit or search longer`)
+    return best
+  }
+
+  return {
+    name: 'proxyless',
+    epochs: warmupEpochs + searchEpochs,
+    epoch,
+    choose,
+    state: () => ({ parameters: supernet.store.snapshot(), gates: gates.state(), validationStep }),
+    restore: (state) => {
+      const saved = state as { parameters: Float32Array; gates: number[][]; validationStep: number }
+      supernet.store.restore(saved.parameters)
+      gates.restore(saved.gates)
+      validationStep = saved.validationStep
+    },
+    dispose: () => supernet.dispose(),
+  }
+}

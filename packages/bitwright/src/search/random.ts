@@ -1,0 +1,102 @@
+// The honest baseline (Li & Talwalkar, "Random search and reproducibility for neural architecture search", 2019): networks drawn at random from
+// those that fit the budget, each trained alone for an equal share of the epochs a search would take; the best on validation clips is chosen.
+// Where MACs are limited, draws use at least 80 % of them, as a budget is there to be used.
+import { type Engine, Random } from '@bitwright/engine'
+import { RunError } from '../errors.ts'
+import { decisionMacs, randomDecisions } from '../spaces/decisions.ts'
+import type { Space } from '../spaces/space.ts'
+import type { ClipSource } from '../training/clip-source.ts'
+import { argMax, Evaluator } from '../training/evaluate.ts'
+import { createStore } from '../training/initialize.ts'
+import { Trainer, type TrainerOptions } from '../training/trainer.ts'
+import type { Budget, PricedNetwork } from './budget.ts'
+import type { Between, Candidate, SearchEpoch, Strategy } from './strategy.ts'
+
+export interface RandomSearchOptions {
+  readonly networks: number
+  readonly epochsEach: number
+  readonly seed: number
+  readonly training: Omit<TrainerOptions, 'epochs' | 'purpose'>
+}
+
+const leastUse = 0.8
+const mostDraws = 200_000
+
+/** Random decisions that fit the budget (and use it), with their network. @throws RunError when none is found. */
+export function drawWithin(space: Space, budget: Budget, random: Random): { decisions: number[] } & PricedNetwork {
+  const limit = budget.options.budget.macs
+  for (let draw = 0; draw < mostDraws; draw++) {
+    const decisions = randomDecisions(space, random)
+    // in the second half of the draws a budget that is hard to use well may be used badly
+    if (limit !== undefined && draw < mostDraws / 2 && decisionMacs(space, decisions) < leastUse * limit) continue
+    const admitted = budget.admit(space, decisions)
+    if (admitted) return { decisions, ...admitted }
+  }
+  throw new RunError(`random search: none of ${mostDraws} draws fits the budget; raise the limit (--macs, --flash, --ram)`)
+}
+
+export function randomSearch(engine: Engine, space: Space, source: ClipSource, budget: Budget, options: RandomSearchOptions): Strategy {
+  const { seed, networks, epochsEach } = options
+  const scored: { decisions: number[]; score: number }[] = []
+  const drawn = Array.from({ length: networks }, (_, i) => drawWithin(space, budget, new Random(seed, 'random', i)))
+  let current: { index: number; trainer: Trainer; dispose: () => void; score: () => Promise<number> } | undefined
+
+  function open(index: number) {
+    const { network } = drawn[index]
+    const store = createStore(engine, [network], seed + index)
+    const trainer = new Trainer(engine, network, store, source, { ...options.training, epochs: epochsEach, purpose: `random ${index}` })
+    const { validation } = source.dataset.splits
+    return {
+      index,
+      trainer,
+      score: async () => {
+        const evaluator = new Evaluator(engine, network, store)
+        const { logits } = await evaluator.logits(source, validation)
+        evaluator.dispose()
+        return logits.filter((row, i) => argMax(row) === validation[i].label).length / validation.length
+      },
+      dispose: () => {
+        trainer.dispose()
+        store.dispose()
+      },
+    }
+  }
+
+  async function epoch(at: number, between: Between): Promise<SearchEpoch | undefined> {
+    const index = Math.floor(at / epochsEach)
+    if (current?.index !== index) {
+      current?.dispose()
+      current = open(index)
+    }
+    const result = await current.trainer.epoch(at % epochsEach, between)
+    if (!result) return undefined
+    if ((at + 1) % epochsEach === 0) scored[index] = { decisions: drawn[index].decisions, score: await current.score() }
+    return { stage: 'search', index: at, of: networks * epochsEach, ...result }
+  }
+
+  return {
+    name: 'random',
+    epochs: networks * epochsEach,
+    epoch,
+    choose: async (offer) => {
+      const candidates: Candidate[] = scored.map(({ score }, i) => ({ ...drawn[i], score, scoreKind: 'trained' }))
+      for (const candidate of candidates) offer(candidate)
+      return candidates.reduce((best, candidate) => (candidate.score > best.score ? candidate : best))
+    },
+    state: () => ({ scored: [...scored], current: current && { index: current.index, trainer: current.trainer.state() } }),
+    restore: (state) => {
+      const saved = state as { scored: typeof scored; current?: { index: number; trainer: ReturnType<Trainer['state']> } }
+      scored.splice(0, scored.length, ...saved.scored)
+      current?.dispose()
+      current = undefined
+      if (saved.current) {
+        current = open(saved.current.index)
+        current.trainer.restore(saved.current.trainer)
+      }
+    },
+    dispose: () => {
+      current?.dispose()
+      current = undefined
+    },
+  }
+}

@@ -1,0 +1,135 @@
+// A space and a store: networks of the space share weights by parameter names, and this trains and scores them one sampled path at a
+// time. A path is recorded anew for each step; nothing here grows with the number of options but the parameters themselves.
+import { crossEntropy, dot, type Engine, optimizer, type ParameterStore, Random, Tape } from '@bitwright/engine'
+import type { Clip } from '../data/dataset.ts'
+import type { Network } from '../network/network.ts'
+import { parameterShapes } from '../network/parameters.ts'
+import type { Space } from '../spaces/space.ts'
+import type { ClipSource } from '../training/clip-source.ts'
+import { argMax, Evaluator } from '../training/evaluate.ts'
+import { createStore } from '../training/initialize.ts'
+import { Recorder } from '../training/record.ts'
+import { DivergedError } from '../training/trainer.ts'
+
+export interface SupernetOptions {
+  readonly seed: number
+  readonly batchSize: number
+  readonly labelSmoothing: number
+  readonly weightDecay: number
+}
+
+/** Batches whose statistics replace the running ones before a network is scored with shared weights. */
+const recalibrationBatches = 8
+
+export class Supernet {
+  readonly space: Space
+  readonly store: ParameterStore
+  private readonly engine: Engine
+  private readonly source: ClipSource
+  private readonly options: SupernetOptions
+  /** Heap offset of a batch-norm momentum. */
+  private readonly momentum: number
+
+  constructor(engine: Engine, space: Space, source: ClipSource, options: SupernetOptions) {
+    this.engine = engine
+    this.space = space
+    this.source = source
+    this.options = options
+    const most = Math.max(...space.choices.map((choice) => choice.options.length))
+    const everyOption = Array.from({ length: most }, (_, option) => space.build(space.choices.map((choice) => Math.min(option, choice.options.length - 1))))
+    this.store = createStore(engine, everyOption, options.seed)
+    this.momentum = engine.heap.allocate(1)
+  }
+
+  private load(tape: Tape, input: Parameters<ClipSource['fill']>[0], labels: number, clips: readonly Clip[], epoch: number | undefined): void {
+    this.source.fill(input, clips, epoch === undefined ? null : { seed: this.options.seed, epoch })
+    const row = this.engine.integers(labels, tape.batch).fill(-1)
+    clips.forEach((clip, i) => (row[i] = clip.label))
+  }
+
+  /** One SGD step (Nesterov, momentum 0.9) on the weights of the sampled path. Returns loss and right answers. */
+  weightStep(decisions: readonly number[], clips: readonly Clip[], epoch: number, learningRate: number): { loss: number; correct: number } {
+    const { engine, store } = this
+    const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'train' })
+    const network = this.space.build(decisions)
+    const { input, logits } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
+    const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
+    tape.backward()
+    const update = optimizer(tape, 'sgd', store, parameterShapes(network).map(({ name }) => store.get(name)))
+    const program = tape.program()
+    update.set({ learningRate, weightDecay: this.options.weightDecay, momentum: 0.9, beta2: 0, epsilon: 0, step: 0 })
+    this.load(tape, input, loss.labels, clips, epoch)
+    engine.floats(this.momentum, 1)[0] = 0.1
+    engine.backend.run(program)
+    const result = loss.read()
+    tape.dispose()
+    if (!Number.isFinite(result.loss)) throw new DivergedError(`the search diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
+    return result
+  }
+
+  /**
+   * dCE/dgate of every option of every choice on one batch, with the path `decisions` active: <output of option k, gradient of the
+   * edge's output>, batch statistics throughout. Options that are not active are run one after another on the edge's input; each one's
+   * memory is given back before the next.
+   */
+  gateGradients(decisions: readonly number[], clips: readonly Clip[]): { loss: number; dGates: number[][] } {
+    const { engine, store, space } = this
+    engine.floats(this.momentum, 1)[0] = 0
+    const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'train' })
+    const recorder = new Recorder(tape, { store, momentum: this.momentum, weightGradients: false })
+    const network = space.build(decisions)
+    const edges = space.edges(decisions)
+    const { input, logits } = recorder.network(network)
+    for (const edge of edges) recorder.values.get(edge.output)!.stored.keepGradient = true
+    const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
+    tape.backward()
+    const program = tape.program()
+    this.load(tape, input, loss.labels, clips, undefined)
+    engine.backend.run(program)
+    const result = loss.read()
+
+    const dGates = edges.map((edge, choice) => {
+      const output = recorder.values.get(edge.output)!.stored
+      return space.choices[choice].options.map((_, option) => {
+        const branch = new Tape(engine, { batch: this.options.batchSize, mode: 'recalibrate' })
+        const inner = new Recorder(branch, { store, momentum: this.momentum })
+        inner.values.set(edge.input, recorder.values.get(edge.input)!)
+        const { nodes, output: last } = space.fragment(choice, option, edge.input)
+        for (const node of nodes) inner.node(node)
+        const read = dot(branch, inner.values.get(last)!, output, 'forward')
+        engine.backend.run(branch.program(['generate', 'pack', 'forward']))
+        const gradient = read()
+        branch.dispose()
+        return gradient
+      })
+    })
+    tape.dispose()
+    return { loss: result.loss, dGates }
+  }
+
+  /** Accuracy on `clips` of the network of these decisions with the shared weights, batch-norm statistics taken anew from training clips. */
+  async sharedAccuracy(network: Network, training: readonly Clip[], clips: readonly Clip[]): Promise<number> {
+    const { engine, store } = this
+    const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'recalibrate' })
+    const { input } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
+    const program = tape.program(['generate', 'pack', 'forward'])
+    const order = new Random(this.options.seed, 'recalibration').permutation(training.length)
+    for (let batch = 0; batch < recalibrationBatches; batch++) {
+      const drawn = Array.from(order.subarray(batch * tape.batch, (batch + 1) * tape.batch), (i) => training[i])
+      if (drawn.length < tape.batch) break
+      this.source.fill(input, drawn, { seed: this.options.seed, epoch: 0 })
+      engine.floats(this.momentum, 1)[0] = 1 / (batch + 1)
+      engine.backend.run(program)
+    }
+    tape.dispose()
+    const evaluator = new Evaluator(engine, network, store)
+    const { logits } = await evaluator.logits(this.source, clips)
+    evaluator.dispose()
+    return logits.filter((row, i) => argMax(row) === clips[i].label).length / clips.length
+  }
+
+  dispose(): void {
+    this.store.dispose()
+    this.engine.heap.release(this.momentum)
+  }
+}

@@ -1,0 +1,48 @@
+// What a run goes on from: everything that the next epoch depends on, written at the end of each one. Typed arrays are kept as they are
+// (the structured-clone format of V8, with a version of our own in front).
+import { existsSync, readFileSync } from 'node:fs'
+import { deserialize, serialize } from 'node:v8'
+import { RunError } from '../errors.ts'
+import type { Network } from '../network/network.ts'
+import type { Candidate } from '../search/strategy.ts'
+import type { Trainer } from '../training/trainer.ts'
+import { atomicWrite } from './run-directory.ts'
+
+const format = 'bitwright-checkpoint-1'
+
+export type TrainerState = ReturnType<Trainer['state']>
+
+/** Stages in order; `epoch` is the next one to run within the stage. */
+export interface Checkpoint {
+  readonly stage: 'search' | 'train' | 'quantize' | 'done'
+  readonly epoch: number
+  /** Wall-clock seconds of all sittings so far. */
+  readonly seconds: number
+  /** Of the search while it runs. */
+  readonly strategy?: unknown
+  /** The network that is trained; absent until it is chosen. */
+  readonly network?: Network
+  /** Candidates offered so far, for a search that was interrupted while choosing. */
+  readonly candidates?: readonly Candidate[]
+  /** Of the training or the quantization under way. */
+  readonly trainer?: TrainerState
+  /** Parameters after training in float, before quantization. */
+  readonly floatParameters?: Float32Array
+}
+
+export function writeCheckpoint(path: string, checkpoint: Checkpoint): void {
+  atomicWrite(path, serialize({ format, ...checkpoint }))
+}
+
+/** Undefined where there is none yet. @throws RunError when the file is not a checkpoint of this version. */
+export function readCheckpoint(path: string): Checkpoint | undefined {
+  if (!existsSync(path)) return undefined
+  let value: { format?: string } & Checkpoint
+  try {
+    value = deserialize(readFileSync(path)) as typeof value
+  } catch {
+    throw new RunError(`${path}: is damaged; start the run again in another --out`)
+  }
+  if (value?.format !== format) throw new RunError(`${path}: was written by another version (${value?.format}); start the run again in another --out`)
+  return value
+}

@@ -1,0 +1,38 @@
+// From names on the command line to networks and spaces for the data at hand.
+import { existsSync, readFileSync } from 'node:fs'
+import type { AudioDataset } from '../data/dataset.ts'
+import { UsageError } from '../errors.ts'
+import { builtinNetwork, parseNetwork, withoutBits, type Network } from '../network/index.ts'
+import { kwsE2e, kwsMfcc, type Space } from '../spaces/index.ts'
+import type { SearchSpec } from './api.ts'
+
+/** A built-in network, or one from a JSON file (its classes must be the data's). */
+export function networkByName(name: string, dataset: AudioDataset): Network {
+  const { classes, sampleRate, samples } = dataset
+  if (!existsSync(name) && !name.endsWith('.json')) return builtinNetwork(name, { classes, sampleRate, samples })
+  let json: unknown
+  try {
+    json = JSON.parse(readFileSync(name, 'utf8'))
+  } catch (error) {
+    throw new UsageError(`--network ${name}: cannot be read as JSON (${(error as Error).message.split('\n')[0]})`)
+  }
+  const network = withoutBits(parseNetwork(json))
+  if (network.classes.join() === classes.join()) return network
+  if (network.classes.length !== classes.length) {
+    throw new UsageError(`--network ${name}: tells ${network.classes.length} classes apart (${network.classes.join(', ')}), the data has ${classes.length} (${classes.join(', ')}); choose the words with --words`)
+  }
+  return { ...network, classes }
+}
+
+export function spaceOf(spec: SearchSpec, dataset: AudioDataset): Space {
+  const { classes, sampleRate, samples } = dataset
+  const { filters, frontEnd } = spec.spaceOptions
+  switch (spec.space) {
+    case 'kws-e2e':
+      return kwsE2e({ classes, sampleRate, samples, ...(filters !== undefined ? { filters: filters as 40 | 60 | 80 } : {}), ...(frontEnd ? { frontEnd: frontEnd === 'conv' ? 'conv1d' : 'sinc' } : {}) })
+    case 'kws-mfcc':
+      return kwsMfcc({ classes, sampleRate, samples, ...(filters !== undefined ? { coefficients: filters as 10 | 20 | 30 | 40 } : {}) })
+    default:
+      throw new UsageError(`--space ${spec.space satisfies never}: is not known`)
+  }
+}

@@ -1,0 +1,316 @@
+// A study from request to model: data, search, training, quantization, conversion, evaluation, report. Every stage appends its events and
+// leaves a checkpoint after each epoch; an epoch's draws are keyed by its number, so a run that was interrupted ends with the same bits.
+import { openBackend, Engine, type ParameterStore } from '@bitwright/engine'
+import { encodeModel } from '@bitwright/runtime'
+import { performance } from 'node:perf_hooks'
+import { loadAudioDataset } from '../data/audio-dataset.ts'
+import type { AudioDataset } from '../data/dataset.ts'
+import { RunError, UsageError } from '../errors.ts'
+import { memory } from '../hardware/index.ts'
+import { countNetwork } from '../network/counts.ts'
+import { isWeighted } from '../network/graph.ts'
+import type { Network } from '../network/network.ts'
+import { renderReport } from '../report/report.ts'
+import { Budget } from '../search/budget.ts'
+import { proxyless, proxylessDefaults } from '../search/proxyless.ts'
+import { randomSearch } from '../search/random.ts'
+import type { Candidate, Strategy } from '../search/strategy.ts'
+import { Supernet } from '../search/supernet.ts'
+import { ClipSource } from '../training/clip-source.ts'
+import { createStore } from '../training/initialize.ts'
+import { Quantization, withStartBits } from '../training/quantization.ts'
+import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
+import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './api.ts'
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
+import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
+import { type Journal, openJournal } from './journal.ts'
+import { networkByName, spaceOf } from './networks.ts'
+import { atomicWrite, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
+import { scoreModels } from './score.ts'
+import { checkSameRequest, writeRequest } from './spec.ts'
+
+export { evaluateRun } from './evaluate.ts'
+
+type Spec = SearchSpec | TrainSpec
+
+/** Training defaults; the search's are in search/proxyless.ts. */
+const training = { optimizer: 'adam', learningRate: 3e-3, weightDecay: 0.05, labelSmoothing: 0.1 } as const
+/** Quantization starts from trained weights: a third of the rate. */
+const quantizeRate = training.learningRate / 3
+
+/** Asked to stop between two steps; the last epoch's checkpoint stands. */
+class Interrupted extends Error {
+  readonly stage: StageName
+  readonly epoch: number
+  constructor(stage: StageName, epoch: number) {
+    super('interrupted')
+    this.stage = stage
+    this.epoch = epoch
+  }
+}
+
+export function searchStudy(spec: SearchSpec, hooks: Hooks): Promise<RunResult> {
+  return study(spec, hooks)
+}
+
+export function trainStudy(spec: TrainSpec, hooks: Hooks): Promise<RunResult> {
+  return study(spec, hooks)
+}
+
+/** What all stages share. */
+interface Session {
+  readonly spec: Spec
+  readonly hooks: Hooks
+  readonly directory: RunDirectory
+  readonly journal: Journal
+  readonly engine: Engine
+  readonly dataset: AudioDataset
+  emit(event: StudyEvent): void
+  save(checkpoint: Omit<Checkpoint, 'seconds'>): void
+  seconds(): number
+  /** Runs a stage between its two events. */
+  stage<T>(stage: StageName, work: () => Promise<T>): Promise<T>
+  /** For the steps of an epoch: reports progress, and false once the run shall stop. */
+  between(stage: StageName, text: string): (done: number, total: number) => boolean
+}
+
+async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
+  const began = performance.now()
+  if (spec.resume) checkSameRequest(spec)
+  const directory = prepareRunDirectory(spec.out, spec.resume)
+  const before = spec.resume ? readCheckpoint(directory.checkpoint) : undefined
+  const seconds = () => (before?.seconds ?? 0) + (performance.now() - began) / 1000
+  if (before?.stage === 'done') throw new UsageError(`--resume: the run in ${spec.out} is finished; its model is ${directory.model}`)
+  const plan = spec.resume ? undefined : spec
+  const journal = openJournal(directory.journal)
+  const emit = (event: StudyEvent): void => {
+    journal.append(event)
+    hooks.onEvent(event)
+  }
+  let backend: Awaited<ReturnType<typeof openBackend>> | undefined
+  try {
+    if (plan) writeRequest(plan)
+    backend = await openBackend({ backend: spec.backend, threads: spec.threads, onNotice: (line) => hooks.onProgress({ stage: 'data', done: 0, total: 0, text: line }) })
+    const opened = backend
+    if (!spec.resume) emit({ type: 'started', command: spec.command, spec: { ...spec }, version: '0.1.0', backend: opened.description, threads: spec.threads })
+    else emit({ type: 'resumed', fromEpoch: before?.epoch ?? 0, stage: before ? (before.stage as StageName) : 'data' })
+    const stage = async <T>(name: StageName, work: () => Promise<T>): Promise<T> => {
+      const start = performance.now()
+      emit({ type: 'stage', stage: name, state: 'started' })
+      const result = await work()
+      emit({ type: 'stage', stage: name, state: 'finished', seconds: (performance.now() - start) / 1000 })
+      return result
+    }
+    const dataset = await stage('data', () => loadData(spec, hooks))
+    emit({
+      type: 'data', directory: spec.data.directory, classes: dataset.classes, skipped: dataset.skipped.length,
+      counts: { train: dataset.splits.train.length, validation: dataset.splits.validation.length, test: dataset.splits.test.length },
+    })
+    const session: Session = {
+      spec, hooks, directory, journal, dataset, emit, seconds, stage,
+      engine: new Engine(opened),
+      save: (checkpoint) => writeCheckpoint(directory.checkpoint, { ...checkpoint, seconds: seconds() }),
+      between: (name, text) => (done, total) => {
+        hooks.onProgress({ stage: name, done, total, text })
+        return !hooks.shouldStop()
+      },
+    }
+    return await stages(session, before)
+  } catch (error) {
+    if (error instanceof Interrupted) {
+      emit({ type: 'interrupted', stage: error.stage, epoch: error.epoch })
+      writeReport(directory, journal, spec.command)
+      return { status: 'interrupted', directory: spec.out, evaluations: [], seconds: seconds() }
+    }
+    emit({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
+    throw error
+  } finally {
+    journal.close()
+    backend?.close()
+  }
+}
+
+function loadData(spec: Spec, hooks: Hooks): Promise<AudioDataset> {
+  const { directory, words, lists, split, salt, strict } = spec.data
+  return loadAudioDataset(
+    directory,
+    { ...(words ? { words } : {}), ...(lists ? { lists, split: 'lists' as const } : { split }), ...(salt ? { salt } : {}), strict, threads: spec.threads },
+    (done, total) => hooks.onProgress({ stage: 'data', done, total, text: 'clips' }),
+  )
+}
+
+async function stages(session: Session, before: Checkpoint | undefined): Promise<RunResult> {
+  const { spec, engine, dataset } = session
+  const budget = new Budget({ budget: spec.budget, hardware: memory, weightBits: spec.weightBits, activationBits: spec.activationBits })
+  let network = before?.network
+  if (!network) {
+    if ('space' in spec) {
+      network = (await search(session, spec, budget, before)).network
+    } else {
+      network = networkByName(spec.network, dataset)
+      const excess = budget.excess(budget.price(network))
+      if (excess) throw new UsageError(`--network ${spec.network}: ${excess}; raise the limit or train another network`)
+    }
+    session.save({ stage: 'train', epoch: 0, network })
+  }
+  const source = new ClipSource(engine, dataset, network.frontEnd)
+  const store = createStore(engine, [network], spec.seed)
+  const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
+
+  let floatParameters = resumed?.floatParameters
+  if (!floatParameters) {
+    await trainFloat(session, network, store, source, resumed?.trainer)
+    floatParameters = store.snapshot()
+    session.save({ stage: 'quantize', epoch: 0, network, floatParameters })
+  } else {
+    store.restore(floatParameters)
+  }
+  const quantization = await quantize(session, network, store, source, floatParameters, resumed?.stage === 'quantize' ? resumed : undefined)
+  return finish(session, store, source, quantization, floatParameters, budget)
+}
+
+async function search(session: Session, spec: SearchSpec, budget: Budget, before: Checkpoint | undefined): Promise<Candidate> {
+  const { engine, dataset, hooks } = session
+  const space = spaceOf(spec, dataset)
+  budget.requireFeasible(space)
+  const source = new ClipSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd)
+  const { warmup, search: searchEpochs } = spec.epochs
+  let strategy: Strategy
+  if (spec.search === 'proxyless') {
+    const supernet = new Supernet(engine, space, source, { seed: spec.seed, batchSize: spec.batchSize, labelSmoothing: training.labelSmoothing, weightDecay: 4e-5 })
+    strategy = proxyless(supernet, source, budget, { ...proxylessDefaults, seed: spec.seed, batchSize: spec.batchSize, warmupEpochs: warmup, searchEpochs })
+  } else {
+    const networks = 5
+    strategy = randomSearch(engine, space, source, budget, {
+      networks, epochsEach: Math.max(1, Math.round((warmup + searchEpochs) / networks)), seed: spec.seed,
+      training: { ...training, batchSize: spec.batchSize, seed: spec.seed },
+    })
+  }
+  const resumed = before?.stage === 'search' ? before : undefined
+  if (resumed) strategy.restore(resumed.strategy)
+  const chosen = await session.stage('search', async () => {
+    for (let epoch = resumed?.epoch ?? 0; epoch < strategy.epochs; epoch++) {
+      const start = performance.now()
+      const stage: StageName = epoch < warmup && spec.search === 'proxyless' ? 'warmup' : 'search'
+      const result = await strategy.epoch(epoch, session.between(stage, 'steps'))
+      if (!result) throw new Interrupted(stage, epoch)
+      session.emit({
+        type: 'epoch', stage: result.stage, epoch: result.index, epochs: result.of, learningRate: result.learningRate, seconds: (performance.now() - start) / 1000,
+        trainLoss: result.loss, trainAccuracy: result.accuracy, ...(result.expectedMacs !== undefined ? { expectedMacs: result.expectedMacs } : {}),
+      })
+      session.save({ stage: 'search', epoch: epoch + 1, strategy: strategy.state() })
+      if (hooks.shouldStop()) throw new Interrupted(stage, epoch + 1)
+    }
+    const offered: Candidate[] = []
+    const choice = await strategy.choose((candidate) => offered.push(candidate), session.between('search', 'candidates'))
+    if (!choice) throw new Interrupted('search', strategy.epochs)
+    offered.forEach((candidate, id) => session.emit({
+      type: 'candidate', id, origin: strategy.name, network: candidate.network, cost: candidate.cost, score: candidate.score, scoreKind: candidate.scoreKind, chosen: candidate === choice,
+    }))
+    return choice
+  })
+  strategy.dispose()
+  return chosen
+}
+
+/** Epochs of a trainer from a saved state on, each with its event and checkpoint. */
+async function runEpochs(
+  session: Session, stage: 'train' | 'quantize', trainer: Trainer, store: ParameterStore, source: ClipSource, network: Network,
+  from: number, quantization: Quantization | undefined, checkpoint: () => Omit<Checkpoint, 'seconds' | 'stage' | 'epoch'>,
+): Promise<void> {
+  const { engine, dataset, emit } = session
+  const { epochs } = trainer.options
+  for (let epoch = from; epoch < epochs; epoch++) {
+    const start = performance.now()
+    const result = await trainer.epoch(epoch, session.between(stage, 'steps'))
+    if (!result) throw new Interrupted(stage, epoch)
+    const validation = await scoreModels.network(engine, network, store, source, dataset.splits.validation, quantization)
+    const averages = quantization?.averages()
+    emit({
+      type: 'epoch', stage, epoch, epochs, learningRate: result.learningRate, seconds: (performance.now() - start) / 1000, trainLoss: result.loss, trainAccuracy: result.accuracy,
+      validationLoss: validation.loss, validationAccuracy: validation.accuracy,
+      ...(averages ? { averageWeightBits: averages.weights, averageActivationBits: averages.activations } : {}),
+    })
+    session.save({ stage, epoch: epoch + 1, trainer: trainer.state(), ...checkpoint() })
+    if (session.hooks.shouldStop() && epoch + 1 < epochs) throw new Interrupted(stage, epoch + 1)
+  }
+}
+
+function trainerOptions(spec: Spec, epochs: number, learningRate: number, purpose: string): TrainerOptions {
+  return { ...training, batchSize: spec.batchSize, seed: spec.seed, epochs, learningRate, purpose }
+}
+
+async function trainFloat(session: Session, network: Network, store: ParameterStore, source: ClipSource, state: Checkpoint['trainer']): Promise<void> {
+  const { spec, engine } = session
+  await session.stage('train', async () => {
+    const trainer = new Trainer(engine, network, store, source, trainerOptions(spec, spec.epochs.train, spec.learningRate ?? training.learningRate, 'train'))
+    const from = state ? Math.round(state.updates / trainer.stepsPerEpoch) : 0
+    if (state) trainer.restore(state)
+    await runEpochs(session, 'train', trainer, store, source, network, from, undefined, () => ({ network }))
+    trainer.dispose()
+  })
+}
+
+async function quantize(session: Session, network: Network, store: ParameterStore, source: ClipSource, floatParameters: Float32Array, resumed: Checkpoint | undefined): Promise<Quantization> {
+  const { spec, engine } = session
+  const { weightBits, activationBits, granularity } = spec
+  return session.stage('quantize', async () => {
+    const start = withStartBits(network, { weightBits, activationBits })
+    const quantization = new Quantization(engine, start, { weightBits, activationBits, granularity })
+    if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
+    const rate = spec.learningRate === undefined ? quantizeRate : spec.learningRate / 3
+    const trainer = new Trainer(engine, start, store, source, trainerOptions(spec, spec.epochs.quantize, rate, 'quantize'), quantization)
+    if (resumed?.trainer) trainer.restore(resumed.trainer)
+    else trainer.initializeQuantizers()
+    await runEpochs(session, 'quantize', trainer, store, source, start, resumed?.epoch ?? 0, quantization, () => ({ network, floatParameters }))
+    trainer.dispose()
+    return quantization
+  })
+}
+
+/** Converts, checks against the budget and the fake-quantized network, evaluates, writes model, architecture and report. */
+async function finish(session: Session, store: ParameterStore, source: ClipSource, quantization: Quantization, floatParameters: Float32Array, budget: Budget): Promise<RunResult> {
+  const { spec, engine, dataset, directory, emit } = session
+  const network = quantization.decided()
+  const { params, macs } = countNetwork(network)
+  const bytes = await session.stage('convert', async () => {
+    const model = await scoreModels.convert(engine, network, store, source, quantization)
+    return encodeModel(model)
+  })
+  const priced = memory.price(network)
+  if (priced.flashBytes !== bytes.length) throw new RunError(`convert: the model has ${bytes.length} bytes where ${priced.flashBytes} were predicted`)
+  const cost: Cost = { params, macs, flashBytes: bytes.length, ramBytes: priced.ramBytes }
+  const excess = budget.excess(cost)
+  if (excess) throw new RunError(`convert: the model is over budget: ${excess}`)
+  atomicWrite(directory.model, bytes)
+  atomicWrite(directory.architecture, `${JSON.stringify(network, undefined, 2)}\n`)
+  const layers = layerBits(network)
+  emit({ type: 'network', network, cost, layers })
+
+  const evaluations: EvaluateResult[] = await session.stage('evaluate', async () => {
+    const results: EvaluateResult[] = []
+    for (const split of ['validation', 'test'] as const) {
+      const result = await scoreModels.all(engine, { network, store, source, quantization, floatParameters, model: bytes }, split, dataset.splits[split], (done, total) =>
+        session.hooks.onProgress({ stage: 'evaluate', done, total, text: 'clips' }),
+      )
+      const { classes: _classes, ...scores } = result
+      emit({ type: 'evaluation', ...scores })
+      results.push(result)
+    }
+    return results
+  })
+  session.save({ stage: 'done', epoch: 0, network, floatParameters, trainer: { updates: 0, parameters: store.snapshot(), quantization: quantization.state() } })
+  emit({ type: 'finished', model: directory.model, report: directory.report, seconds: session.seconds() })
+  writeReport(directory, session.journal, spec.command)
+  return { status: 'finished', directory: spec.out, model: directory.model, report: directory.report, network, cost, layers, evaluations, seconds: session.seconds() }
+}
+
+function layerBits(network: Network): LayerBits[] {
+  const { nodes } = countNetwork(network)
+  const byId = new Map(nodes.map((node) => [node.id, node]))
+  return network.nodes.filter(isWeighted).map(({ id, weightBits = 8, activationBits = 8 }) => ({ id, weightBits, activationBits, params: byId.get(id)!.params, macs: byId.get(id)!.macs }))
+}
+
+function writeReport(directory: RunDirectory, journal: Journal, command: string): void {
+  atomicWrite(directory.report, renderReport([...journal.events], { command }))
+}
