@@ -30,7 +30,8 @@ export class Budget {
   /** The exact cost of a network at the widths it will be shipped with. */
   price(network: Network): Cost {
     const bits = (choice: number | 'trained') => (choice === 'trained' ? 8 : choice)
-    const { params, macs, flashBytes, ramBytes } = this.options.hardware.price(withBits(network, { weightBits: bits(this.options.weightBits), activationBits: bits(this.options.activationBits) }))
+    const widths = { weightBits: bits(this.options.weightBits), activationBits: bits(this.options.activationBits) }
+    const { params, macs, flashBytes, ramBytes } = this.options.hardware.price(withBits(network, widths, { edges: 'same' }))
     return { params, macs, flashBytes, ramBytes }
   }
 

@@ -1,6 +1,6 @@
 // Quantization-aware training of one network: a weight quantizer per layer, an activation quantizer per stored value (and per layer
 // that narrows a stream for itself), their places on the heap, and their learned numbers with an Adam of their own.
-import { type Engine, none, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
+import { type Engine, none, type ParameterStore, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
 import { isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
@@ -11,6 +11,7 @@ import {
   type ActivationQuantizer, averageBits, averageBitsPenalty, FixedBits, FixedBitsActivation, type Granularity, type LearnedParameters, LearnedStep,
   type Penalty, TrainedBits, TrainedBitsActivation, type WeightQuantizer, type WidthItem,
 } from '../quantizers/index.ts'
+import { channelAffine, foldOffset } from './convert-channels.ts'
 import type { QuantizedReferences, WeightSources } from './record.ts'
 
 export type BitsChoice = number | 'trained'
@@ -28,12 +29,13 @@ export interface QuantizationOptions {
 const startBits = 8
 const startActivationBits = 7
 
-/** The network whose widths are fixed or at the start of their training. */
+/** The network whose widths are fixed or at the start of their training; a fixed width is every layer's, the first and last included. */
 export function withStartBits(network: Network, { weightBits, activationBits }: { weightBits: BitsChoice; activationBits: BitsChoice }): Network {
-  return withBits(network, {
+  const widths = {
     weightBits: weightBits === 'trained' ? startBits : weightBits,
     activationBits: activationBits === 'trained' ? startActivationBits : activationBits,
-  })
+  }
+  return withBits(network, widths, { edges: 'same' })
 }
 
 interface WeightEntry {
@@ -42,6 +44,8 @@ interface WeightEntry {
   readonly count: number
   readonly quantized: number
   readonly gradient: number
+  /** What evaluation adds per channel in the place of batch norm's offset or the bias. */
+  readonly offsets: number
 }
 interface ActivationEntry {
   readonly quantizer: ActivationQuantizer
@@ -87,7 +91,7 @@ export class Quantization implements QuantizedReferences {
         : bits >= 2 && bits <= 4
           ? new LearnedStep(count, node.channels, { bits, granularity: options.granularity })
           : new FixedBits(count, node.channels, { bits, granularity: options.granularity })
-      this.weightEntries.set(node.id, { node, quantizer, count, quantized: this.allocate(count), gradient: this.allocate(count) })
+      this.weightEntries.set(node.id, { node, quantizer, count, quantized: this.allocate(count), gradient: this.allocate(count), offsets: this.allocate(node.channels) })
     }
     const readDirectly = new Set([...storage.inputs.values()].filter(({ narrowed }) => !narrowed).map(({ value }) => value))
     for (const [id, { bits, signed }] of storage.values) {
@@ -151,6 +155,10 @@ export class Quantization implements QuantizedReferences {
     return this.narrowedEntries.get(node.id)?.slot
   }
 
+  offsets(node: WeightedNetworkNode): number {
+    return this.weightEntries.get(node.id)!.offsets
+  }
+
   weightQuantizer(id: string): WeightQuantizer {
     return this.weightEntries.get(id)!.quantizer
   }
@@ -173,6 +181,28 @@ export class Quantization implements QuantizedReferences {
       quantizer.forward(this.engine.floats(sources.get(id)!.offset, count), this.engine.floats(quantized, count))
     }
     for (const { quantizer, slot } of this.activationEntries()) quantizer.writeSlot(this.engine.backend.heap, slot.offset)
+  }
+
+  /**
+   * Before the kernels of an evaluation: offsets as the integer model will have them, in whole units of the layer's sums. At one to four
+   * bits these units are large: without this, evaluation and integer model would be different networks.
+   */
+  prepareOffsets(store: ParameterStore, sources: WeightSources): void {
+    const storage = storageOf(this.network)
+    for (const [id, { node, quantizer, count, offsets }] of this.weightEntries) {
+      const { slope, offset } = channelAffine(store, node)
+      const { scale } = quantizer.toIntegers(this.engine.floats(sources.get(id)!.offset, count))
+      const read = storage.inputs.get(id)!
+      const input = this.activationQuantizer(read.narrowed ? id : read.value, read.narrowed)?.grid().scale ?? 2 ** -15
+      const prefix = parameterPrefix(node)
+      const to = this.engine.floats(offsets, node.channels)
+      for (let c = 0; c < node.channels; c++) {
+        const unit = Math.abs(slope[c]) * input * scale[scale.length === 1 ? 0 : c]
+        const folded = foldOffset(unit, offset[c], 2 ** 24)
+        const rounded = node.activation === 'logMagnitude' ? offset[c] : folded.factor * folded.bias
+        to[c] = node.normalization === 'none' ? rounded : rounded + slope[c] * store.value(`${prefix}.mean`)[c]
+      }
+    }
   }
 
   /** After the kernels: gradients of the float weights, and one Adam step on everything the quantizers have learned. */
