@@ -148,7 +148,8 @@ export class Reference {
   }
 
   limit(x: Node, low: number, high: number): Node {
-    for (const value of x.data) this.kink(Math.min(Math.abs(value - low), Math.abs(value - high)))
+    // a number exactly on a limit was put there by an earlier one, which stopped its gradient
+    for (const value of x.data) if (value !== low && value !== high) this.kink(Math.min(Math.abs(value - low), Math.abs(value - high)))
     return this.pointwise(x, (value) => Math.min(Math.max(value, low), high), (value) => (value > low && value < high ? 1 : 0))
   }
 

@@ -1,6 +1,7 @@
 // Softmax cross-entropy with label smoothing.
 import { float, none } from '../commands.ts'
 import type { Tape, Value } from '../tape.ts'
+import { settle } from './elementwise.ts'
 
 export interface Loss {
   /** Heap offset of the batch's labels (int32), to be filled before a run; a negative label leaves its row out. */
@@ -12,14 +13,17 @@ export interface Loss {
 }
 
 /** logits [batch][1][1][classes] against labels; target = (1 - smoothing) onehot + smoothing / classes. */
-export function crossEntropy(tape: Tape, logits: Value, options: { smoothing?: number; scale?: number } = {}): Loss {
+export function crossEntropy(tape: Tape, value: Value, options: { smoothing?: number; scale?: number } = {}): Loss {
+  // the kernel undoes a normalisation in its gradient, but neither limits nor rounding
+  const logits = value.low === -Infinity && value.high === Infinity && !value.quantizer ? value : settle(tape, value)
   const { stored } = logits
   const { channels: classes, stride } = stored
   const labels = tape.allocate(tape.batch)
   const out = tape.allocate(tape.batch * stride)
   const partial = tape.allocate(tape.chunks * 2)
   const common = [tape.batch, tape.chunks, classes, stride, stored.offset, ...tape.transform(logits), labels, float(options.smoothing ?? 0), float(tape.batch / (options.scale ?? 1)), out, partial]
-  const [gradient, , sums] = tape.gradientTarget(logits)
+  const [gradient, accumulate, sums] = tape.gradientTarget(logits)
+  if (accumulate) throw new Error('crossEntropy: these logits have a loss already')
   tape.emit('forward', 'crossEntropy', [...common, gradient, tape.training ? sums : none])
   const { engine, batch, chunks } = tape
   return {
