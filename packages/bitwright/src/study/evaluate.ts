@@ -1,0 +1,68 @@
+// `evaluate`: a finished run's models on any folder of clips. The integer model is what is asked about; where the run still has its
+// parameters, the float and the fake-quantized network are scored beside it.
+import { Engine, openBackend } from '@bitwright/engine'
+import { existsSync, readFileSync } from 'node:fs'
+import { loadAudioDataset, loadClipList } from '../data/audio-dataset.ts'
+import type { AudioDataset } from '../data/dataset.ts'
+import { RunError } from '../errors.ts'
+import { parseNetwork, withoutBits } from '../network/index.ts'
+import { argMax, scores } from '../training/evaluate.ts'
+import { ClipSource } from '../training/clip-source.ts'
+import { createStore } from '../training/initialize.ts'
+import { Quantization, withStartBits } from '../training/quantization.ts'
+import type { DataSpec, EvaluateResult, EvaluateSpec, Hooks } from './api.ts'
+import { readCheckpoint } from './checkpoint.ts'
+import { existingRunDirectory } from './run-directory.ts'
+import { scoreModels } from './score.ts'
+import { readRequest } from './spec.ts'
+
+/** @throws RunError when the run has no model yet. */
+export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<EvaluateResult> {
+  const directory = existingRunDirectory(spec.run)
+  if (!existsSync(directory.model)) throw new RunError(`${spec.run}: has no model yet; finish it with the same command and --resume`)
+  const request = readRequest(spec.run)
+  const network = parseNetwork(JSON.parse(readFileSync(directory.architecture, 'utf8')))
+  const model = readFileSync(directory.model)
+  const dataset = await loadData(spec, request.data, network.classes, hooks)
+  const split = spec.list ? 'test' : spec.split
+  const clips = dataset.splits[split]
+  const onProgress = (done: number, total: number) => hooks.onProgress({ stage: 'evaluate', done, total, text: 'clips' })
+
+  const backend = await openBackend({ backend: spec.backend, threads: spec.threads })
+  try {
+    const engine = new Engine(backend)
+    const source = new ClipSource(engine, dataset, network.frontEnd)
+    const saved = readCheckpoint(directory.checkpoint)
+    if (saved?.stage !== 'done' || !saved.trainer?.quantization || !saved.floatParameters) {
+      const answers = (await scoreModels.integerLogits(model, source, clips, onProgress)).map(argMax)
+      return { split, classes: network.classes, integer: scores(clips, answers, network.classes) }
+    }
+    const { weightBits, activationBits, granularity } = request
+    const start = withStartBits(withoutBits(network), { weightBits, activationBits })
+    const store = createStore(engine, [start], request.seed)
+    const quantization = new Quantization(engine, start, { weightBits, activationBits, granularity })
+    store.restore(saved.trainer.parameters)
+    quantization.restore(saved.trainer.quantization)
+    return await scoreModels.all(engine, { network, store, source, quantization, floatParameters: saved.floatParameters, model }, split, clips, onProgress)
+  } finally {
+    backend.close()
+  }
+}
+
+/** The clips to score, labelled with the model's classes. */
+async function loadData(spec: EvaluateSpec, data: DataSpec, classes: readonly string[], hooks: Hooks): Promise<AudioDataset> {
+  const options = { strict: spec.strict, threads: spec.threads }
+  const onProgress = (done: number, total: number) => hooks.onProgress({ stage: 'data', done, total, text: 'clips' })
+  if (spec.list) return loadClipList(spec.directory, spec.list, classes, options, onProgress)
+  const words = classes.filter((name) => !name.startsWith('_'))
+  const hasOthers = words.length < classes.length
+  const dataset = await loadAudioDataset(
+    spec.directory,
+    { ...options, ...(hasOthers || data.words ? { words } : {}), ...(data.lists ? { lists: data.lists, split: 'lists' as const } : { split: data.split }), ...(data.salt ? { salt: data.salt } : {}) },
+    onProgress,
+  )
+  if (dataset.classes.join() !== classes.join()) {
+    throw new RunError(`${spec.directory}: has the classes ${dataset.classes.join(', ')}; the model tells ${classes.join(', ')} apart. Give the clips with --list`)
+  }
+  return dataset
+}

@@ -1,0 +1,84 @@
+// Scores of everything a run holds: the float network, the fake-quantized one, and the integer model run by the very core that ships.
+import type { Engine, ParameterStore } from '@bitwright/engine'
+import { type IntegerModel, load } from '@bitwright/runtime'
+import type { Clip, SplitName } from '../data/dataset.ts'
+import { withoutBits } from '../network/transform.ts'
+import type { Network } from '../network/network.ts'
+import type { ClipSource } from '../training/clip-source.ts'
+import { convertNetwork } from '../training/convert.ts'
+import { argMax, Evaluator, scores } from '../training/evaluate.ts'
+import type { Quantization } from '../training/quantization.ts'
+import type { EvaluateResult } from './api.ts'
+
+/** A trained network with all that its scores need. */
+export interface TrainedModel {
+  readonly network: Network
+  readonly store: ParameterStore
+  readonly source: ClipSource
+  readonly quantization: Quantization
+  /** Parameters before quantization, for the float score. */
+  readonly floatParameters: Float32Array
+  /** The .bw file. */
+  readonly model: Uint8Array
+}
+
+type Progress = (done: number, total: number) => void
+
+async function logitsOf(engine: Engine, network: Network, store: ParameterStore, source: ClipSource, clips: readonly Clip[], quantization?: Quantization) {
+  const evaluator = new Evaluator(engine, network, store, quantization ? { quantization } : {})
+  const result = await evaluator.logits(source, clips)
+  evaluator.dispose()
+  return result
+}
+
+/** Loss and accuracy of a network on clips, in float or fake-quantized. */
+async function network(engine: Engine, graph: Network, store: ParameterStore, source: ClipSource, clips: readonly Clip[], quantization?: Quantization): Promise<{ loss: number; accuracy: number }> {
+  const { logits, loss } = await logitsOf(engine, graph, store, source, clips, quantization)
+  return { loss, accuracy: logits.filter((row, i) => argMax(row) === clips[i].label).length / Math.max(1, clips.length) }
+}
+
+/** The integer model; the logits' scale comes from the validation clips. */
+async function convert(engine: Engine, decided: Network, store: ParameterStore, source: ClipSource, quantization: Quantization): Promise<IntegerModel> {
+  const { logits } = await logitsOf(engine, quantization.network, store, source, source.dataset.splits.validation, quantization)
+  let largestLogit = 0
+  for (const row of logits) for (const value of row) largestLogit = Math.max(largestLogit, Math.abs(value))
+  return convertNetwork({ network: decided, store, quantization, largestLogit })
+}
+
+async function all(engine: Engine, trained: TrainedModel, split: SplitName, clips: readonly Clip[], onProgress: Progress): Promise<EvaluateResult> {
+  const { store, source, quantization } = trained
+  const { classes } = trained.network
+  const integer = await integerLogits(trained.model, source, clips, onProgress)
+  const fake = await logitsOf(engine, quantization.network, store, source, clips, quantization)
+  const quantized = store.snapshot()
+  store.restore(trained.floatParameters)
+  const float = await logitsOf(engine, withoutBits(trained.network), store, source, clips)
+  store.restore(quantized)
+  const answers = { integer: integer.map(argMax), fake: fake.logits.map(argMax), float: float.logits.map(argMax) }
+  const differing = clips.flatMap((clip, i) => {
+    const [fakeQuantized, other] = [answers.fake[i], answers.integer[i]]
+    return fakeQuantized === other ? [] : [{ path: clip.path, fakeQuantized, integer: other, margin: fake.logits[i][fakeQuantized] - fake.logits[i][other] }]
+  })
+  return {
+    split, classes, float: scores(clips, answers.float, classes), fakeQuantized: scores(clips, answers.fake, classes), integer: scores(clips, answers.integer, classes), differing,
+  }
+}
+
+/** Clips between two turns of the event loop. */
+const turn = 16
+
+/** int16 logits of the integer model alone. */
+async function integerLogits(bytes: Uint8Array, { dataset }: ClipSource, clips: readonly Clip[], onProgress: Progress): Promise<Int16Array[]> {
+  const model = load(bytes)
+  const { samples, pcm } = dataset
+  const all: Int16Array[] = []
+  for (const { index } of clips) {
+    all.push(model.run(pcm.subarray(index * samples, (index + 1) * samples)))
+    if (all.length % turn !== 0) continue
+    onProgress(all.length, clips.length)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  return all
+}
+
+export const scoreModels = { network, convert, all, integerLogits }
