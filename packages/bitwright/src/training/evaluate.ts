@@ -13,6 +13,7 @@ export class Evaluator {
   private readonly engine: Engine
   private readonly tape: Tape
   private readonly input: Stored
+  private readonly store: ParameterStore
   private readonly sources: WeightSources
   private readonly loss: Loss
   private readonly generate: Int32Array
@@ -22,6 +23,7 @@ export class Evaluator {
 
   constructor(engine: Engine, network: Network, store: ParameterStore, options: { batch?: number; quantization?: Quantization } = {}) {
     this.engine = engine
+    this.store = store
     this.quantization = options.quantization
     this.classes = network.classes.length
     this.tape = new Tape(engine, { batch: options.batch ?? 64, mode: 'evaluate' })
@@ -39,6 +41,7 @@ export class Evaluator {
     const { engine, input } = this
     engine.backend.run(this.generate)
     this.quantization?.prepare(this.sources)
+    this.quantization?.prepareOffsets(this.store, this.sources)
     const all: Float32Array[] = []
     let loss = 0
     for (let begin = 0; begin < clips.length; begin += input.batch) {

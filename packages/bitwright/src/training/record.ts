@@ -22,6 +22,8 @@ export interface QuantizedReferences {
   value(id: string): QuantizerSlot | undefined
   /** The second quantizer of a layer that narrows a stream for itself. */
   narrowed(node: WeightedNetworkNode): QuantizerSlot | undefined
+  /** Heap offset of what an evaluation adds per channel in the place of batch norm's offset or the bias. */
+  offsets(node: WeightedNetworkNode): number
 }
 
 export interface RecordOptions {
@@ -111,12 +113,13 @@ export class Recorder {
 
   private normalized(node: WeightedNetworkNode, y: Value): Value {
     const prefix = parameterPrefix(node)
-    if (node.bias) return bias(this.tape, y, { offset: this.at(`${prefix}.bias`), gradient: this.gradient(`${prefix}.bias`) })
+    const rounded = this.tape.mode === 'evaluate' ? this.options.quantized?.offsets(node) : undefined
+    if (node.bias) return bias(this.tape, y, { offset: rounded ?? this.at(`${prefix}.bias`), gradient: this.gradient(`${prefix}.bias`) })
     if (node.normalization === 'none') return y
     const affine = node.normalization === 'affine'
     return batchNorm(this.tape, y, {
       scale: affine ? this.at(`${prefix}.scale`) : none,
-      offset: affine ? this.at(`${prefix}.offset`) : none,
+      offset: rounded ?? (affine ? this.at(`${prefix}.offset`) : none),
       scaleGradient: affine ? this.gradient(`${prefix}.scale`) : none,
       offsetGradient: affine ? this.gradient(`${prefix}.offset`) : none,
       runningMean: this.at(`${prefix}.mean`),

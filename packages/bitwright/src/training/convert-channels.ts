@@ -1,0 +1,45 @@
+// What becomes of a layer's accumulators, channel by channel: batch norm or bias as y = slope * x + offset, and that as the integer
+// model's whole bias and factor. Training uses the same rounding where it evaluates a quantized network (quantization.ts), because at one
+// to four bits an accumulator is a few units large and half a unit of bias is not nothing.
+import type { ParameterStore } from '@bitwright/engine'
+import { parameterPrefix } from '../network/graph.ts'
+import type { WeightedNetworkNode } from '../network/network.ts'
+import { batchNormEpsilon } from './record.ts'
+
+/** y = slope[c] * x + offset[c], in evaluation: running statistics. */
+export interface ChannelAffine {
+  readonly slope: Float64Array
+  readonly offset: Float64Array
+}
+
+/** Slope and offset rounded to float32 as the kernels do (kernels/normalization.c). */
+export function channelAffine(store: ParameterStore, node: WeightedNetworkNode): ChannelAffine {
+  const { channels, normalization } = node
+  const at = (suffix: string): Float32Array => store.value(`${parameterPrefix(node)}.${suffix}`)
+  if (node.bias) return { slope: new Float64Array(channels).fill(1), offset: Float64Array.from(at('bias')) }
+  if (normalization === 'none') return { slope: new Float64Array(channels).fill(1), offset: new Float64Array(channels) }
+  const scale = normalization === 'affine' ? at('scale') : new Float32Array(channels).fill(1)
+  const shift = normalization === 'affine' ? at('offset') : new Float32Array(channels)
+  const [mean, variance] = [at('mean'), at('variance')]
+  const exact = Float64Array.from(scale, (gamma, c) => gamma / Math.sqrt(variance[c] + Math.fround(batchNormEpsilon)))
+  return { slope: exact.map(Math.fround), offset: exact.map((slope, c) => Math.fround(shift[c] - slope * mean[c])) }
+}
+
+export interface FoldedOffset {
+  /** Whole units to add. */
+  readonly bias: number
+  /** Factor of unit and bias: perUnit unless the bias would not fit. */
+  readonly factor: number
+}
+
+/**
+ * perUnit * units + offset as factor * (units + bias) with |bias| <= room. Where the bias does not fit, perUnit is as good as nothing
+ * beside offset / room: the bias is as large as it may be and the factor makes it right.
+ */
+export function foldOffset(perUnit: number, offset: number, room: number): FoldedOffset {
+  const exact = offset / perUnit
+  if (Math.abs(exact) <= room) return { bias: Math.round(exact) + 0, factor: perUnit }
+  if (offset === 0) return { bias: 0, factor: perUnit }
+  const bias = exact > 0 ? Math.floor(room) : -Math.floor(room)
+  return { bias, factor: offset / bias }
+}

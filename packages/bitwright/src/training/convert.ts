@@ -1,0 +1,194 @@
+// From a trained, fake-quantized network to its integer model: the skeleton that hardware/lower.ts makes, filled with the numbers that
+// training found. Where a value is quantized both sides round at the same place (network/storage.ts); what this adds is the whole bias,
+// the fixed-point factor, and a scale for the logits.
+//
+// A layer's sum s of whole products stands for scale[c] * s, scale[c] = scale of its input * scale of its weights. Batch norm or bias is
+// y = slope * x + offset, so y = factor * (s + bias) with factor = slope * scale (convert-channels.ts); where slope is negative, the
+// channel's weights change sign instead, so that factors are positive as TensorFlow Lite wants them. After a log-magnitude,
+// ln(|x| + epsilon) = ln 2 / 2^16 * log2Q16(|s| + logOffset) + ln scale: the same form with log2Q16 in the place of s (and a factor that
+// keeps its sign).
+import { type ParameterStore, Tape } from '@bitwright/engine'
+import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from '@bitwright/runtime'
+import { RunError } from '../errors.ts'
+import { lowerSkeleton } from '../hardware/lower.ts'
+import { isWeighted, nodesById, throughReshapes } from '../network/graph.ts'
+import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
+import type { ActivationQuantizer } from '../quantizers/index.ts'
+import { channelAffine, foldOffset } from './convert-channels.ts'
+import { type Multiplier, requantizer, fixedPoint } from './multiplier.ts'
+import type { Quantization } from './quantization.ts'
+import { logMagnitudeEpsilon, Recorder } from './record.ts'
+
+export interface ConversionOptions {
+  /** With its widths decided: `quantization.decided()`. */
+  readonly network: Network
+  readonly store: ParameterStore
+  readonly quantization: Quantization
+  /** Largest |logit| of some clips. The int16 logits reach to twice that; default: to the largest that can be. */
+  readonly largestLogit?: number
+}
+
+const int32Max = 2 ** 31 - 1
+const int16Max = 2 ** 15 - 1
+/** log2Q16 of any uint32 is below. */
+const largestLog2 = 32 * 2 ** 16
+/** Logits of clips nobody has seen may be this much larger. */
+const logitHeadroom = 2
+
+/** Largest |q - zeroPoint|. */
+const reachOf = ({ min, max, zeroPoint }: IntegerTensor): number => Math.max(zeroPoint - min, max - zeroPoint)
+
+/**
+ * The integer model.
+ * @throws RunError naming the layer whose sums could leave int32, or whose widths are not those of its quantizers.
+ */
+export function convertNetwork(options: ConversionOptions): IntegerModel {
+  const { network, quantization } = options
+  const { model, layers, tensors, narrowing } = lowerSkeleton(network)
+  const nodes = nodesById(network)
+  const last = network.nodes.at(-1)!
+  const newTensors = [...model.tensors]
+  const newLayers = [...model.layers]
+  const weights = floatWeights(options)
+
+  for (const [id, at] of narrowing) newTensors[model.layers[at].output] = scaled(model.tensors[model.layers[at].output], quantization.activationQuantizer(id, true)!)
+  for (const node of network.nodes) {
+    const at = tensors.get(node.id)!
+    if (node.op === 'reshape') {
+      const { scale, min, max } = newTensors[tensors.get(throughReshapes(nodes, node.id))!]
+      newTensors[at] = { ...newTensors[at], scale, min, max }
+      continue
+    }
+    const quantizer = quantization.activationQuantizer(node.id)
+    if (quantizer) newTensors[at] = clipped(node, scaled(newTensors[at], quantizer))
+    if (node.op === 'input') continue
+    const index = layers.get(node.id)!
+    const layer = newLayers[index]
+    const sums = isWeighted(node) ? layerSums(node, layer as IntegerConvolution, newTensors, weights.get(node.id)!, options) : undefined
+    if (node === last) newTensors[at] = clipped(node, { ...newTensors[at], scale: logitScale(layer, newTensors, sums, options.largestLogit) })
+    newLayers[index] = sums ? weighted(layer as IntegerConvolution, sums, newTensors) : rescaling(layer, newTensors)
+  }
+  for (const at of narrowing.values()) newLayers[at] = rescaling(newLayers[at], newTensors)
+  return { ...model, tensors: newTensors, layers: newLayers }
+}
+
+/** Float weights by id of the layer; those of a sinc layer made from its cut-offs. */
+function floatWeights({ network, store, quantization }: ConversionOptions): Map<string, Float32Array> {
+  const { engine } = store
+  const tape = new Tape(engine, { batch: 1, mode: 'evaluate' })
+  const recorder = new Recorder(tape, { store, momentum: 0 })
+  recorder.network(network)
+  engine.backend.run(tape.program(['generate']))
+  const weights = new Map([...recorder.sources].map(([id, { offset }]) => [id, engine.floats(offset, quantization.weightQuantizer(id).size).slice()]))
+  tape.dispose()
+  return weights
+}
+
+/** The tensor with the quantizer's scale. */
+function scaled(tensor: IntegerTensor, quantizer: ActivationQuantizer): IntegerTensor {
+  const { scale, minimum, maximum } = quantizer.grid()
+  if (minimum !== tensor.min - tensor.zeroPoint || maximum !== tensor.max - tensor.zeroPoint) {
+    throw new RunError(`${tensor.name}: its quantizer has levels ${minimum}..${maximum}, the network ${tensor.bits} bits; convert the network that quantization.decided() gives`)
+  }
+  return { ...tensor, scale }
+}
+
+/** Limits that the grid does not have yet: relu6's six, and the zero of an activation before 16-bit logits. */
+function clipped(node: NetworkNode, tensor: IntegerTensor): IntegerTensor {
+  const activation = 'activation' in node ? node.activation : 'none'
+  if (activation !== 'relu' && activation !== 'relu6') return tensor
+  const six = activation === 'relu6' ? Math.round(6 / tensor.scale) + tensor.zeroPoint : Infinity
+  return { ...tensor, min: Math.max(tensor.min, tensor.zeroPoint), max: Math.min(tensor.max, six) }
+}
+
+/** What a layer with weights sums, and what its sums mean. */
+interface LayerSums {
+  readonly node: WeightedNetworkNode
+  /** [channels][kernelHeight][kernelWidth][inputChannels per group] */
+  readonly integers: Int8Array
+  /** One unit of the sum, per channel. */
+  readonly scale: Float64Array
+  /** Largest possible |sum|, per channel. */
+  readonly largest: Float64Array
+  readonly slope: Float64Array
+  readonly offset: Float64Array
+}
+
+function layerSums(node: WeightedNetworkNode, layer: IntegerConvolution, tensors: readonly IntegerTensor[], source: Float32Array, { store, quantization }: ConversionOptions): LayerSums {
+  const input = tensors[layer.input]
+  const { values, scale: weightScale } = quantization.weightQuantizer(node.id).toIntegers(source)
+  const { slope, offset } = channelAffine(store, node)
+  const { channels } = node
+  const taps = values.length / channels
+  const integers = new Int8Array(values.length)
+  const largest = new Float64Array(channels)
+  for (let tap = 0; tap < taps; tap++) {
+    for (let c = 0; c < channels; c++) {
+      const value = values[tap * channels + c]
+      integers[c * taps + tap] = value
+      largest[c] += Math.abs(value) * reachOf(input)
+    }
+  }
+  const scale = Float64Array.from({ length: channels }, (_, c) => input.scale * weightScale[weightScale.length === 1 ? 0 : c])
+  const worst = Math.max(...largest)
+  if (worst > int32Max) {
+    throw new RunError(`layer "${node.id}": its sums can reach ${worst}, beyond int32; use fewer weight bits (now ${layer.weightBits}), a smaller kernel or narrower inputs`)
+  }
+  return { node, integers, scale, largest, slope, offset }
+}
+
+function weighted(layer: IntegerConvolution, sums: LayerSums, tensors: readonly IntegerTensor[]): IntegerConvolution {
+  const output = tensors[layer.output]
+  const logarithm = sums.node.activation === 'logMagnitude'
+  const { channels } = sums.node
+  const taps = sums.integers.length / channels
+  const weights = sums.integers.slice()
+  const bias = new Int32Array(channels)
+  const logOffset = new Uint32Array(channels)
+  const factors: Multiplier[] = []
+  for (let c = 0; c < channels; c++) {
+    const { scale: { [c]: scale }, slope: { [c]: slope }, offset: { [c]: offset }, largest: { [c]: largest } } = sums
+    if (logarithm) logOffset[c] = Math.max(1, Math.min(2 ** 32 - 1 - largest, Math.round(logMagnitudeEpsilon / scale)))
+    else if (slope < 0) for (let tap = 0; tap < taps; tap++) weights[c * taps + tap] *= -1
+    const folded = logarithm
+      ? foldOffset((slope * Math.LN2) / 2 ** 16, slope * Math.log(scale) + offset, int32Max - largestLog2)
+      : foldOffset(Math.abs(slope) * scale, offset, int32Max - largest)
+    bias[c] = folded.bias
+    factors.push(requantizer(folded.factor / output.scale, reachOf(output)))
+  }
+  return { ...layer, weights, bias, ...columns(factors), ...(logarithm ? { logOffset } : {}) }
+}
+
+function columns(factors: readonly Multiplier[]): { multiplier: Int32Array; shift: Int8Array } {
+  return { multiplier: Int32Array.from(factors, ({ multiplier }) => multiplier), shift: Int8Array.from(factors, ({ shift }) => shift) }
+}
+
+/** Pools, sums and narrowings: nothing but scales. */
+function rescaling(layer: IntegerLayer, tensors: readonly IntegerTensor[]): IntegerLayer {
+  const output = tensors[layer.output]
+  switch (layer.op) {
+    case 'averagePool': {
+      const ratio = tensors[layer.input].scale / (output.scale * layer.kernelSize[0] * layer.kernelSize[1])
+      return { ...layer, ...columns([requantizer(ratio, reachOf(output))]) }
+    }
+    case 'requantize':
+      return { ...layer, ...columns([requantizer(tensors[layer.input].scale / output.scale, reachOf(output))]) }
+    case 'add': {
+      // terms shifted left by 20 bits, in units of twice the larger scale (TensorFlow Lite's addition)
+      const scales = layer.inputs.map((at) => tensors[at].scale)
+      const unit = 2 * Math.max(...scales)
+      return { ...layer, ...columns([...scales.map((scale) => fixedPoint(scale / unit)), fixedPoint(unit / 2 ** 20 / output.scale)]) }
+    }
+    default:
+      return layer
+  }
+}
+
+/** A scale that 16 bits of logits use well. */
+function logitScale(layer: IntegerLayer, tensors: readonly IntegerTensor[], sums: LayerSums | undefined, largestLogit = Infinity): number {
+  const inputs = layer.op === 'add' ? layer.inputs : [layer.input]
+  const bound = sums
+    ? Math.max(...sums.largest.map((largest, c) => Math.abs(sums.slope[c]) * sums.scale[c] * largest + Math.abs(sums.offset[c])))
+    : inputs.reduce((sum, at) => sum + tensors[at].scale * reachOf(tensors[at]), 0)
+  return Math.fround(Math.min(bound, logitHeadroom * largestLogit) / int16Max) || 1
+}
