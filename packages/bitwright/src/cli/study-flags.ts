@@ -24,6 +24,10 @@ export function addStudyFlags(command: Command): Command {
     .option('--weight-bits <N|trained>', 'width of the weights, 1 to 8, or learned per layer', '8')
     .option('--activation-bits <N|trained>', 'width of the activations, 1 to 8, or learned per layer', '8')
     .option('--granularity <KIND>', 'one weight scale per tensor or per channel', 'channel')
+    .option(
+      '--weight-bytes <SIZE>',
+      'with --weight-bits trained: learn step and range per layer towards this many bytes of weights, e.g. 24k',
+    )
     .optionsGroup('Budget (never exceeded):')
     .option('--flash <SIZE>', 'bytes of the model file, e.g. 64k (k = 1024)')
     .option('--ram <SIZE>', 'peak bytes of activations, e.g. 32k (k = 1024)')

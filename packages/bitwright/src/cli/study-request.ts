@@ -20,6 +20,7 @@ export const studyFields = {
   weightBits: fields.bits().default(8),
   activationBits: fields.bits().default(8),
   granularity: fields.choice(['channel', 'tensor']).default('channel'),
+  weightBytes: fields.amount('bytes').optional(),
   flash: fields.amount('bytes').optional(),
   ram: fields.amount('bytes').optional(),
   macs: fields.amount('macs').optional(),
@@ -44,11 +45,15 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
     ...(flags.ram !== undefined && { ramBytes: flags.ram }),
     ...(flags.macs !== undefined && { macs: flags.macs }),
   }
+  if (flags.weightBytes !== undefined && weightBits !== 'trained') {
+    throw new UsageError('--weight-bytes: needs --weight-bits trained; a fixed width has its own size')
+  }
   return {
     data: dataSpec(flags),
     weightBits,
     activationBits,
     granularity,
+    ...(flags.weightBytes !== undefined && { weightBytes: flags.weightBytes }),
     budget,
     epochs,
     batchSize,

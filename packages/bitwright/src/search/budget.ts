@@ -58,7 +58,10 @@ export class Budget {
     const smallest = space.optionMacs.map((macs) => macs.indexOf(Math.min(...macs)))
     const cost = this.price(space.build(smallest))
     const excess = this.excess(cost)
-    if (excess) throw new UsageError(`the budget cannot be met: the smallest member of ${space.name} by MACs has ${excess}; raise the limit (--macs, --flash, --ram) or choose another space`)
+    if (excess)
+      throw new UsageError(
+        `the budget cannot be met: the smallest member of ${space.name} by MACs has ${excess}; raise the limit (--macs, --flash, --ram) or choose another space`,
+      )
   }
 }
 
@@ -92,7 +95,7 @@ interface Scored {
 }
 function push(heap: Scored[], item: Scored): void {
   heap.push(item)
-  for (let i = heap.length - 1; i > 0; ) {
+  for (let i = heap.length - 1; i > 0;) {
     const parent = (i - 1) >> 1
     if (heap[parent].score >= heap[i].score) return
     ;[heap[parent], heap[i]] = [heap[i], heap[parent]]
@@ -104,7 +107,7 @@ function pop(heap: Scored[]): Scored {
   const last = heap.pop()!
   if (heap.length > 0) {
     heap[0] = last
-    for (let i = 0; ; ) {
+    for (let i = 0; ;) {
       let best = i
       for (const child of [2 * i + 1, 2 * i + 2]) if (child < heap.length && heap[child].score > heap[best].score) best = child
       if (best === i) break

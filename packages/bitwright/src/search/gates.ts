@@ -68,7 +68,10 @@ export class Gates {
   }
 
   expectedMacs(): number {
-    return this.probabilities().reduce((sum, p, choice) => sum + p.reduce((inner, pi, i) => inner + pi * this.options.optionMacs[choice][i], 0), this.options.fixedMacs)
+    return this.probabilities().reduce(
+      (sum, p, choice) => sum + p.reduce((inner, pi, i) => inner + pi * this.options.optionMacs[choice][i], 0),
+      this.options.fixedMacs,
+    )
   }
 
   /**

@@ -40,7 +40,14 @@ export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget
   const largest = space.optionMacs.reduce((sum, macs) => sum + Math.max(...macs), space.fixedMacs)
   const limit = budget.options.budget.macs
   const gates = new Gates(
-    { seed, optionMacs: space.optionMacs, fixedMacs: space.fixedMacs, referenceMacs: limit ?? largest, beta: options.beta, adaptive: limit !== undefined },
+    {
+      seed,
+      optionMacs: space.optionMacs,
+      fixedMacs: space.fixedMacs,
+      referenceMacs: limit ?? largest,
+      beta: options.beta,
+      adaptive: limit !== undefined,
+    },
     new Random(seed, 'gates'),
   )
   let validationStep = 0
@@ -78,7 +85,15 @@ export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget
       await new Promise((resolve) => setImmediate(resolve))
       if (!between(step + 1, steps)) return undefined
     }
-    return { stage, index: inStage, of, loss: loss / steps, accuracy: correct / (steps * Math.min(batchSize, order.length)), learningRate: rate, expectedMacs: gates.expectedMacs() }
+    return {
+      stage,
+      index: inStage,
+      of,
+      loss: loss / steps,
+      accuracy: correct / (steps * Math.min(batchSize, order.length)),
+      learningRate: rate,
+      expectedMacs: gates.expectedMacs(),
+    }
   }
 
   async function choose(offer: (candidate: Candidate) => void, between: Between): Promise<Candidate | undefined> {
@@ -96,7 +111,8 @@ export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget
       if (!best || score > best.score) best = candidate
       if (!between(offered, options.finalists)) return undefined
     }
-    if (!best) throw new RunError(`search: none of the ${mostTried} most probable networks fits the budget; raise the limit or search longer`)
+    if (!best)
+      throw new RunError(`search: none of the ${mostTried} most probable networks fits the budget; raise the limit or search longer`)
     return best
   }
 

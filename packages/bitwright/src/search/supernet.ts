@@ -36,12 +36,20 @@ export class Supernet {
     this.source = source
     this.options = options
     const most = Math.max(...space.choices.map((choice) => choice.options.length))
-    const everyOption = Array.from({ length: most }, (_, option) => space.build(space.choices.map((choice) => Math.min(option, choice.options.length - 1))))
+    const everyOption = Array.from({ length: most }, (_, option) =>
+      space.build(space.choices.map((choice) => Math.min(option, choice.options.length - 1))),
+    )
     this.store = createStore(engine, everyOption, options.seed)
     this.momentum = engine.heap.allocate(1)
   }
 
-  private load(tape: Tape, input: Parameters<ClipSource['fill']>[0], labels: number, clips: readonly Clip[], epoch: number | undefined): void {
+  private load(
+    tape: Tape,
+    input: Parameters<ClipSource['fill']>[0],
+    labels: number,
+    clips: readonly Clip[],
+    epoch: number | undefined,
+  ): void {
     this.source.fill(input, clips, epoch === undefined ? null : { seed: this.options.seed, epoch })
     const row = this.engine.integers(labels, tape.batch).fill(-1)
     clips.forEach((clip, i) => (row[i] = clip.label))
@@ -55,7 +63,12 @@ export class Supernet {
     const { input, logits } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
     const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
     tape.backward()
-    const update = optimizer(tape, 'sgd', store, parameterShapes(network).map(({ name }) => store.get(name)))
+    const update = optimizer(
+      tape,
+      'sgd',
+      store,
+      parameterShapes(network).map(({ name }) => store.get(name)),
+    )
     const program = tape.program()
     update.set({ learningRate, weightDecay: this.options.weightDecay, momentum: 0.9, beta2: 0, epsilon: 0, step: 0 })
     this.load(tape, input, loss.labels, clips, epoch)
@@ -63,7 +76,8 @@ export class Supernet {
     engine.backend.run(program)
     const result = loss.read()
     tape.dispose()
-    if (!Number.isFinite(result.loss)) throw new DivergedError(`the search diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
+    if (!Number.isFinite(result.loss))
+      throw new DivergedError(`the search diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
     return result
   }
 

@@ -40,6 +40,8 @@ interface StudySpec {
   readonly activationBits: BitsSpec
   /** One weight scale per tensor or per output channel. */
   readonly granularity: 'tensor' | 'channel'
+  /** With trained weight bits: bytes of weights to learn towards, instead of the average-bits penalty. */
+  readonly weightBytes?: number
   readonly budget: BudgetSpec
   readonly epochs: EpochsSpec
   readonly batchSize: number

@@ -43,6 +43,7 @@ export function readCheckpoint(path: string): Checkpoint | undefined {
   } catch {
     throw new RunError(`${path}: is damaged; start the run again in another --out`)
   }
-  if (value?.format !== format) throw new RunError(`${path}: was written by another version (${value?.format}); start the run again in another --out`)
+  if (value?.format !== format)
+    throw new RunError(`${path}: was written by another version (${value?.format}); start the run again in another --out`)
   return value
 }

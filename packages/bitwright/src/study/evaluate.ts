@@ -37,13 +37,24 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
       const answers = (await scoreModels.integerLogits(model, source, clips, onProgress)).map(argMax)
       return { split, classes: network.classes, integer: scores(clips, answers, network.classes) }
     }
-    const { weightBits, activationBits, granularity } = request
+    const { weightBits, activationBits, granularity, weightBytes } = request
     const start = withStartBits(withoutBits(network), { weightBits, activationBits })
     const store = createStore(engine, [start], request.seed)
-    const quantization = new Quantization(engine, start, { weightBits, activationBits, granularity })
+    const quantization = new Quantization(engine, start, {
+      weightBits,
+      activationBits,
+      granularity,
+      ...(weightBytes !== undefined ? { weightBytes } : {}),
+    })
     store.restore(saved.trainer.parameters)
     quantization.restore(saved.trainer.quantization)
-    return await scoreModels.all(engine, { network, store, source, quantization, floatParameters: saved.floatParameters, model }, split, clips, onProgress)
+    return await scoreModels.all(
+      engine,
+      { network, store, source, quantization, floatParameters: saved.floatParameters, model },
+      split,
+      clips,
+      onProgress,
+    )
   } finally {
     backend.close()
   }
@@ -58,11 +69,18 @@ async function loadData(spec: EvaluateSpec, data: DataSpec, classes: readonly st
   const hasOthers = words.length < classes.length
   const dataset = await loadAudioDataset(
     spec.directory,
-    { ...options, ...(hasOthers || data.words ? { words } : {}), ...(data.lists ? { lists: data.lists, split: 'lists' as const } : { split: data.split }), ...(data.salt ? { salt: data.salt } : {}) },
+    {
+      ...options,
+      ...(hasOthers || data.words ? { words } : {}),
+      ...(data.lists ? { lists: data.lists, split: 'lists' as const } : { split: data.split }),
+      ...(data.salt ? { salt: data.salt } : {}),
+    },
     onProgress,
   )
   if (dataset.classes.join() !== classes.join()) {
-    throw new RunError(`${spec.directory}: has the classes ${dataset.classes.join(', ')}; the model tells ${classes.join(', ')} apart. Give the clips with --list`)
+    throw new RunError(
+      `${spec.directory}: has the classes ${dataset.classes.join(', ')}; the model tells ${classes.join(', ')} apart. Give the clips with --list`,
+    )
   }
   return dataset
 }

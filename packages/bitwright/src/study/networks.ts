@@ -19,7 +19,9 @@ export function networkByName(name: string, dataset: AudioDataset): Network {
   const network = withoutBits(parseNetwork(json))
   if (network.classes.join() === classes.join()) return network
   if (network.classes.length !== classes.length) {
-    throw new UsageError(`--network ${name}: tells ${network.classes.length} classes apart (${network.classes.join(', ')}), the data has ${classes.length} (${classes.join(', ')}); choose the words with --words`)
+    throw new UsageError(
+      `--network ${name}: tells ${network.classes.length} classes apart (${network.classes.join(', ')}), the data has ${classes.length} (${classes.join(', ')}); choose the words with --words`,
+    )
   }
   return { ...network, classes }
 }
@@ -29,7 +31,13 @@ export function spaceOf(spec: SearchSpec, dataset: AudioDataset): Space {
   const { filters, frontEnd } = spec.spaceOptions
   switch (spec.space) {
     case 'kws-e2e':
-      return kwsE2e({ classes, sampleRate, samples, ...(filters !== undefined ? { filters: filters as 40 | 60 | 80 } : {}), ...(frontEnd ? { frontEnd: frontEnd === 'conv' ? 'conv1d' : 'sinc' } : {}) })
+      return kwsE2e({
+        classes,
+        sampleRate,
+        samples,
+        ...(filters !== undefined ? { filters: filters as 40 | 60 | 80 } : {}),
+        ...(frontEnd ? { frontEnd: frontEnd === 'conv' ? 'conv1d' : 'sinc' } : {}),
+      })
     case 'kws-mfcc':
       return kwsMfcc({ classes, sampleRate, samples, ...(filters !== undefined ? { coefficients: filters as 10 | 20 | 30 | 40 } : {}) })
     default:

@@ -90,9 +90,21 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
   let backend: Awaited<ReturnType<typeof openBackend>> | undefined
   try {
     if (plan) writeRequest(plan)
-    backend = await openBackend({ backend: spec.backend, threads: spec.threads, onNotice: (line) => hooks.onProgress({ stage: 'data', done: 0, total: 0, text: line }) })
+    backend = await openBackend({
+      backend: spec.backend,
+      threads: spec.threads,
+      onNotice: (line) => hooks.onProgress({ stage: 'data', done: 0, total: 0, text: line }),
+    })
     const opened = backend
-    if (!spec.resume) emit({ type: 'started', command: spec.command, spec: { ...spec }, version: '0.1.0', backend: opened.description, threads: spec.threads })
+    if (!spec.resume)
+      emit({
+        type: 'started',
+        command: spec.command,
+        spec: { ...spec },
+        version: '0.1.0',
+        backend: opened.description,
+        threads: spec.threads,
+      })
     else emit({ type: 'resumed', fromEpoch: before?.epoch ?? 0, stage: before ? (before.stage as StageName) : 'data' })
     const stage = async <T>(name: StageName, work: () => Promise<T>): Promise<T> => {
       const start = performance.now()
@@ -103,11 +115,21 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
     }
     const dataset = await stage('data', () => loadData(spec, hooks))
     emit({
-      type: 'data', directory: spec.data.directory, classes: dataset.classes, skipped: dataset.skipped.length,
+      type: 'data',
+      directory: spec.data.directory,
+      classes: dataset.classes,
+      skipped: dataset.skipped.length,
       counts: { train: dataset.splits.train.length, validation: dataset.splits.validation.length, test: dataset.splits.test.length },
     })
     const session: Session = {
-      spec, hooks, directory, journal, dataset, emit, seconds, stage,
+      spec,
+      hooks,
+      directory,
+      journal,
+      dataset,
+      emit,
+      seconds,
+      stage,
       engine: new Engine(opened),
       save: (checkpoint) => writeCheckpoint(directory.checkpoint, { ...checkpoint, seconds: seconds() }),
       between: (name, text) => (done, total) => {
@@ -134,7 +156,13 @@ function loadData(spec: Spec, hooks: Hooks): Promise<AudioDataset> {
   const { directory, words, lists, split, salt, strict } = spec.data
   return loadAudioDataset(
     directory,
-    { ...(words ? { words } : {}), ...(lists ? { lists, split: 'lists' as const } : { split }), ...(salt ? { salt } : {}), strict, threads: spec.threads },
+    {
+      ...(words ? { words } : {}),
+      ...(lists ? { lists, split: 'lists' as const } : { split }),
+      ...(salt ? { salt } : {}),
+      strict,
+      threads: spec.threads,
+    },
     (done, total) => hooks.onProgress({ stage: 'data', done, total, text: 'clips' }),
   )
 }
@@ -177,12 +205,25 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
   const { warmup, search: searchEpochs } = spec.epochs
   let strategy: Strategy
   if (spec.search === 'proxyless') {
-    const supernet = new Supernet(engine, space, source, { seed: spec.seed, batchSize: spec.batchSize, labelSmoothing: training.labelSmoothing, weightDecay: 4e-5 })
-    strategy = proxyless(supernet, source, budget, { ...proxylessDefaults, seed: spec.seed, batchSize: spec.batchSize, warmupEpochs: warmup, searchEpochs })
+    const supernet = new Supernet(engine, space, source, {
+      seed: spec.seed,
+      batchSize: spec.batchSize,
+      labelSmoothing: training.labelSmoothing,
+      weightDecay: 4e-5,
+    })
+    strategy = proxyless(supernet, source, budget, {
+      ...proxylessDefaults,
+      seed: spec.seed,
+      batchSize: spec.batchSize,
+      warmupEpochs: warmup,
+      searchEpochs,
+    })
   } else {
     const networks = 5
     strategy = randomSearch(engine, space, source, budget, {
-      networks, epochsEach: Math.max(1, Math.round((warmup + searchEpochs) / networks)), seed: spec.seed,
+      networks,
+      epochsEach: Math.max(1, Math.round((warmup + searchEpochs) / networks)),
+      seed: spec.seed,
       training: { ...training, batchSize: spec.batchSize, seed: spec.seed },
     })
   }
@@ -195,8 +236,15 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
       const result = await strategy.epoch(epoch, session.between(stage, 'steps'))
       if (!result) throw new Interrupted(stage, epoch)
       session.emit({
-        type: 'epoch', stage: result.stage, epoch: result.index, epochs: result.of, learningRate: result.learningRate, seconds: (performance.now() - start) / 1000,
-        trainLoss: result.loss, trainAccuracy: result.accuracy, ...(result.expectedMacs !== undefined ? { expectedMacs: result.expectedMacs } : {}),
+        type: 'epoch',
+        stage: result.stage,
+        epoch: result.index,
+        epochs: result.of,
+        learningRate: result.learningRate,
+        seconds: (performance.now() - start) / 1000,
+        trainLoss: result.loss,
+        trainAccuracy: result.accuracy,
+        ...(result.expectedMacs !== undefined ? { expectedMacs: result.expectedMacs } : {}),
       })
       session.save({ stage: 'search', epoch: epoch + 1, strategy: strategy.state() })
       if (hooks.shouldStop()) throw new Interrupted(stage, epoch + 1)
@@ -204,9 +252,18 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
     const offered: Candidate[] = []
     const choice = await strategy.choose((candidate) => offered.push(candidate), session.between('search', 'candidates'))
     if (!choice) throw new Interrupted('search', strategy.epochs)
-    offered.forEach((candidate, id) => session.emit({
-      type: 'candidate', id, origin: strategy.name, network: candidate.network, cost: candidate.cost, score: candidate.score, scoreKind: candidate.scoreKind, chosen: candidate === choice,
-    }))
+    offered.forEach((candidate, id) =>
+      session.emit({
+        type: 'candidate',
+        id,
+        origin: strategy.name,
+        network: candidate.network,
+        cost: candidate.cost,
+        score: candidate.score,
+        scoreKind: candidate.scoreKind,
+        chosen: candidate === choice,
+      }),
+    )
     return choice
   })
   strategy.dispose()
@@ -215,8 +272,15 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
 
 /** Epochs of a trainer from a saved state on, each with its event and checkpoint. */
 async function runEpochs(
-  session: Session, stage: 'train' | 'quantize', trainer: Trainer, store: ParameterStore, source: ClipSource, network: Network,
-  from: number, quantization: Quantization | undefined, checkpoint: () => Omit<Checkpoint, 'seconds' | 'stage' | 'epoch'>,
+  session: Session,
+  stage: 'train' | 'quantize',
+  trainer: Trainer,
+  store: ParameterStore,
+  source: ClipSource,
+  network: Network,
+  from: number,
+  quantization: Quantization | undefined,
+  checkpoint: () => Omit<Checkpoint, 'seconds' | 'stage' | 'epoch'>,
 ): Promise<void> {
   const { engine, dataset, emit } = session
   const { epochs } = trainer.options
@@ -227,8 +291,16 @@ async function runEpochs(
     const validation = await scoreModels.network(engine, network, store, source, dataset.splits.validation, quantization)
     const averages = quantization?.averages()
     emit({
-      type: 'epoch', stage, epoch, epochs, learningRate: result.learningRate, seconds: (performance.now() - start) / 1000, trainLoss: result.loss, trainAccuracy: result.accuracy,
-      validationLoss: validation.loss, validationAccuracy: validation.accuracy,
+      type: 'epoch',
+      stage,
+      epoch,
+      epochs,
+      learningRate: result.learningRate,
+      seconds: (performance.now() - start) / 1000,
+      trainLoss: result.loss,
+      trainAccuracy: result.accuracy,
+      validationLoss: validation.loss,
+      validationAccuracy: validation.accuracy,
       ...(averages ? { averageWeightBits: averages.weights, averageActivationBits: averages.activations } : {}),
     })
     session.save({ stage, epoch: epoch + 1, trainer: trainer.state(), ...checkpoint() })
@@ -240,10 +312,22 @@ function trainerOptions(spec: Spec, epochs: number, learningRate: number, purpos
   return { ...training, batchSize: spec.batchSize, seed: spec.seed, epochs, learningRate, purpose }
 }
 
-async function trainFloat(session: Session, network: Network, store: ParameterStore, source: ClipSource, state: Checkpoint['trainer']): Promise<void> {
+async function trainFloat(
+  session: Session,
+  network: Network,
+  store: ParameterStore,
+  source: ClipSource,
+  state: Checkpoint['trainer'],
+): Promise<void> {
   const { spec, engine } = session
   await session.stage('train', async () => {
-    const trainer = new Trainer(engine, network, store, source, trainerOptions(spec, spec.epochs.train, spec.learningRate ?? training.learningRate, 'train'))
+    const trainer = new Trainer(
+      engine,
+      network,
+      store,
+      source,
+      trainerOptions(spec, spec.epochs.train, spec.learningRate ?? training.learningRate, 'train'),
+    )
     const from = state ? Math.round(state.updates / trainer.stepsPerEpoch) : 0
     if (state) trainer.restore(state)
     await runEpochs(session, 'train', trainer, store, source, network, from, undefined, () => ({ network }))
@@ -251,25 +335,47 @@ async function trainFloat(session: Session, network: Network, store: ParameterSt
   })
 }
 
-async function quantize(session: Session, network: Network, store: ParameterStore, source: ClipSource, floatParameters: Float32Array, resumed: Checkpoint | undefined): Promise<Quantization> {
+async function quantize(
+  session: Session,
+  network: Network,
+  store: ParameterStore,
+  source: ClipSource,
+  floatParameters: Float32Array,
+  resumed: Checkpoint | undefined,
+): Promise<Quantization> {
   const { spec, engine } = session
-  const { weightBits, activationBits, granularity } = spec
+  const { weightBits, activationBits, granularity, weightBytes } = spec
   return session.stage('quantize', async () => {
     const start = withStartBits(network, { weightBits, activationBits })
-    const quantization = new Quantization(engine, start, { weightBits, activationBits, granularity })
+    const quantization = new Quantization(engine, start, {
+      weightBits,
+      activationBits,
+      granularity,
+      ...(weightBytes !== undefined ? { weightBytes } : {}),
+    })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
     const rate = spec.learningRate === undefined ? quantizeRate : spec.learningRate / 3
     const trainer = new Trainer(engine, start, store, source, trainerOptions(spec, spec.epochs.quantize, rate, 'quantize'), quantization)
     if (resumed?.trainer) trainer.restore(resumed.trainer)
     else trainer.initializeQuantizers()
-    await runEpochs(session, 'quantize', trainer, store, source, start, resumed?.epoch ?? 0, quantization, () => ({ network, floatParameters }))
+    await runEpochs(session, 'quantize', trainer, store, source, start, resumed?.epoch ?? 0, quantization, () => ({
+      network,
+      floatParameters,
+    }))
     trainer.dispose()
     return quantization
   })
 }
 
 /** Converts, checks against the budget and the fake-quantized network, evaluates, writes model, architecture and report. */
-async function finish(session: Session, store: ParameterStore, source: ClipSource, quantization: Quantization, floatParameters: Float32Array, budget: Budget): Promise<RunResult> {
+async function finish(
+  session: Session,
+  store: ParameterStore,
+  source: ClipSource,
+  quantization: Quantization,
+  floatParameters: Float32Array,
+  budget: Budget,
+): Promise<RunResult> {
   const { spec, engine, dataset, directory, emit } = session
   const network = quantization.decided()
   const { params, macs } = countNetwork(network)
@@ -278,7 +384,8 @@ async function finish(session: Session, store: ParameterStore, source: ClipSourc
     return encodeModel(model)
   })
   const priced = memory.price(network)
-  if (priced.flashBytes !== bytes.length) throw new RunError(`convert: the model has ${bytes.length} bytes where ${priced.flashBytes} were predicted`)
+  if (priced.flashBytes !== bytes.length)
+    throw new RunError(`convert: the model has ${bytes.length} bytes where ${priced.flashBytes} were predicted`)
   const cost: Cost = { params, macs, flashBytes: bytes.length, ramBytes: priced.ramBytes }
   const excess = budget.excess(cost)
   if (excess) throw new RunError(`convert: the model is over budget: ${excess}`)
@@ -290,8 +397,12 @@ async function finish(session: Session, store: ParameterStore, source: ClipSourc
   const evaluations: EvaluateResult[] = await session.stage('evaluate', async () => {
     const results: EvaluateResult[] = []
     for (const split of ['validation', 'test'] as const) {
-      const result = await scoreModels.all(engine, { network, store, source, quantization, floatParameters, model: bytes }, split, dataset.splits[split], (done, total) =>
-        session.hooks.onProgress({ stage: 'evaluate', done, total, text: 'clips' }),
+      const result = await scoreModels.all(
+        engine,
+        { network, store, source, quantization, floatParameters, model: bytes },
+        split,
+        dataset.splits[split],
+        (done, total) => session.hooks.onProgress({ stage: 'evaluate', done, total, text: 'clips' }),
       )
       const { classes: _classes, ...scores } = result
       emit({ type: 'evaluation', ...scores })
@@ -299,16 +410,40 @@ async function finish(session: Session, store: ParameterStore, source: ClipSourc
     }
     return results
   })
-  session.save({ stage: 'done', epoch: 0, network, floatParameters, trainer: { updates: 0, parameters: store.snapshot(), quantization: quantization.state() } })
+  session.save({
+    stage: 'done',
+    epoch: 0,
+    network,
+    floatParameters,
+    trainer: { updates: 0, parameters: store.snapshot(), quantization: quantization.state() },
+  })
   emit({ type: 'finished', model: directory.model, report: directory.report, seconds: session.seconds() })
   writeReport(directory, session.journal, spec.command)
-  return { status: 'finished', directory: spec.out, model: directory.model, report: directory.report, network, cost, layers, evaluations, seconds: session.seconds() }
+  return {
+    status: 'finished',
+    directory: spec.out,
+    model: directory.model,
+    report: directory.report,
+    network,
+    cost,
+    layers,
+    evaluations,
+    seconds: session.seconds(),
+  }
 }
 
 function layerBits(network: Network): LayerBits[] {
   const { nodes } = countNetwork(network)
   const byId = new Map(nodes.map((node) => [node.id, node]))
-  return network.nodes.filter(isWeighted).map(({ id, weightBits = 8, activationBits = 8 }) => ({ id, weightBits, activationBits, params: byId.get(id)!.params, macs: byId.get(id)!.macs }))
+  return network.nodes
+    .filter(isWeighted)
+    .map(({ id, weightBits = 8, activationBits = 8 }) => ({
+      id,
+      weightBits,
+      activationBits,
+      params: byId.get(id)!.params,
+      macs: byId.get(id)!.macs,
+    }))
 }
 
 function writeReport(directory: RunDirectory, journal: Journal, command: string): void {

@@ -24,7 +24,14 @@ export interface TrainedModel {
 
 type Progress = (done: number, total: number) => void
 
-async function logitsOf(engine: Engine, network: Network, store: ParameterStore, source: ClipSource, clips: readonly Clip[], quantization?: Quantization) {
+async function logitsOf(
+  engine: Engine,
+  network: Network,
+  store: ParameterStore,
+  source: ClipSource,
+  clips: readonly Clip[],
+  quantization?: Quantization,
+) {
   const evaluator = new Evaluator(engine, network, store, quantization ? { quantization } : {})
   const result = await evaluator.logits(source, clips)
   evaluator.dispose()
@@ -32,20 +39,39 @@ async function logitsOf(engine: Engine, network: Network, store: ParameterStore,
 }
 
 /** Loss and accuracy of a network on clips, in float or fake-quantized. */
-async function network(engine: Engine, graph: Network, store: ParameterStore, source: ClipSource, clips: readonly Clip[], quantization?: Quantization): Promise<{ loss: number; accuracy: number }> {
+async function network(
+  engine: Engine,
+  graph: Network,
+  store: ParameterStore,
+  source: ClipSource,
+  clips: readonly Clip[],
+  quantization?: Quantization,
+): Promise<{ loss: number; accuracy: number }> {
   const { logits, loss } = await logitsOf(engine, graph, store, source, clips, quantization)
   return { loss, accuracy: logits.filter((row, i) => argMax(row) === clips[i].label).length / Math.max(1, clips.length) }
 }
 
 /** The integer model; the logits' scale comes from the validation clips. */
-async function convert(engine: Engine, decided: Network, store: ParameterStore, source: ClipSource, quantization: Quantization): Promise<IntegerModel> {
+async function convert(
+  engine: Engine,
+  decided: Network,
+  store: ParameterStore,
+  source: ClipSource,
+  quantization: Quantization,
+): Promise<IntegerModel> {
   const { logits } = await logitsOf(engine, quantization.network, store, source, source.dataset.splits.validation, quantization)
   let largestLogit = 0
   for (const row of logits) for (const value of row) largestLogit = Math.max(largestLogit, Math.abs(value))
   return convertNetwork({ network: decided, store, quantization, largestLogit })
 }
 
-async function all(engine: Engine, trained: TrainedModel, split: SplitName, clips: readonly Clip[], onProgress: Progress): Promise<EvaluateResult> {
+async function all(
+  engine: Engine,
+  trained: TrainedModel,
+  split: SplitName,
+  clips: readonly Clip[],
+  onProgress: Progress,
+): Promise<EvaluateResult> {
   const { store, source, quantization } = trained
   const { classes } = trained.network
   const integer = await integerLogits(trained.model, source, clips, onProgress)
@@ -57,10 +83,17 @@ async function all(engine: Engine, trained: TrainedModel, split: SplitName, clip
   const answers = { integer: integer.map(argMax), fake: fake.logits.map(argMax), float: float.logits.map(argMax) }
   const differing = clips.flatMap((clip, i) => {
     const [fakeQuantized, other] = [answers.fake[i], answers.integer[i]]
-    return fakeQuantized === other ? [] : [{ path: clip.path, fakeQuantized, integer: other, margin: fake.logits[i][fakeQuantized] - fake.logits[i][other] }]
+    return fakeQuantized === other
+      ? []
+      : [{ path: clip.path, fakeQuantized, integer: other, margin: fake.logits[i][fakeQuantized] - fake.logits[i][other] }]
   })
   return {
-    split, classes, float: scores(clips, answers.float, classes), fakeQuantized: scores(clips, answers.fake, classes), integer: scores(clips, answers.integer, classes), differing,
+    split,
+    classes,
+    float: scores(clips, answers.float, classes),
+    fakeQuantized: scores(clips, answers.fake, classes),
+    integer: scores(clips, answers.integer, classes),
+    differing,
   }
 }
 
@@ -68,7 +101,12 @@ async function all(engine: Engine, trained: TrainedModel, split: SplitName, clip
 const turn = 16
 
 /** int16 logits of the integer model alone. */
-async function integerLogits(bytes: Uint8Array, { dataset }: ClipSource, clips: readonly Clip[], onProgress: Progress): Promise<Int16Array[]> {
+async function integerLogits(
+  bytes: Uint8Array,
+  { dataset }: ClipSource,
+  clips: readonly Clip[],
+  onProgress: Progress,
+): Promise<Int16Array[]> {
   const model = load(bytes)
   const { samples, pcm } = dataset
   const all: Int16Array[] = []

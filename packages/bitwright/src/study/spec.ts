@@ -34,6 +34,9 @@ export function checkSameRequest(spec: SearchSpec | TrainSpec): void {
   const now = essence(JSON.parse(JSON.stringify(spec)) as object)
   for (const key of new Set([...Object.keys(before), ...Object.keys(now)])) {
     const [a, b] = [JSON.stringify(before[key]), JSON.stringify(now[key])]
-    if (a !== b) throw new UsageError(`--resume: the run in ${spec.out} was started with ${key} ${a ?? 'not set'}, not ${b ?? 'not set'}; use the same flags or another --out`)
+    if (a !== b)
+      throw new UsageError(
+        `--resume: the run in ${spec.out} was started with ${key} ${a ?? 'not set'}, not ${b ?? 'not set'}; use the same flags or another --out`,
+      )
   }
 }

@@ -8,8 +8,21 @@ import { inferShapes } from '../network/shapes.ts'
 import { withBits } from '../network/transform.ts'
 import { storageOf } from '../network/storage.ts'
 import {
-  type ActivationQuantizer, averageBits, averageBitsPenalty, FixedBits, FixedBitsActivation, type Granularity, type LearnedParameters, LearnedStep,
-  type Penalty, TrainedBits, TrainedBitsActivation, type WeightQuantizer, type WidthItem,
+  type ActivationQuantizer,
+  averageBits,
+  averageBitsPenalty,
+  FixedBits,
+  FixedBitsActivation,
+  type Granularity,
+  type LearnedParameters,
+  LearnedRange,
+  LearnedStep,
+  type Penalty,
+  sizePenalty,
+  TrainedBits,
+  TrainedBitsActivation,
+  type WeightQuantizer,
+  type WidthItem,
 } from '../quantizers/index.ts'
 import { channelAffine, foldOffset } from './convert-channels.ts'
 import type { QuantizedReferences, WeightSources } from './record.ts'
@@ -22,6 +35,9 @@ export interface QuantizationOptions {
   readonly granularity: Granularity
   /** Strength of the average-bits penalties (arXiv 2104.06666: 0.04 each). */
   readonly penalty?: number
+  /** With trained weight bits: learn step and range of each tensor towards this many bytes of weights (arXiv 1905.11452) instead of widths
+   *  under an average-bits penalty. */
+  readonly weightBytes?: number
   readonly learningRate?: number
 }
 
@@ -30,12 +46,36 @@ const startBits = 8
 const startActivationBits = 7
 
 /** The network whose widths are fixed or at the start of their training; a fixed width is every layer's, the first and last included. */
-export function withStartBits(network: Network, { weightBits, activationBits }: { weightBits: BitsChoice; activationBits: BitsChoice }): Network {
+export function withStartBits(
+  network: Network,
+  { weightBits, activationBits }: { weightBits: BitsChoice; activationBits: BitsChoice },
+): Network {
   const widths = {
     weightBits: weightBits === 'trained' ? startBits : weightBits,
     activationBits: activationBits === 'trained' ? startActivationBits : activationBits,
   }
   return withBits(network, widths, { edges: 'same' })
+}
+
+/** Widths below 5 bits gain from a learned step; above, the largest weight decides. */
+const mostLearnedStepBits = 4
+/** Strength of the size penalty, a kilobyte squared (arXiv 1905.11452). */
+const sizeStrength = 0.1
+
+function weightQuantizer(
+  count: number,
+  channels: number,
+  bits: number,
+  { weightBits, weightBytes, granularity }: QuantizationOptions,
+): WeightQuantizer {
+  if (weightBits === 'trained') {
+    return weightBytes === undefined
+      ? new TrainedBits(count, channels, { bits, granularity })
+      : new LearnedRange(count, channels, { bits, granularity: 'tensor' })
+  }
+  return bits >= 2 && bits <= mostLearnedStepBits
+    ? new LearnedStep(count, channels, { bits, granularity })
+    : new FixedBits(count, channels, { bits, granularity })
 }
 
 interface WeightEntry {
@@ -81,17 +121,25 @@ export class Quantization implements QuantizedReferences {
     const elements = (id: string) => shapes.get(id)!.reduce((product, length) => product * length, 1)
     const storage = storageOf(network)
     const last = network.nodes.at(-1)!
-    const sizes = new Map(parameterShapes(network).filter(({ kind }) => kind === 'weight').map(({ name, shape }) => [name, shape.reduce((a, b) => a * b, 1)]))
+    const sizes = new Map(
+      parameterShapes(network)
+        .filter(({ kind }) => kind === 'weight')
+        .map(({ name, shape }) => [name, shape.reduce((a, b) => a * b, 1)]),
+    )
 
     for (const node of weightedNodes(network)) {
-      const count = node.op === 'sinc' ? node.kernelSize[0] * node.kernelSize[1] * node.channels : sizes.get(`${parameterPrefix(node)}.weight`)!
+      const count =
+        node.op === 'sinc' ? node.kernelSize[0] * node.kernelSize[1] * node.channels : sizes.get(`${parameterPrefix(node)}.weight`)!
       const bits = node.weightBits ?? startBits
-      const quantizer = options.weightBits === 'trained'
-        ? new TrainedBits(count, node.channels, { bits, granularity: options.granularity })
-        : bits >= 2 && bits <= 4
-          ? new LearnedStep(count, node.channels, { bits, granularity: options.granularity })
-          : new FixedBits(count, node.channels, { bits, granularity: options.granularity })
-      this.weightEntries.set(node.id, { node, quantizer, count, quantized: this.allocate(count), gradient: this.allocate(count), offsets: this.allocate(node.channels) })
+      const quantizer = weightQuantizer(count, node.channels, bits, options)
+      this.weightEntries.set(node.id, {
+        node,
+        quantizer,
+        count,
+        quantized: this.allocate(count),
+        gradient: this.allocate(count),
+        offsets: this.allocate(node.channels),
+      })
     }
     const readDirectly = new Set([...storage.inputs.values()].filter(({ narrowed }) => !narrowed).map(({ value }) => value))
     for (const [id, { bits, signed }] of storage.values) {
@@ -102,17 +150,33 @@ export class Quantization implements QuantizedReferences {
     }
     for (const [id, input] of storage.inputs) {
       if (!input.narrowed) continue
-      this.narrowedEntries.set(id, this.activation({ bits: input.bits, signed: input.signed, elements: elements(input.value) }, options.activationBits === 'trained', true))
+      this.narrowedEntries.set(
+        id,
+        this.activation(
+          { bits: input.bits, signed: input.signed, elements: elements(input.value) },
+          options.activationBits === 'trained',
+          true,
+        ),
+      )
     }
     for (const parameters of this.learned()) {
-      this.moments.push({ parameters, first: new Float64Array(parameters.values.length), second: new Float64Array(parameters.values.length) })
+      this.moments.push({
+        parameters,
+        first: new Float64Array(parameters.values.length),
+        second: new Float64Array(parameters.values.length),
+      })
     }
   }
 
   /** A value's width is trained when exactly one layer with weights reads it and nothing else does. */
   private isTrainable(id: string, inputs: ReadonlyMap<string, { value: string; narrowed: boolean }>, network: Network): boolean {
     const readers = network.nodes.filter((node) => node.inputs.includes(id))
-    return readers.length === 1 && (isWeighted(readers[0]) || readers[0].op === 'reshape') && network.nodes[0].id !== id && [...inputs.values()].some(({ value, narrowed }) => value === id && !narrowed)
+    return (
+      readers.length === 1 &&
+      (isWeighted(readers[0]) || readers[0].op === 'reshape') &&
+      network.nodes[0].id !== id &&
+      [...inputs.values()].some(({ value, narrowed }) => value === id && !narrowed)
+    )
   }
 
   private activation(options: { bits: number; signed: boolean; elements: number }, trained: boolean, multiplied: boolean): ActivationEntry {
@@ -133,7 +197,10 @@ export class Quantization implements QuantizedReferences {
 
   /** All quantizers in a fixed order. */
   private quantizers(): (WeightQuantizer | ActivationQuantizer)[] {
-    return [...[...this.weightEntries.values()].map(({ quantizer }) => quantizer), ...this.activationEntries().map(({ quantizer }) => quantizer)]
+    return [
+      ...[...this.weightEntries.values()].map(({ quantizer }) => quantizer),
+      ...this.activationEntries().map(({ quantizer }) => quantizer),
+    ]
   }
 
   private activationEntries(): ActivationEntry[] {
@@ -219,10 +286,15 @@ export class Quantization implements QuantizedReferences {
       quantizer.backward(inside, low, high)
     }
     const strength = this.options.penalty ?? 0.04
+    const { weightBytes } = this.options
     const weights = [...this.weightEntries.values()].map(({ quantizer, count }) => ({ quantizer, count }))
-    const activations = this.activationEntries().filter(({ multiplied }) => multiplied).map(({ quantizer }) => ({ quantizer, count: quantizer.elements }))
+    const activations = this.activationEntries()
+      .filter(({ multiplied }) => multiplied)
+      .map(({ quantizer }) => ({ quantizer, count: quantizer.elements }))
     for (const group of [weights, activations]) {
-      const penalty: Penalty = averageBitsPenalty(group.map(({ quantizer, count }) => ({ bits: quantizer.bits(), count })), strength)
+      const items: WidthItem[] = group.map(({ quantizer, count }) => ({ bits: quantizer.bits(), count }))
+      const penalty: Penalty =
+        group === weights && weightBytes !== undefined ? sizePenalty(items, weightBytes, sizeStrength) : averageBitsPenalty(items, strength)
       group.forEach(({ quantizer }, i) => quantizer.penaltyGradient(penalty.dBits[i]))
     }
     this.adam((this.options.learningRate ?? 1e-3) * rateFactor)
@@ -247,10 +319,14 @@ export class Quantization implements QuantizedReferences {
     for (const quantizer of this.quantizers()) quantizer.constrain()
   }
 
-  /** The learned numbers that are widths: the last group of a trained-bits quantizer. */
+  /** The learned numbers that decide widths: the last group of a trained-bits quantizer, step and range of a learned range. */
   private get widths(): Set<LearnedParameters> {
-    const groups = this.quantizers().filter((quantizer) => quantizer instanceof TrainedBits || quantizer instanceof TrainedBitsActivation)
-    return new Set(groups.map((quantizer) => quantizer.parameters().at(-1)!))
+    return new Set(
+      this.quantizers().flatMap((quantizer) => {
+        if (quantizer instanceof TrainedBits || quantizer instanceof TrainedBitsActivation) return [quantizer.parameters().at(-1)!]
+        return quantizer instanceof LearnedRange ? [...quantizer.parameters()] : []
+      }),
+    )
   }
 
   /** From now on widths stay what they are. */
@@ -260,7 +336,9 @@ export class Quantization implements QuantizedReferences {
 
   averages(): { weights: number; activations: number } {
     const weights: WidthItem[] = [...this.weightEntries.values()].map(({ quantizer, count }) => ({ bits: quantizer.bits(), count }))
-    const activations: WidthItem[] = this.activationEntries().filter(({ multiplied }) => multiplied).map(({ quantizer }) => ({ bits: quantizer.bits(), count: quantizer.elements }))
+    const activations: WidthItem[] = this.activationEntries()
+      .filter(({ multiplied }) => multiplied)
+      .map(({ quantizer }) => ({ bits: quantizer.bits(), count: quantizer.elements }))
     return { weights: averageBits(weights), activations: averageBits(activations) }
   }
 
@@ -273,7 +351,11 @@ export class Quantization implements QuantizedReferences {
         if (!isWeighted(node)) return node
         const input = storage.inputs.get(node.id)!
         const activation = this.narrowedEntries.get(node.id) ?? this.valueEntries.get(input.value)
-        return { ...node, weightBits: this.weightQuantizer(node.id).bits(), activationBits: input.bits === 16 ? 16 : Math.min(activation!.quantizer.bits(), input.narrowed ? startActivationBits : startBits) }
+        return {
+          ...node,
+          weightBits: this.weightQuantizer(node.id).bits(),
+          activationBits: input.bits === 16 ? 16 : Math.min(activation!.quantizer.bits(), input.narrowed ? startActivationBits : startBits),
+        }
       }),
     }
   }
