@@ -6,7 +6,7 @@ import { fixedPoint, realFactor, requantizer } from './multiplier.ts'
 function requantize(value: number, multiplier: number, shift: number): number {
   const high = (BigInt(value) * 2n ** BigInt(Math.max(0, shift)) * BigInt(multiplier) + 2n ** 30n) >> 31n
   const divisor = 2 ** Math.max(0, -shift)
-  return Math.sign(Number(high)) * Math.floor((Math.abs(Number(high)) + divisor / 2) / divisor)
+  return Math.sign(Number(high)) * Math.floor((Math.abs(Number(high)) + divisor / 2) / divisor) + 0
 }
 
 describe('fixedPoint', () => {
