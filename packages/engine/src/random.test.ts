@@ -32,7 +32,22 @@ test('the same path gives the same numbers, whatever other streams did', () => {
 
 test('another seed, purpose, number, order or length of the path is another stream', () => {
   const paths: [number, ...(string | number)[]][] = [
-    [0], [1], [2 ** 32], [-1], [0, 'a'], [0, 'b'], [0, 'a', 'b'], [0, 'b', 'a'], [0, 'ab'], [0, 0], [0, 1], [0, 0, 0], [0, '0'], [0, '1'], [0, 'a', 1], [0, 1, 'a'],
+    [0],
+    [1],
+    [2 ** 32],
+    [-1],
+    [0, 'a'],
+    [0, 'b'],
+    [0, 'a', 'b'],
+    [0, 'b', 'a'],
+    [0, 'ab'],
+    [0, 0],
+    [0, 1],
+    [0, 0, 0],
+    [0, '0'],
+    [0, '1'],
+    [0, 'a', 1],
+    [0, 1, 'a'],
   ]
   const seen = new Set(paths.flatMap((path) => draws(new Random(...path), 4)))
   expect(seen.size).toBe(paths.length * 4)
@@ -40,7 +55,7 @@ test('another seed, purpose, number, order or length of the path is another stre
 
 test('uniform numbers fill their range evenly', () => {
   const random = new Random(1, 'uniform')
-  const bins = new Array<number>(16).fill(0)
+  const bins = Array.from({ length: 16 }, () => 0)
   for (let i = 0; i < 16_000; i++) {
     const value = random.uniform(-2, 6)
     expect(value).toBeGreaterThanOrEqual(-2)
@@ -53,7 +68,7 @@ test('uniform numbers fill their range evenly', () => {
 
 test('integers stay below their count, and every one comes', () => {
   const random = new Random(1, 'integer')
-  const counts = new Array<number>(7).fill(0)
+  const counts = Array.from({ length: 7 }, () => 0)
   for (let i = 0; i < 700; i++) counts[random.integer(7)]++
   expect(counts.length).toBe(7)
   expect(Math.min(...counts)).toBeGreaterThan(60)
@@ -71,7 +86,7 @@ test('normal numbers have their moments and tails', () => {
 })
 
 test('a permutation holds every number once, and first places are shared out', () => {
-  const firsts = new Array<number>(6).fill(0)
+  const firsts = Array.from({ length: 6 }, () => 0)
   for (let i = 0; i < 600; i++) {
     const order = new Random(1, 'permutation', i).permutation(6)
     expect([...order].toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3, 4, 5])

@@ -36,7 +36,11 @@ class Grower<V> {
 
   start(): Map<V> {
     const kind = this.random.integer(3)
-    const [height, width, channels] = [this.random.integer(5) + 5, kind ? this.random.integer(4) + 2 : 1, kind === 1 ? 1 : this.pick([3, 8, 10])]
+    const [height, width, channels] = [
+      this.random.integer(5) + 5,
+      kind ? this.random.integer(4) + 2 : 1,
+      kind === 1 ? 1 : this.pick([3, 8, 10]),
+    ]
     return { value: this.b.input('x', height, width, channels), height, width, channels }
   }
 
@@ -48,7 +52,12 @@ class Grower<V> {
     else if (normalization === 3) value = this.b.bias(value, this.name())
     const activation = this.random.integer(3)
     if (activation) value = activation === 1 ? this.b.relu(value) : this.b.relu6(value)
-    if (this.random.integer(3) === 0) value = this.b.fakeQuantize(value, this.name(), activation ? { step: 0.37, lowest: 0, highest: 7 } : { step: 0.29, lowest: -8, highest: 7 })
+    if (this.random.integer(3) === 0)
+      value = this.b.fakeQuantize(
+        value,
+        this.name(),
+        activation ? { step: 0.37, lowest: 0, highest: 7 } : { step: 0.29, lowest: -8, highest: 7 },
+      )
     return { ...x, value }
   }
 
@@ -104,7 +113,11 @@ class Grower<V> {
     const features = this.convolution(x, 10)
     const classes = this.pick([2, 5, 12])
     const logits = this.b.bias(this.b.linear(this.b.globalAveragePool(features.value), this.name(), classes), this.name())
-    this.b.crossEntropy(logits, Array.from({ length: this.b.batch }, () => this.random.integer(classes)), { smoothing: 0.1, scale: this.b.batch })
+    this.b.crossEntropy(
+      logits,
+      Array.from({ length: this.b.batch }, () => this.random.integer(classes)),
+      { smoothing: 0.1, scale: this.b.batch },
+    )
     this.b.output('middle', middle.value)
   }
 }

@@ -24,7 +24,13 @@ export type Rounding = { readonly rounded: Float64Array; readonly region: Int8Ar
  * d/dstep = round(u) - u; cut off, d/dx = 0 and d/dstep = the level. `sums` receives [inside, below, above].
  * With `frozen`, the rounding of an earlier run is kept, which makes the op as smooth as the estimator pretends.
  */
-export function fakeQuantize(reference: Reference, x: Node, { step, lowest, highest }: Quantizer, sums: Float64Array, frozen?: Rounding): { output: Node; rounding: Rounding } {
+export function fakeQuantize(
+  reference: Reference,
+  x: Node,
+  { step, lowest, highest }: Quantizer,
+  sums: Float64Array,
+  frozen?: Rounding,
+): { output: Node; rounding: Rounding } {
   const rounding = frozen ?? { rounded: new Float64Array(x.data.length), region: new Int8Array(x.data.length) }
   const output = new Node(x.shape)
   x.data.forEach((value, i) => {
@@ -50,7 +56,13 @@ export function fakeQuantize(reference: Reference, x: Node, { step, lowest, high
 }
 
 /** sum over rows of -sum_k target_k log softmax_k, times scale / batch; rows with a negative label are left out. */
-export function crossEntropy(reference: Reference, logits: Node, labels: readonly number[], smoothing: number, scale: number): { loss: number; correct: number } {
+export function crossEntropy(
+  reference: Reference,
+  logits: Node,
+  labels: readonly number[],
+  smoothing: number,
+  scale: number,
+): { loss: number; correct: number } {
   const [batch, , , classes] = logits.shape
   const target = (row: number, k: number) => (k === labels[row] ? 1 - smoothing : 0) + smoothing / classes
   const probabilities = new Float64Array(batch * classes)
@@ -70,11 +82,16 @@ export function crossEntropy(reference: Reference, logits: Node, labels: readonl
   reference.onBackward(() => {
     for (let row = 0; row < batch; row++) {
       if (labels[row] < 0) continue
-      for (let k = 0; k < classes; k++) logits.gradient[row * classes + k] += ((probabilities[row * classes + k] - target(row, k)) * scale) / batch
+      for (let k = 0; k < classes; k++)
+        logits.gradient[row * classes + k] += ((probabilities[row * classes + k] - target(row, k)) * scale) / batch
     }
   })
   return { loss: loss / batch, correct }
 }
+
+/** An ideal band-pass filter's impulse response. */
+const response = (n: number, f1: number, f2: number) =>
+  n === 0 ? 2 * (f2 - f1) : (Math.sin(2 * Math.PI * f2 * n) - Math.sin(2 * Math.PI * f1 * n)) / (Math.PI * n)
 
 /**
  * SincConv filters [taps][channels] (Ravanelli & Bengio 2018): (sin 2 pi f2 n - sin 2 pi f1 n) / (pi n), Hamming-windowed, divided by
@@ -93,17 +110,17 @@ export function sincFilters(reference: Reference, low: Node, band: Node, taps: n
       }
     }
   }
-  const response = (n: number, f1: number, f2: number) =>
-    n === 0 ? 2 * (f2 - f1) : (Math.sin(2 * Math.PI * f2 * n) - Math.sin(2 * Math.PI * f1 * n)) / (Math.PI * n)
   each((c, i, window, n, f1, f2) => (filters.data[i * channels + c] = (window * response(n, f1, f2)) / (2 * (f2 - f1))))
-  reference.onBackward(() => each((c, i, window, n, f1, f2, clipped) => {
-    const g = filters.gradient[i * channels + c] * window
-    const width = 2 * (f2 - f1)
-    const value = response(n, f1, f2)
-    const d1 = (-2 * Math.cos(2 * Math.PI * f1 * n)) / width + (2 * value) / width ** 2
-    const d2 = clipped ? 0 : (2 * Math.cos(2 * Math.PI * f2 * n)) / width - (2 * value) / width ** 2
-    low.gradient[c] += (g * (d1 + d2) * Math.sign(low.data[c])) / rate
-    band.gradient[c] += (g * d2 * Math.sign(band.data[c])) / rate
-  }))
+  reference.onBackward(() =>
+    each((c, i, window, n, f1, f2, clipped) => {
+      const g = filters.gradient[i * channels + c] * window
+      const width = 2 * (f2 - f1)
+      const value = response(n, f1, f2)
+      const d1 = (-2 * Math.cos(2 * Math.PI * f1 * n)) / width + (2 * value) / width ** 2
+      const d2 = clipped ? 0 : (2 * Math.cos(2 * Math.PI * f2 * n)) / width - (2 * value) / width ** 2
+      low.gradient[c] += (g * (d1 + d2) * Math.sign(low.data[c])) / rate
+      band.gradient[c] += (g * d2 * Math.sign(band.data[c])) / rate
+    }),
+  )
   return filters
 }

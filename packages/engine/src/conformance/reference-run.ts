@@ -36,7 +36,8 @@ export function runReference(program: Program, options: ReferenceOptions): Refer
   let objective = 0
 
   const parameter = (name: string, size: number) => {
-    const node = parameters.get(name) ?? reference.constant(options.replaced?.get(`parameter ${name}`) ?? parameterValues(numbers, name, size))
+    const node =
+      parameters.get(name) ?? reference.constant(options.replaced?.get(`parameter ${name}`) ?? parameterValues(numbers, name, size))
     parameters.set(name, node)
     return node
   }
@@ -55,7 +56,8 @@ export function runReference(program: Program, options: ReferenceOptions): Refer
       return node
     },
     convolution,
-    linear: (x, name, units) => convolution(x, name, { channels: units, kernelSize: [1, 1], stride: [1, 1], padding: [0, 0, 0, 0], groups: 1 }),
+    linear: (x, name, units) =>
+      convolution(x, name, { channels: units, kernelSize: [1, 1], stride: [1, 1], padding: [0, 0, 0, 0], groups: 1 }),
     sincConvolution(x, name, { channels, taps, stride, sampleRate }) {
       const filters = sincFilters(reference, parameter(`${name}.lowHz`, channels), parameter(`${name}.bandHz`, channels), taps, sampleRate)
       return reference.convolution(x, filters, channels, { kernelSize: [taps, 1], stride: [stride, 1], padding: [0, 0, 0, 0] }, false)
@@ -63,14 +65,22 @@ export function runReference(program: Program, options: ReferenceOptions): Refer
     batchNorm(x, name, { affine = true, momentum = 0.1 } = {}) {
       const channels = x.shape[3]
       const ones = reference.constant(new Float64Array(channels).fill(1))
-      const [scale, offset] = affine ? [parameter(`${name}.scale`, channels), parameter(`${name}.offset`, channels)] : [ones, reference.constant(new Float64Array(channels))]
+      const [scale, offset] = affine
+        ? [parameter(`${name}.scale`, channels), parameter(`${name}.offset`, channels)]
+        : [ones, reference.constant(new Float64Array(channels))]
       const mean = parameter(`${name}.mean`, channels)
       const variance = parameter(`${name}.variance`, channels)
       if (mode === 'evaluate') return reference.normalizeBy(x, mean.data, variance.data, scale, offset, batchNormEpsilon)
       const count = x.data.length / channels
       const normalized = reference.batchNorm(x, scale, offset, batchNormEpsilon)
-      result.set(`mean ${name}`, mean.data.map((old, c) => old + momentum * (normalized.mean[c] - old)))
-      result.set(`variance ${name}`, variance.data.map((old, c) => old + momentum * ((normalized.variance[c] * count) / Math.max(count - 1, 1) - old)))
+      result.set(
+        `mean ${name}`,
+        mean.data.map((old, c) => old + momentum * (normalized.mean[c] - old)),
+      )
+      result.set(
+        `variance ${name}`,
+        variance.data.map((old, c) => old + momentum * ((normalized.variance[c] * count) / Math.max(count - 1, 1) - old)),
+      )
       return normalized.output
     },
     bias: (x, name) => reference.bias(x, parameter(`${name}.bias`, x.shape[3])),

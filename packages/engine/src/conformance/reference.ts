@@ -43,7 +43,11 @@ export class Reference {
 
   /** weights [kernelHeight][kernelWidth][in][out], or [kernelHeight][kernelWidth][channels] when depthwise */
   convolution(x: Node, weights: Node, channels: number, geometry: Geometry, depthwise: boolean): Node {
-    const { kernelSize: [kh, kw], stride: [sy, sx], padding: [top, bottom, left, right] } = geometry
+    const {
+      kernelSize: [kh, kw],
+      stride: [sy, sx],
+      padding: [top, bottom, left, right],
+    } = geometry
     const [batch, height, width, inputs] = x.shape
     const outHeight = Math.floor((height + top + bottom - kh) / sy) + 1
     const outWidth = Math.floor((width + left + right - kw) / sx) + 1
@@ -65,13 +69,15 @@ export class Reference {
       meetings((out, into, tap) => {
         for (let c = 0; c < channels; c++) y.data[out * channels + c] += x.data[into * channels + c] * weights.data[tap * channels + c]
       })
-      this.reverse.push(() => meetings((out, into, tap) => {
-        for (let c = 0; c < channels; c++) {
-          const g = y.gradient[out * channels + c]
-          x.gradient[into * channels + c] += g * weights.data[tap * channels + c]
-          weights.gradient[tap * channels + c] += g * x.data[into * channels + c]
-        }
-      }))
+      this.reverse.push(() =>
+        meetings((out, into, tap) => {
+          for (let c = 0; c < channels; c++) {
+            const g = y.gradient[out * channels + c]
+            x.gradient[into * channels + c] += g * weights.data[tap * channels + c]
+            weights.gradient[tap * channels + c] += g * x.data[into * channels + c]
+          }
+        }),
+      )
       return y
     }
     meetings((out, into, tap) => {
@@ -81,19 +87,21 @@ export class Reference {
         for (let c = 0; c < channels; c++) y.data[out * channels + c] += value * weights.data[row + c]
       }
     })
-    this.reverse.push(() => meetings((out, into, tap) => {
-      for (let i = 0; i < inputs; i++) {
-        const value = x.data[into * inputs + i]
-        const row = (tap * inputs + i) * channels
-        let sum = 0
-        for (let c = 0; c < channels; c++) {
-          const g = y.gradient[out * channels + c]
-          sum += g * weights.data[row + c]
-          weights.gradient[row + c] += g * value
+    this.reverse.push(() =>
+      meetings((out, into, tap) => {
+        for (let i = 0; i < inputs; i++) {
+          const value = x.data[into * inputs + i]
+          const row = (tap * inputs + i) * channels
+          let sum = 0
+          for (let c = 0; c < channels; c++) {
+            const g = y.gradient[out * channels + c]
+            sum += g * weights.data[row + c]
+            weights.gradient[row + c] += g * value
+          }
+          x.gradient[into * inputs + i] += sum
         }
-        x.gradient[into * inputs + i] += sum
-      }
-    }))
+      }),
+    )
     return y
   }
 
@@ -135,14 +143,19 @@ export class Reference {
     const channels = x.shape[3]
     return this.pointwise(
       x,
-      (value, i) => ((value - mean[i % channels]) / Math.sqrt(variance[i % channels] + epsilon)) * scale.data[i % channels] + offset.data[i % channels],
+      (value, i) =>
+        ((value - mean[i % channels]) / Math.sqrt(variance[i % channels] + epsilon)) * scale.data[i % channels] + offset.data[i % channels],
       (_, i) => scale.data[i % channels] / Math.sqrt(variance[i % channels] + epsilon),
     )
   }
 
   bias(x: Node, offset: Node): Node {
     const channels = x.shape[3]
-    const y = this.pointwise(x, (value, i) => value + offset.data[i % channels], () => 1)
+    const y = this.pointwise(
+      x,
+      (value, i) => value + offset.data[i % channels],
+      () => 1,
+    )
     this.reverse.push(() => y.gradient.forEach((g, i) => (offset.gradient[i % channels] += g)))
     return y
   }
@@ -150,7 +163,11 @@ export class Reference {
   limit(x: Node, low: number, high: number): Node {
     // a number exactly on a limit was put there by an earlier one, which stopped its gradient
     for (const value of x.data) if (value !== low && value !== high) this.kink(Math.min(Math.abs(value - low), Math.abs(value - high)))
-    return this.pointwise(x, (value) => Math.min(Math.max(value, low), high), (value) => (value > low && value < high ? 1 : 0))
+    return this.pointwise(
+      x,
+      (value) => Math.min(Math.max(value, low), high),
+      (value) => (value > low && value < high ? 1 : 0),
+    )
   }
 
   add(...inputs: Node[]): Node {
@@ -168,7 +185,12 @@ export class Reference {
     const area = kernelSize[0] * kernelSize[1]
     const members = (use: (out: number, into: number) => void) => {
       for (let out = 0; out < y.data.length; out++) {
-        const [b, oh, ow, c] = [Math.floor(out / channels / outWidth / outHeight), Math.floor(out / channels / outWidth) % outHeight, Math.floor(out / channels) % outWidth, out % channels]
+        const [b, oh, ow, c] = [
+          Math.floor(out / channels / outWidth / outHeight),
+          Math.floor(out / channels / outWidth) % outHeight,
+          Math.floor(out / channels) % outWidth,
+          out % channels,
+        ]
         for (let h = oh * stride[0]; h < oh * stride[0] + kernelSize[0]; h++)
           for (let w = ow * stride[1]; w < ow * stride[1] + kernelSize[1]; w++) use(out, ((b * height + h) * width + w) * channels + c)
       }
@@ -180,7 +202,11 @@ export class Reference {
 
   logMagnitude(x: Node, epsilon: number): Node {
     for (const value of x.data) this.kink(Math.abs(value) * 10) // the slope changes its sign at 0
-    return this.pointwise(x, (value) => Math.log(Math.abs(value) + epsilon), (value) => Math.sign(value) / (Math.abs(value) + epsilon))
+    return this.pointwise(
+      x,
+      (value) => Math.log(Math.abs(value) + epsilon),
+      (value) => Math.sign(value) / (Math.abs(value) + epsilon),
+    )
   }
 
   reshape(x: Node, height: number, width: number, channels: number): Node {

@@ -40,7 +40,8 @@ export function guardedEngine(backend: Backend, options?: EngineOptions): { engi
       const end = Math.ceil(count / guardWords) * guardWords
       for (let i = 0; i < guardWords; i++) {
         for (const at of [offset - guardWords + i, offset + end + i]) {
-          if (backend.heapInt[at] !== poison) throw new Error(`guard word ${at - offset} of an allocation of ${count} floats was overwritten`)
+          if (backend.heapInt[at] !== poison)
+            throw new Error(`guard word ${at - offset} of an allocation of ${count} floats was overwritten`)
         }
       }
     }
@@ -87,7 +88,12 @@ export interface Recording {
 }
 
 /** Records a program whose parameters are known (from the reference run). */
-export function record(program: Program, backend: Backend, parameters: readonly { name: string; size: number }[], options: TapeRunOptions): Recording {
+export function record(
+  program: Program,
+  backend: Backend,
+  parameters: readonly { name: string; size: number }[],
+  options: TapeRunOptions,
+): Recording {
   const { batch, seed, mode = 'train' } = options
   const numbers = new Numbers(seed)
   const { engine, check } = guardedEngine(backend, options.chunks ? { chunks: options.chunks } : {})
@@ -116,7 +122,12 @@ export function record(program: Program, backend: Backend, parameters: readonly 
     convolution: (x, name, shape: ConvolutionShape) => convolution(tape, x, weights(name), shape),
     linear: (x, name, units) => linear(tape, x, weights(name), units),
     sincConvolution(x, name, { channels, taps, stride, sampleRate }) {
-      const own = { low: at(`${name}.lowHz`), band: at(`${name}.bandHz`), lowGradient: gradientAt(`${name}.lowHz`), bandGradient: gradientAt(`${name}.bandHz`) }
+      const own = {
+        low: at(`${name}.lowHz`),
+        band: at(`${name}.bandHz`),
+        lowGradient: gradientAt(`${name}.lowHz`),
+        bandGradient: gradientAt(`${name}.bandHz`),
+      }
       const filters = sincFilters(tape, own, channels, taps, sampleRate)
       return convolution(tape, x, filters, { channels, kernelSize: [taps, 1], stride: [stride, 1], padding: [0, 0, 0, 0], groups: 1 })
     },
@@ -172,7 +183,8 @@ export function record(program: Program, backend: Backend, parameters: readonly 
     engine.backend.run(code)
     const result: Result = new Map()
     if (mode !== 'evaluate') {
-      for (const name of norms) for (const part of ['mean', 'variance']) result.set(`${part} ${name}`, store.value(`${name}.${part}`).slice())
+      for (const name of norms)
+        for (const part of ['mean', 'variance']) result.set(`${part} ${name}`, store.value(`${name}.${part}`).slice())
     }
     for (const { name, stored } of outputs) result.set(`output ${name}`, readMap(engine, stored))
     if (loss) {

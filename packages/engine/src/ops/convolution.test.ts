@@ -74,6 +74,8 @@ onEveryBackend((backend) => {
     test.each(programs(map, shape))('%s', (_, program) => conforms(program, backend(), { batch, seed: 1 }))
   })
   describe.each(depthwise)('depthwise %s', (_, batch, map, kernelSize, options) => {
-    test.each(programs(map, layer(map[2], kernelSize, { ...options, groups: map[2] })))('%s', (_, program) => conforms(program, backend(), { batch, seed: 1 }))
+    test.each(programs(map, layer(map[2], kernelSize, { ...options, groups: map[2] })))('%s', (_, program) =>
+      conforms(program, backend(), { batch, seed: 1 }),
+    )
   })
 })

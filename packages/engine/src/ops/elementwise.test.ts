@@ -17,29 +17,53 @@ const sums: [string, number, Program][] = [
   ['one sample', 1, (b) => b.output('y', b.add(b.input('a', 1, 1, 3), b.input('b', 1, 1, 3)))],
   ['64 samples', 64, (b) => b.output('y', b.relu(b.add(b.input('a', 2, 1, 17), b.input('b', 2, 1, 17))))],
   ['dense one-channel maps', 5, (b) => b.output('y', b.relu(b.add(b.input('a', 16, 13, 1), b.relu6(b.input('b', 16, 13, 1)))))],
-  ['a quantized one-channel map', 16, (b) => b.output('y', b.fakeQuantize(b.input('a', 7, 13, 1), 'q', { step: 0.4, lowest: -2, highest: 3 }))],
-  ['the same value twice', 3, (b) => {
-    const x = b.relu(b.batchNorm(b.convolution(b.input('x', 4, 3, 3), 'c', layer(10, [1, 1])), 'n'))
-    b.output('y', b.add(x, x))
-  }],
-  ['different things pending on its inputs', 5, (b) => {
-    const x = b.input('x', 7, 2, 10)
-    const left = b.relu(b.batchNorm(b.convolution(x, 'c1', layer(17, [1, 1])), 'n1'))
-    const right = b.fakeQuantize(b.relu6(b.bias(b.convolution(x, 'c2', layer(17, [3, 1], { padding: [1, 1, 0, 0] })), 'b2')), 'q', { step: 0.3, lowest: 0, highest: 7 })
-    b.output('y', b.relu(b.add(left, right)))
-  }],
-  ['an input with several consumers', 3, (b) => {
-    const x = b.relu(b.batchNorm(b.convolution(b.input('x', 6, 4, 3), 'c0', layer(10, [3, 3], { padding: [1, 1, 1, 1] })), 'n0'))
-    const left = b.batchNorm(b.convolution(x, 'c1', layer(10, [1, 1])), 'n1')
-    const right = b.batchNorm(b.convolution(x, 'c2', layer(10, [3, 3], { padding: [1, 1, 1, 1], groups: 10 })), 'n2')
-    b.output('sum', b.relu(b.add(b.add(left, x), right)))
-    b.output('mean', b.globalAveragePool(x))
-  }],
-  ['a value read through different activations', 3, (b) => {
-    const x = b.batchNorm(b.convolution(b.input('x', 6, 1, 3), 'c0', layer(10, [1, 1])), 'n0')
-    b.output('y', b.add(b.relu(x), b.fakeQuantize(x, 'q', { step: 0.5, lowest: -1, highest: 1 })))
-    b.output('z', b.convolution(b.fakeQuantize(b.relu6(x), 'q', { step: 0.5, lowest: -1, highest: 1 }), 'c1', layer(3, [1, 1])))
-  }],
+  [
+    'a quantized one-channel map',
+    16,
+    (b) => b.output('y', b.fakeQuantize(b.input('a', 7, 13, 1), 'q', { step: 0.4, lowest: -2, highest: 3 })),
+  ],
+  [
+    'the same value twice',
+    3,
+    (b) => {
+      const x = b.relu(b.batchNorm(b.convolution(b.input('x', 4, 3, 3), 'c', layer(10, [1, 1])), 'n'))
+      b.output('y', b.add(x, x))
+    },
+  ],
+  [
+    'different things pending on its inputs',
+    5,
+    (b) => {
+      const x = b.input('x', 7, 2, 10)
+      const left = b.relu(b.batchNorm(b.convolution(x, 'c1', layer(17, [1, 1])), 'n1'))
+      const right = b.fakeQuantize(b.relu6(b.bias(b.convolution(x, 'c2', layer(17, [3, 1], { padding: [1, 1, 0, 0] })), 'b2')), 'q', {
+        step: 0.3,
+        lowest: 0,
+        highest: 7,
+      })
+      b.output('y', b.relu(b.add(left, right)))
+    },
+  ],
+  [
+    'an input with several consumers',
+    3,
+    (b) => {
+      const x = b.relu(b.batchNorm(b.convolution(b.input('x', 6, 4, 3), 'c0', layer(10, [3, 3], { padding: [1, 1, 1, 1] })), 'n0'))
+      const left = b.batchNorm(b.convolution(x, 'c1', layer(10, [1, 1])), 'n1')
+      const right = b.batchNorm(b.convolution(x, 'c2', layer(10, [3, 3], { padding: [1, 1, 1, 1], groups: 10 })), 'n2')
+      b.output('sum', b.relu(b.add(b.add(left, x), right)))
+      b.output('mean', b.globalAveragePool(x))
+    },
+  ],
+  [
+    'a value read through different activations',
+    3,
+    (b) => {
+      const x = b.batchNorm(b.convolution(b.input('x', 6, 1, 3), 'c0', layer(10, [1, 1])), 'n0')
+      b.output('y', b.add(b.relu(x), b.fakeQuantize(x, 'q', { step: 0.5, lowest: -1, highest: 1 })))
+      b.output('z', b.convolution(b.fakeQuantize(b.relu6(x), 'q', { step: 0.5, lowest: -1, highest: 1 }), 'c1', layer(3, [1, 1])))
+    },
+  ],
 ]
 
 const pools: [string, number, [number, number, number], [number, number], [number, number]][] = [
@@ -53,26 +77,53 @@ const pools: [string, number, [number, number, number], [number, number], [numbe
 ]
 
 const reshapes: [string, number, Program][] = [
-  ['channels become the width of one channel', 3, (b) => {
-    const x = b.relu(b.batchNorm(b.convolution(b.input('x', 13, 1, 3), 'c0', layer(17, [3, 1])), 'n0'))
-    b.output('y', b.convolution(b.reshape(x, 11, 17, 1), 'c1', layer(10, [3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] })))
-  }],
-  ['the same with both views in use', 5, (b) => {
-    const x = b.convolution(b.input('x', 5, 1, 3), 'c0', layer(10, [1, 1]))
-    b.output('y', b.convolution(b.reshape(x, 5, 10, 1), 'c1', layer(3, [2, 2])))
-    b.output('z', b.convolution(x, 'c2', layer(3, [2, 1])))
-  }],
-  ['one channel becomes a signal', 3, (b) => {
-    b.output('y', b.convolution(b.reshape(b.input('x', 13, 10, 1), 13, 1, 10), 'c', layer(17, [3, 1], { padding: [1, 1, 0, 0] })))
-  }],
-  ['there and back again', 3, (b) => {
-    const x = b.relu6(b.bias(b.convolution(b.input('x', 9, 1, 3), 'c0', layer(10, [1, 1])), 'b0'))
-    b.output('y', b.convolution(b.reshape(b.reshape(x, 9, 10, 1), 9, 1, 10), 'c1', layer(3, [3, 1])))
-  }],
-  ['fake-quantized on both sides', 3, (b) => {
-    const x = b.fakeQuantize(b.relu(b.batchNorm(b.convolution(b.input('x', 9, 1, 3), 'c0', layer(10, [1, 1])), 'n0')), 'q', { step: 0.2, lowest: 0, highest: 7 })
-    b.output('y', b.convolution(b.fakeQuantize(b.reshape(x, 9, 10, 1), 'r', { step: 0.33, lowest: 0, highest: 3 }), 'c1', layer(3, [3, 3])))
-  }],
+  [
+    'channels become the width of one channel',
+    3,
+    (b) => {
+      const x = b.relu(b.batchNorm(b.convolution(b.input('x', 13, 1, 3), 'c0', layer(17, [3, 1])), 'n0'))
+      b.output('y', b.convolution(b.reshape(x, 11, 17, 1), 'c1', layer(10, [3, 3], { stride: [2, 2], padding: [1, 1, 1, 1] })))
+    },
+  ],
+  [
+    'the same with both views in use',
+    5,
+    (b) => {
+      const x = b.convolution(b.input('x', 5, 1, 3), 'c0', layer(10, [1, 1]))
+      b.output('y', b.convolution(b.reshape(x, 5, 10, 1), 'c1', layer(3, [2, 2])))
+      b.output('z', b.convolution(x, 'c2', layer(3, [2, 1])))
+    },
+  ],
+  [
+    'one channel becomes a signal',
+    3,
+    (b) => {
+      b.output('y', b.convolution(b.reshape(b.input('x', 13, 10, 1), 13, 1, 10), 'c', layer(17, [3, 1], { padding: [1, 1, 0, 0] })))
+    },
+  ],
+  [
+    'there and back again',
+    3,
+    (b) => {
+      const x = b.relu6(b.bias(b.convolution(b.input('x', 9, 1, 3), 'c0', layer(10, [1, 1])), 'b0'))
+      b.output('y', b.convolution(b.reshape(b.reshape(x, 9, 10, 1), 9, 1, 10), 'c1', layer(3, [3, 1])))
+    },
+  ],
+  [
+    'fake-quantized on both sides',
+    3,
+    (b) => {
+      const x = b.fakeQuantize(b.relu(b.batchNorm(b.convolution(b.input('x', 9, 1, 3), 'c0', layer(10, [1, 1])), 'n0')), 'q', {
+        step: 0.2,
+        lowest: 0,
+        highest: 7,
+      })
+      b.output(
+        'y',
+        b.convolution(b.fakeQuantize(b.reshape(x, 9, 10, 1), 'r', { step: 0.33, lowest: 0, highest: 3 }), 'c1', layer(3, [3, 3])),
+      )
+    },
+  ],
   ['a single number', 3, (b) => b.output('y', b.linear(b.reshape(b.linear(b.input('x', 1, 1, 3), 'c0', 1), 1, 1, 1), 'c1', 3))],
 ]
 
@@ -82,13 +133,21 @@ onEveryBackend((backend) => {
   })
 
   describe.each(pools)('pool %s', (_, batch, [height, width, channels], kernelSize, stride) => {
-    test('alone', () => conforms((b) => b.output('y', b.averagePool(b.input('x', height, width, channels), kernelSize, stride)), backend(), { batch, seed: 1 }))
+    test('alone', () =>
+      conforms((b) => b.output('y', b.averagePool(b.input('x', height, width, channels), kernelSize, stride)), backend(), {
+        batch,
+        seed: 1,
+      }))
     test('of a pending value', () =>
-      conforms((b) => {
-        const x = b.batchNorm(b.convolution(b.input('x', height, width, 3), 'c', layer(channels, [1, 1])), 'n')
-        b.output('y', b.averagePool(b.fakeQuantize(b.relu(x), 'q', { step: 0.25, lowest: 0, highest: 7 }), kernelSize, stride))
-        b.output('z', b.averagePool(x, kernelSize, stride))
-      }, backend(), { batch, seed: 1 }))
+      conforms(
+        (b) => {
+          const x = b.batchNorm(b.convolution(b.input('x', height, width, 3), 'c', layer(channels, [1, 1])), 'n')
+          b.output('y', b.averagePool(b.fakeQuantize(b.relu(x), 'q', { step: 0.25, lowest: 0, highest: 7 }), kernelSize, stride))
+          b.output('z', b.averagePool(x, kernelSize, stride))
+        },
+        backend(),
+        { batch, seed: 1 },
+      ))
   })
 
   describe('logMagnitude', () => {
@@ -97,11 +156,17 @@ onEveryBackend((backend) => {
       [5, 33, 0.05],
       [1, 3, 1e-3],
     ])('batch %i, %i channels, epsilon %d', (batch, channels, epsilon) =>
-      conforms((b) => {
-        const y = b.logMagnitude(b.convolution(b.input('x', 9, 1, 3), 'c', layer(channels, [1, 1])), epsilon)
-        b.output('y', b.convolution(b.relu(b.batchNorm(y, 'n')), 'd', layer(3, [1, 1])))
-        b.output('z', b.logMagnitude(b.convolution(b.input('s', 4, 2, 3), 'e', layer(channels, [1, 1])), epsilon))
-      }, backend(), { batch, seed: 1 }, { value: 1e-5, gradient: 2e-4 }))
+      conforms(
+        (b) => {
+          const y = b.logMagnitude(b.convolution(b.input('x', 9, 1, 3), 'c', layer(channels, [1, 1])), epsilon)
+          b.output('y', b.convolution(b.relu(b.batchNorm(y, 'n')), 'd', layer(3, [1, 1])))
+          b.output('z', b.logMagnitude(b.convolution(b.input('s', 4, 2, 3), 'e', layer(channels, [1, 1])), epsilon))
+        },
+        backend(),
+        { batch, seed: 1 },
+        { value: 1e-5, gradient: 2e-4 },
+      ),
+    )
 
     test('of zero is log(epsilon), with no gradient', () => {
       const { engine } = guardedEngine(backend())
@@ -133,7 +198,9 @@ onEveryBackend((backend) => {
       const x = tape.input(6, 3, channels)
       const numbers = Float32Array.from({ length: 5 * 6 * 3 * channels }, () => Math.fround(random.normal()))
       const { stride } = x.stored
-      numbers.forEach((value, i) => (engine.floats(x.stored.offset, 5 * 18 * stride)[Math.floor(i / channels) * stride + (i % channels)] = value))
+      numbers.forEach(
+        (value, i) => (engine.floats(x.stored.offset, 5 * 18 * stride)[Math.floor(i / channels) * stride + (i % channels)] = value),
+      )
       const read = observe(tape, relu(x), 9)
       engine.backend.run(tape.program(['forward']))
       const { meanMagnitude, maximumMagnitude, samples } = read()
@@ -153,7 +220,8 @@ onEveryBackend((backend) => {
     const random = new Random(4, 'dot')
     const [a, b] = [tape.input(5, 1, 10, true), tape.input(5, 1, 10, true)]
     for (const { stored } of [a, b]) {
-      for (let row = 0; row < 15; row++) for (let c = 0; c < 10; c++) engine.floats(stored.offset, 15 * stored.stride)[row * stored.stride + c] = random.normal()
+      for (let row = 0; row < 15; row++)
+        for (let c = 0; c < 10; c++) engine.floats(stored.offset, 15 * stored.stride)[row * stored.stride + c] = random.normal()
     }
     const sum = add(tape, relu(a), b)
     sum.stored.keepGradient = true

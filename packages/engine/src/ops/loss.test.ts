@@ -22,19 +22,38 @@ const cases: [string, number, number, { smoothing?: number; scale?: number }, ((
 onEveryBackend((backend) => {
   test.each(cases)('%s', (_, batch, classes, options, ignored) => {
     const labels = labelsOf(batch, classes, ignored)
-    conforms((b) => b.crossEntropy(b.bias(b.linear(b.input('x', 1, 1, 10), 'fc', classes), 'fc'), labels, options), backend(), { batch, seed: 1 }, { value: 5e-6, gradient: 5e-5, floor: 1e-3 })
+    conforms(
+      (b) => b.crossEntropy(b.bias(b.linear(b.input('x', 1, 1, 10), 'fc', classes), 'fc'), labels, options),
+      backend(),
+      { batch, seed: 1 },
+      { value: 5e-6, gradient: 5e-5, floor: 1e-3 },
+    )
   })
 
   const endings: [string, Program][] = [
     ['batch norm', (b) => b.crossEntropy(b.batchNorm(b.linear(b.input('x', 1, 1, 10), 'fc', 12), 'n'), labelsOf(13, 12), { scale: 13 })],
-    ['an activation', (b) => b.crossEntropy(b.relu6(b.bias(b.linear(b.input('x', 1, 1, 10), 'fc', 12), 'fc')), labelsOf(13, 12), { scale: 13 })],
-    ['a quantizer', (b) => b.crossEntropy(b.fakeQuantize(b.bias(b.linear(b.input('x', 1, 1, 10), 'fc', 12), 'fc'), 'q', { step: 0.3, lowest: -3, highest: 4 }), labelsOf(13, 12), { scale: 13 })],
+    [
+      'an activation',
+      (b) => b.crossEntropy(b.relu6(b.bias(b.linear(b.input('x', 1, 1, 10), 'fc', 12), 'fc')), labelsOf(13, 12), { scale: 13 }),
+    ],
+    [
+      'a quantizer',
+      (b) =>
+        b.crossEntropy(
+          b.fakeQuantize(b.bias(b.linear(b.input('x', 1, 1, 10), 'fc', 12), 'fc'), 'q', { step: 0.3, lowest: -3, highest: 4 }),
+          labelsOf(13, 12),
+          { scale: 13 },
+        ),
+    ],
     ['logits of a hundred', (b) => b.crossEntropy(b.input('x', 1, 1, 10, { scale: 100 }), labelsOf(13, 10), { scale: 13, smoothing: 0.1 })],
-    ['other consumers of the logits', (b) => {
-      const logits = b.bias(b.linear(b.input('x', 1, 1, 10), 'fc', 12), 'fc')
-      b.crossEntropy(logits, labelsOf(13, 12), { scale: 13 })
-      b.output('y', b.relu(logits))
-    }],
+    [
+      'other consumers of the logits',
+      (b) => {
+        const logits = b.bias(b.linear(b.input('x', 1, 1, 10), 'fc', 12), 'fc')
+        b.crossEntropy(logits, labelsOf(13, 12), { scale: 13 })
+        b.output('y', b.relu(logits))
+      },
+    ],
   ]
   test.each(endings)('on %s', (_, program) => conforms(program, backend(), { batch: 13, seed: 1 }))
 

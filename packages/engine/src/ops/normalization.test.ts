@@ -9,8 +9,13 @@ import { Tape } from '../tape.ts'
 import { add } from './elementwise.ts'
 import { batchNorm, bias, fakeQuantize, relu } from './normalization.ts'
 
-const normalized = (channels: number, options: { affine?: boolean; momentum?: number } = {}): Program => (b) =>
-  b.output('y', b.relu(b.batchNorm(b.convolution(b.input('x', 5, 3, 10), 'c', layer(channels, [3, 3], { padding: [1, 1, 1, 1] })), 'n', options)))
+const normalized =
+  (channels: number, options: { affine?: boolean; momentum?: number } = {}): Program =>
+  (b) =>
+    b.output(
+      'y',
+      b.relu(b.batchNorm(b.convolution(b.input('x', 5, 3, 10), 'c', layer(channels, [3, 3], { padding: [1, 1, 1, 1] })), 'n', options)),
+    )
 
 const quantizers: [string, { step: number; lowest: number; highest: number }][] = [
   ['8 bits', { step: 0.0234, lowest: 0, highest: 255 }],
@@ -31,21 +36,32 @@ onEveryBackend((backend) => {
       [60, 64],
     ])('%i channels, batch %i', (channels, batch) => conforms(normalized(channels), backend(), { batch, seed: 1 }))
 
-    test('without scale and offset, with another momentum', () => conforms(normalized(17, { affine: false, momentum: 0.3 }), backend(), { batch: 5, seed: 1 }))
+    test('without scale and offset, with another momentum', () =>
+      conforms(normalized(17, { affine: false, momentum: 0.3 }), backend(), { batch: 5, seed: 1 }))
 
     test.each([1, 2, 7])('statistics in %i chunks', (chunks) => conforms(normalized(10), backend(), { batch: 5, seed: 1, chunks }))
 
     test('a batch of one pixel', () =>
       // no variance: the scale is 1 / sqrt(epsilon) = 316, and so is the rounding error
-      conforms((b) => b.output('y', b.batchNorm(b.linear(b.input('x', 1, 1, 3), 'c', 10), 'n')), backend(), { batch: 1, seed: 1 }, { value: 1e-4, gradient: 5e-5 }))
+      conforms(
+        (b) => b.output('y', b.batchNorm(b.linear(b.input('x', 1, 1, 3), 'c', 10), 'n')),
+        backend(),
+        { batch: 1, seed: 1 },
+        { value: 1e-4, gradient: 5e-5 },
+      ))
 
     test('a mean far from zero: float32 sums still give the variance', () => {
       // x = 30 + noise of 0.3: E[x^2] - E[x]^2 loses (30 / 0.3)^2 = 10^4 times the rounding error of the sums
-      conforms((b) => {
-        const far = b.bias(b.convolution(b.input('noise', 9, 1, 10, { scale: 0.3 }), 'c', layer(10, [1, 1])), 'far')
-        const y = b.convolution(b.add(far, b.input('level', 9, 1, 10, { scale: 10 })), 'd', layer(3, [1, 1]))
-        b.output('y', b.batchNorm(y, 'n'))
-      }, backend(), { batch: 13, seed: 1 }, { value: 1e-4, gradient: 2e-3 })
+      conforms(
+        (b) => {
+          const far = b.bias(b.convolution(b.input('noise', 9, 1, 10, { scale: 0.3 }), 'c', layer(10, [1, 1])), 'far')
+          const y = b.convolution(b.add(far, b.input('level', 9, 1, 10, { scale: 10 })), 'd', layer(3, [1, 1]))
+          b.output('y', b.batchNorm(y, 'n'))
+        },
+        backend(),
+        { batch: 13, seed: 1 },
+        { value: 1e-4, gradient: 2e-3 },
+      )
     })
 
     test.each<Mode>(['evaluate', 'recalibrate'])('%s', (mode) => {
@@ -85,29 +101,43 @@ onEveryBackend((backend) => {
   })
 
   test.each([1, 10, 33])('bias and limits, %i channels', (channels) =>
-    conforms((b) => {
-      const x = b.input('x', 4, 3, 3, { scale: 4 })
-      b.output('relu', b.relu(b.bias(b.convolution(x, 'c1', layer(channels, [1, 1])), 'b1')))
-      b.output('relu6', b.relu6(b.bias(b.convolution(x, 'c2', layer(channels, [1, 1])), 'b2')))
-      b.output('both', b.relu(b.relu6(b.convolution(x, 'c3', layer(channels, [1, 1])))))
-    }, backend(), { batch: 5, seed: 1 }))
+    conforms(
+      (b) => {
+        const x = b.input('x', 4, 3, 3, { scale: 4 })
+        b.output('relu', b.relu(b.bias(b.convolution(x, 'c1', layer(channels, [1, 1])), 'b1')))
+        b.output('relu6', b.relu6(b.bias(b.convolution(x, 'c2', layer(channels, [1, 1])), 'b2')))
+        b.output('both', b.relu(b.relu6(b.convolution(x, 'c3', layer(channels, [1, 1])))))
+      },
+      backend(),
+      { batch: 5, seed: 1 },
+    ),
+  )
 
   describe('fakeQuantize', () => {
     test.each(quantizers)('%s', (_, quantizer) =>
-      conforms((b) => {
-        const x = b.relu6(b.batchNorm(b.convolution(b.input('x', 5, 2, 3), 'c', layer(17, [1, 1])), 'n'))
-        b.output('y', b.convolution(b.fakeQuantize(x, 'q', quantizer), 'd', layer(10, [1, 1])))
-      }, backend(), { batch: 3, seed: 1 }))
+      conforms(
+        (b) => {
+          const x = b.relu6(b.batchNorm(b.convolution(b.input('x', 5, 2, 3), 'c', layer(17, [1, 1])), 'n'))
+          b.output('y', b.convolution(b.fakeQuantize(x, 'q', quantizer), 'd', layer(10, [1, 1])))
+        },
+        backend(),
+        { batch: 3, seed: 1 },
+      ),
+    )
 
     test('of every consumer counts in the sums', () =>
-      conforms((b) => {
-        const x = b.batchNorm(b.convolution(b.input('x', 4, 3, 3), 'c', layer(10, [1, 1])), 'n')
-        const q = b.fakeQuantize(x, 'q', { step: 0.3, lowest: -2, highest: 3 })
-        b.output('dense', b.convolution(q, 'd', layer(17, [3, 3], { padding: [1, 1, 1, 1] })))
-        b.output('depthwise', b.convolution(q, 'e', layer(10, [3, 3], { groups: 10 })))
-        b.output('sum', b.add(q, b.fakeQuantize(x, 'other', { step: 0.5, lowest: 0, highest: 1 })))
-        b.output('pool', b.globalAveragePool(q))
-      }, backend(), { batch: 3, seed: 1 }))
+      conforms(
+        (b) => {
+          const x = b.batchNorm(b.convolution(b.input('x', 4, 3, 3), 'c', layer(10, [1, 1])), 'n')
+          const q = b.fakeQuantize(x, 'q', { step: 0.3, lowest: -2, highest: 3 })
+          b.output('dense', b.convolution(q, 'd', layer(17, [3, 3], { padding: [1, 1, 1, 1] })))
+          b.output('depthwise', b.convolution(q, 'e', layer(10, [3, 3], { groups: 10 })))
+          b.output('sum', b.add(q, b.fakeQuantize(x, 'other', { step: 0.5, lowest: 0, highest: 1 })))
+          b.output('pool', b.globalAveragePool(q))
+        },
+        backend(),
+        { batch: 3, seed: 1 },
+      ))
 
     test('rounds ties to even and cuts off at the levels', () => {
       const { engine } = guardedEngine(backend())
@@ -141,7 +171,16 @@ onEveryBackend((backend) => {
     const { engine } = guardedEngine(backend())
     const tape = new Tape(engine, { batch: 1, mode: 'train' })
     const x = tape.input(1, 1, 4)
-    const none = { scale: -1, offset: -1, scaleGradient: -1, offsetGradient: -1, runningMean: -1, runningVariance: -1, momentum: 0, epsilon: 1e-5 }
+    const none = {
+      scale: -1,
+      offset: -1,
+      scaleGradient: -1,
+      offsetGradient: -1,
+      runningMean: -1,
+      runningVariance: -1,
+      momentum: 0,
+      epsilon: 1e-5,
+    }
     expect(() => batchNorm(tape, x, none)).toThrow(/only the output of a convolution/)
     expect(() => bias(tape, relu(x), { offset: 0, gradient: -1 })).toThrow(/pending on something already/)
     const slot = { offset: 0, sums: 0 }

@@ -19,7 +19,16 @@ const shapes: ParameterShape[] = [
 const trained = ['a', 'b', 'c', 'd']
 
 /** torch.optim.SGD(nesterov=True) and torch.optim.AdamW, one parameter, one step. */
-function step(name: OptimizerName, p: Float64Array, g: Float32Array, m: Float64Array, v: Float64Array, h: Hyperparameters, rate = 1, decay = 1): void {
+function step(
+  name: OptimizerName,
+  p: Float64Array,
+  g: Float32Array,
+  m: Float64Array,
+  v: Float64Array,
+  h: Hyperparameters,
+  rate = 1,
+  decay = 1,
+): void {
   const learningRate = h.learningRate * rate
   const weightDecay = h.weightDecay * decay
   for (let i = 0; i < p.length; i++) {
@@ -48,13 +57,20 @@ onEveryBackend((backend) => {
     const { engine, check } = guardedEngine(backend())
     const store = new ParameterStore(engine, shapes)
     const numbers = new Numbers(1)
-    const state = new Map(shapes.map((shape) => {
-      const first = numbers.normal(shape.name, shape.size)
-      store.value(shape.name).set(first)
-      return [shape.name, { p: Float64Array.from(first), m: new Float64Array(shape.size), v: new Float64Array(shape.size) }]
-    }))
+    const state = new Map(
+      shapes.map((shape) => {
+        const first = numbers.normal(shape.name, shape.size)
+        store.value(shape.name).set(first)
+        return [shape.name, { p: Float64Array.from(first), m: new Float64Array(shape.size), v: new Float64Array(shape.size) }]
+      }),
+    )
     const tape = new Tape(engine, { batch: 1, mode: 'train' })
-    const update = optimizer(tape, name, store, trained.map((parameter) => store.get(parameter)))
+    const update = optimizer(
+      tape,
+      name,
+      store,
+      trained.map((parameter) => store.get(parameter)),
+    )
     const program = tape.program(['update'])
     for (let i = 1; i <= 12; i++) {
       const now = { ...hyperparameters, learningRate: hyperparameters.learningRate / i, step: i }
@@ -70,7 +86,9 @@ onEveryBackend((backend) => {
     for (const parameter of trained) expect(relativeError(store.value(parameter), state.get(parameter)!.p, 1), parameter).toBeLessThan(3e-6)
     expect(same(store.value('frozen'), numbers.normal('frozen', 20))).toBe(true)
     const padding = engine.floats(store.values, store.size)
-    const inUse = new Set(shapes.flatMap(({ name: parameter, size }) => Array.from({ length: size }, (_, k) => store.get(parameter).position + k)))
+    const inUse = new Set(
+      shapes.flatMap(({ name: parameter, size }) => Array.from({ length: size }, (_, k) => store.get(parameter).position + k)),
+    )
     expect(padding.every((value, k) => inUse.has(k) || value === 0)).toBe(true)
     check()
     tape.dispose()
@@ -78,16 +96,32 @@ onEveryBackend((backend) => {
   })
 })
 
-describe('parameterRanges', () => {
-  const at = (name: string, position: number, size: number, rate?: number, decay?: number) => ({ name, position, size, rate, decay })
+const at = (name: string, position: number, size: number, rate?: number, decay?: number) => ({ name, position, size, rate, decay })
 
+describe('parameterRanges', () => {
   test('neighbours with equal factors become one range, whatever the order', () => {
     expect(parameterRanges([at('c', 48, 3), at('a', 0, 20), at('b', 32, 16)])).toEqual([1, 0, 51, float(1), float(1)])
   })
 
   test('a gap or another factor starts a new one', () => {
     expect(parameterRanges([at('a', 0, 16), at('b', 32, 4), at('c', 48, 4, 0.5), at('d', 64, 4, 0.5, 0)])).toEqual([
-      4, 0, 16, float(1), float(1), 32, 4, float(1), float(1), 48, 4, float(0.5), float(1), 64, 4, float(0.5), float(0),
+      4,
+      0,
+      16,
+      float(1),
+      float(1),
+      32,
+      4,
+      float(1),
+      float(1),
+      48,
+      4,
+      float(0.5),
+      float(1),
+      64,
+      4,
+      float(0.5),
+      float(0),
     ])
   })
 })
