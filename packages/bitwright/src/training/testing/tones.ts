@@ -1,0 +1,98 @@
+// A keyword task of a few milliseconds for tests of training and search: every class is a tone of its own pitch, with random phase,
+// loudness and noise, in clips of 400 samples; and the networks and the space that go with it.
+import { Engine, openBackend, Random } from '@bitwright/engine'
+import type { AudioDataset, Clip, SplitName } from '../../data/dataset.ts'
+import { splitNames } from '../../data/plan.ts'
+import { classifier, convolution, mobileBlock, network } from '../../network/blocks.ts'
+import type { Network, NetworkNode } from '../../network/network.ts'
+import { chainSpace } from '../../spaces/chain.ts'
+import type { Space } from '../../spaces/space.ts'
+import { ClipSource } from '../clip-source.ts'
+
+export const toneClasses = ['low', 'middle', 'high'] as const
+const sampleRate = 16_000
+const samples = 400
+const frontEnd = { kind: 'raw', sampleRate, samples } as const
+const input: NetworkNode = { id: 'input', op: 'input', inputs: [], shape: [samples, 1, 1] }
+/** 50 frames from 400 samples, whatever the kernel. */
+const frames = (kernel: number) =>
+  ({ kernelSize: [kernel, 1], stride: [8, 1], padding: [(kernel - 8) >> 1, (kernel - 7) >> 1, 0, 0] }) as const
+
+/** Equally many clips of every class; one speaker has four clips. */
+export function toneDataset(counts: Partial<Record<SplitName, number>> = {}, seed = 0): AudioDataset {
+  const perClass = { train: 40, validation: 20, test: 20, ...counts }
+  const splits: Record<SplitName, Clip[]> = { train: [], validation: [], test: [] }
+  const total = toneClasses.length * (perClass.train + perClass.validation + perClass.test)
+  const pcm = new Int16Array(total * samples)
+  let index = 0
+  for (const split of splitNames) {
+    for (let i = 0; i < perClass[split]; i++) {
+      for (let label = 0; label < toneClasses.length; label++, index++) {
+        const random = new Random(seed, 'tone', index)
+        const omega = (2 * Math.PI * 500 * 2 ** (label + random.uniform(-0.1, 0.1))) / sampleRate
+        const phase = random.uniform(0, 2 * Math.PI)
+        const loudness = random.uniform(2000, 12_000)
+        for (let t = 0; t < samples; t++) {
+          pcm[index * samples + t] = Math.round(loudness * Math.sin(omega * t + phase) + 500 * random.normal())
+        }
+        splits[split].push({ path: `${toneClasses[label]}/${index}.wav`, label, speaker: `${split}${i >> 2}`, index })
+      }
+    }
+  }
+  return { directory: 'tones', classes: toneClasses, sampleRate, samples, splits, skipped: [], pcm, background: [] }
+}
+
+/** Raw audio, one residual block, a classifier: signed and unsigned values, a stream and layers that narrow it. */
+export function toneNetwork(): Network {
+  const block = { inputChannels: 8, channels: 8, expansion: 2, kernel: 3, stride: [1, 1] } as const
+  const nodes = [
+    input,
+    convolution('front', 'input', { channels: 8, ...frames(16) }),
+    ...mobileBlock('block', 'front', block),
+    convolution('last', 'block.add', { channels: 12, kernelSize: [1, 1] }),
+    ...classifier('last', toneClasses.length),
+  ]
+  return network('tones', frontEnd, toneClasses, nodes)
+}
+
+/**
+ * First a layer that sees 16 samples at a time, or one that sees single samples and so nothing of the pitch; then a block or nothing.
+ * `copies`: how often each of the first place's options is there.
+ */
+export function toneSpace(copies = 1): Space {
+  const front = (name: string, kernel: number) =>
+    Array.from({ length: copies }, (_, copy) => ({
+      name: copy === 0 ? name : `${name}${copy}`,
+      nodes: (from: string) => [
+        convolution(`${name}${copy}`, from, {
+          channels: 8,
+          ...frames(kernel),
+          ...(kernel < 8 ? { padding: [0, 0, 0, 0] as const } : {}),
+          activation: 'none',
+        }),
+      ],
+    }))
+  const block = (expansion: number) => ({
+    name: `e${expansion}`,
+    nodes: (from: string) => mobileBlock(`e${expansion}`, from, { inputChannels: 8, channels: 8, expansion, kernel: 1, stride: [1, 1] }),
+  })
+  return chainSpace({
+    name: 'tones',
+    stem: [input],
+    places: [
+      { name: 'front', options: [...front('point', 1), ...front('wide', 16)] },
+      { name: 'middle', options: [block(1), block(2), { name: 'identity', nodes: () => [] }] },
+    ],
+    head: (from) => [convolution('last', from, { channels: 12, kernelSize: [1, 1] }), ...classifier('last', toneClasses.length)],
+    wrap: (nodes) => network('tones', frontEnd, toneClasses, nodes),
+  })
+}
+
+/** The clips with shifts of up to 1 ms. */
+export function toneSource(engine: Engine, dataset: AudioDataset): ClipSource {
+  return new ClipSource(engine, dataset, frontEnd, { shiftMs: 1 })
+}
+
+export async function openEngine(threads = 2): Promise<Engine> {
+  return new Engine(await openBackend({ backend: 'auto', threads }))
+}
