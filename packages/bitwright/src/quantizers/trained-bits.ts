@@ -5,7 +5,7 @@ import { ParameterGroup, quantize, signedLimitSlope, smallestScale, UniformWeigh
 import type { WeightQuantizerOptions } from './weight-quantizer.ts'
 
 /** Adam's steps on a width are this much longer than the learning rate: a bit is a large unit, and 8 of them lie between the ends. */
-export const bitsLearningRateScale = 20
+export const bitsLearningRateScale = 10
 
 /** The learned offset of a width: shared by weights and activations. */
 export class TrainedWidth {

@@ -229,15 +229,15 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
   }
   const resumed = before?.stage === 'search' ? before : undefined
   if (resumed) strategy.restore(resumed.strategy)
-  const chosen = await session.stage('search', async () => {
-    for (let epoch = resumed?.epoch ?? 0; epoch < strategy.epochs; epoch++) {
+  const warmups = spec.search === 'proxyless' ? warmup : 0
+  const epochs = async (stage: 'warmup' | 'search', from: number, to: number): Promise<void> => {
+    for (let epoch = from; epoch < to; epoch++) {
       const start = performance.now()
-      const stage: StageName = epoch < warmup && spec.search === 'proxyless' ? 'warmup' : 'search'
       const result = await strategy.epoch(epoch, session.between(stage, 'steps'))
       if (!result) throw new Interrupted(stage, epoch)
       session.emit({
         type: 'epoch',
-        stage: result.stage,
+        stage,
         epoch: result.index,
         epochs: result.of,
         learningRate: result.learningRate,
@@ -249,6 +249,11 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
       session.save({ stage: 'search', epoch: epoch + 1, strategy: strategy.state() })
       if (hooks.shouldStop()) throw new Interrupted(stage, epoch + 1)
     }
+  }
+  const first = resumed?.epoch ?? 0
+  if (first < warmups) await session.stage('warmup', () => epochs('warmup', first, warmups))
+  const chosen = await session.stage('search', async () => {
+    await epochs('search', Math.max(first, warmups), strategy.epochs)
     const offered: Candidate[] = []
     const choice = await strategy.choose((candidate) => offered.push(candidate), session.between('search', 'candidates'))
     if (!choice) throw new Interrupted('search', strategy.epochs)
@@ -435,15 +440,13 @@ async function finish(
 function layerBits(network: Network): LayerBits[] {
   const { nodes } = countNetwork(network)
   const byId = new Map(nodes.map((node) => [node.id, node]))
-  return network.nodes
-    .filter(isWeighted)
-    .map(({ id, weightBits = 8, activationBits = 8 }) => ({
-      id,
-      weightBits,
-      activationBits,
-      params: byId.get(id)!.params,
-      macs: byId.get(id)!.macs,
-    }))
+  return network.nodes.filter(isWeighted).map(({ id, weightBits = 8, activationBits = 8 }) => ({
+    id,
+    weightBits,
+    activationBits,
+    params: byId.get(id)!.params,
+    macs: byId.get(id)!.macs,
+  }))
 }
 
 function writeReport(directory: RunDirectory, journal: Journal, command: string): void {

@@ -159,6 +159,10 @@ export class Quantization implements QuantizedReferences {
         ),
       )
     }
+    for (const quantizer of this.quantizers()) {
+      if (quantizer instanceof TrainedBits || quantizer instanceof TrainedBitsActivation) this.widths.set(quantizer.parameters().at(-1)!, 1)
+      if (quantizer instanceof LearnedRange) for (const group of quantizer.parameters()) this.widths.set(group, undefined)
+    }
     for (const parameters of this.learned()) {
       this.moments.push({
         parameters,
@@ -272,8 +276,12 @@ export class Quantization implements QuantizedReferences {
     }
   }
 
-  /** After the kernels: gradients of the float weights, and one Adam step on everything the quantizers have learned. */
-  update(sources: WeightSources, rateFactor: number): void {
+  /**
+   * After the kernels: gradients of the float weights, and one Adam step on everything the quantizers have learned.
+   * @param rateFactor of the schedule, 0..1
+   * @param widthStep bits that a width moves in one step at most, before the factor
+   */
+  update(sources: WeightSources, rateFactor: number, widthStep: number): void {
     const { engine } = this
     for (const [id, { quantizer, count, gradient }] of this.weightEntries) {
       const source = sources.get(id)!
@@ -297,21 +305,25 @@ export class Quantization implements QuantizedReferences {
         group === weights && weightBytes !== undefined ? sizePenalty(items, weightBytes, sizeStrength) : averageBitsPenalty(items, strength)
       group.forEach(({ quantizer }, i) => quantizer.penaltyGradient(penalty.dBits[i]))
     }
-    this.adam((this.options.learningRate ?? 1e-3) * rateFactor)
+    this.adam((this.options.learningRate ?? 1e-3) * rateFactor, widthStep * rateFactor)
   }
 
-  private adam(rate: number): void {
+  private adam(rate: number, widthStep: number): void {
     this.updates++
     const [beta1, beta2] = [0.9, 0.999]
     for (const { parameters, first, second } of this.moments) {
       const { values, gradients, learningRateScale } = parameters
-      const still = this.frozen && this.widths.has(parameters)
+      const isWidth = this.widths.has(parameters)
+      const still = this.frozen && isWidth
+      // a step or range that doubles or halves is a bit
+      const unit = this.widths.get(parameters) ?? Math.LN2 * values[0]
+      const length = isWidth ? widthStep * unit : rate * learningRateScale
       for (let i = 0; i < values.length; i++) {
         if (!still) {
           first[i] = beta1 * first[i] + (1 - beta1) * gradients[i]
           second[i] = beta2 * second[i] + (1 - beta2) * gradients[i] ** 2
           const step = first[i] / (1 - beta1 ** this.updates) / (Math.sqrt(second[i] / (1 - beta2 ** this.updates)) + 1e-12)
-          values[i] -= rate * learningRateScale * step
+          values[i] -= length * step
         }
         gradients[i] = 0
       }
@@ -319,15 +331,8 @@ export class Quantization implements QuantizedReferences {
     for (const quantizer of this.quantizers()) quantizer.constrain()
   }
 
-  /** The learned numbers that decide widths: the last group of a trained-bits quantizer, step and range of a learned range. */
-  private get widths(): Set<LearnedParameters> {
-    return new Set(
-      this.quantizers().flatMap((quantizer) => {
-        if (quantizer instanceof TrainedBits || quantizer instanceof TrainedBitsActivation) return [quantizer.parameters().at(-1)!]
-        return quantizer instanceof LearnedRange ? [...quantizer.parameters()] : []
-      }),
-    )
-  }
+  /** The learned numbers that decide widths, with what one bit is to them: 1, or undefined where it is a factor of two. */
+  private readonly widths = new Map<LearnedParameters, 1 | undefined>()
 
   /** From now on widths stay what they are. */
   freezeBits(): void {

@@ -1,7 +1,18 @@
 // Trains one network, in float or with fake-quantization: cosine schedule, batch after batch, with everything that a resumed run needs
 // in `state`. One step is one or two calls of the backend; the rest here is filling batches and, for quantizers, a little arithmetic
 // on the weights.
-import { crossEntropy, type Engine, type Loss, observe, type Optimizer, optimizer, type OptimizerName, type ParameterStore, type Stored, Tape } from '@bitwright/engine'
+import {
+  crossEntropy,
+  type Engine,
+  type Loss,
+  observe,
+  type Optimizer,
+  optimizer,
+  type OptimizerName,
+  type ParameterStore,
+  type Stored,
+  Tape,
+} from '@bitwright/engine'
 import type { Clip } from '../data/dataset.ts'
 import { epochOrder } from '../data/sampler.ts'
 import { RunError } from '../errors.ts'
@@ -35,6 +46,9 @@ export interface EpochResult {
   readonly learningRate: number
 }
 
+/** Bits that a trained width could move before it stands still, if every step went the same way at the full rate. */
+const widthTravel = 14
+
 /** Momentum of the running statistics, as in PyTorch. */
 const batchNormMomentum = 0.1
 
@@ -63,7 +77,14 @@ export class Trainer {
   private updates = 0
   private readonly clipsPerEpoch: number
 
-  constructor(engine: Engine, network: Network, store: ParameterStore, source: ClipSource, options: TrainerOptions, quantization?: Quantization) {
+  constructor(
+    engine: Engine,
+    network: Network,
+    store: ParameterStore,
+    source: ClipSource,
+    options: TrainerOptions,
+    quantization?: Quantization,
+  ) {
     this.engine = engine
     this.store = store
     this.source = source
@@ -79,7 +100,12 @@ export class Trainer {
     this.loss = crossEntropy(this.tape, logits, { smoothing: options.labelSmoothing })
     this.tape.backward()
     const learned = new Set(parameterShapes(network).map(({ name }) => name))
-    this.optimizer = optimizer(this.tape, options.optimizer, store, [...store.all()].filter(({ name }) => learned.has(name)))
+    this.optimizer = optimizer(
+      this.tape,
+      options.optimizer,
+      store,
+      [...store.all()].filter(({ name }) => learned.has(name)),
+    )
     this.whole = this.tape.program()
     this.generate = this.tape.program(['generate'])
     this.pass = this.tape.program(['pack', 'forward', 'backward'])
@@ -109,7 +135,9 @@ export class Trainer {
     const { backend } = this.engine
     const batches = this.batches(epoch)
     const total = this.options.epochs * batches.length
-    if (this.quantization && epoch >= (this.options.freezeBitsAt ?? 0.6) * this.options.epochs) this.quantization.freezeBits()
+    const freezeBitsAt = (this.options.freezeBitsAt ?? 0.6) * this.options.epochs
+    if (this.quantization && epoch >= freezeBitsAt) this.quantization.freezeBits()
+    const widthStep = widthTravel / Math.max(1, freezeBitsAt * batches.length)
     let loss = 0
     let correct = 0
     let seen = 0
@@ -119,19 +147,25 @@ export class Trainer {
       factor = schedule(epoch * batches.length + step, total, this.options.rise)
       this.updates++
       this.optimizer.set({
-        learningRate: this.options.learningRate * factor, weightDecay: this.options.weightDecay, momentum: 0.9, beta2: 0.999, epsilon: 1e-8, step: this.updates,
+        learningRate: this.options.learningRate * factor,
+        weightDecay: this.options.weightDecay,
+        momentum: 0.9,
+        beta2: 0.999,
+        epsilon: 1e-8,
+        step: this.updates,
       })
       if (this.quantization) {
         backend.run(this.generate)
         this.quantization.prepare(this.sources)
         backend.run(this.pass)
-        this.quantization.update(this.sources, factor)
+        this.quantization.update(this.sources, factor, widthStep)
         backend.run(this.finish)
       } else {
         backend.run(this.whole)
       }
       const result = this.loss.read()
-      if (!Number.isFinite(result.loss)) throw new DivergedError(`training diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
+      if (!Number.isFinite(result.loss))
+        throw new DivergedError(`training diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
       loss += result.loss
       correct += result.correct
       seen += clips.length
@@ -148,7 +182,11 @@ export class Trainer {
   }
 
   state(): { updates: number; parameters: Float32Array; quantization?: number[][] } {
-    return { updates: this.updates, parameters: this.store.snapshot(), ...(this.quantization ? { quantization: this.quantization.state() } : {}) }
+    return {
+      updates: this.updates,
+      parameters: this.store.snapshot(),
+      ...(this.quantization ? { quantization: this.quantization.state() } : {}),
+    }
   }
 
   restore(state: { updates: number; parameters: Float32Array; quantization?: readonly (readonly number[])[] }): void {
@@ -172,16 +210,37 @@ const calibrationBatches = 4
  * Starts all quantizers from the trained float network: weights from themselves, activations from what a few training batches look like.
  * Every activation is observed in float, so that the order of quantizers does not matter.
  */
-export async function calibrate(engine: Engine, network: Network, store: ParameterStore, source: ClipSource, quantization: Quantization, options: { seed: number; batchSize: number }): Promise<void> {
+export async function calibrate(
+  engine: Engine,
+  network: Network,
+  store: ParameterStore,
+  source: ClipSource,
+  quantization: Quantization,
+  options: { seed: number; batchSize: number },
+): Promise<void> {
   const tape = new Tape(engine, { batch: options.batchSize, mode: 'evaluate' })
   const recorder = new Recorder(tape, { store, momentum: 0 })
   const { input } = recorder.network(network)
-  const watched: { statistics: ActivationStatistics; read: () => { samples: Float32Array }; start: (statistics: ActivationStatistics) => void }[] = []
+  const watched: {
+    statistics: ActivationStatistics
+    read: () => { samples: Float32Array }
+    start: (statistics: ActivationStatistics) => void
+  }[] = []
   for (const node of network.nodes) {
     const value = quantization.activationQuantizer(node.id)
     const narrowed = quantization.activationQuantizer(node.id, true)
-    if (value) watched.push({ statistics: new ActivationStatistics(), read: observe(tape, recorder.values.get(node.id)!), start: (s) => value.initialize(s) })
-    if (narrowed) watched.push({ statistics: new ActivationStatistics(), read: observe(tape, recorder.values.get(node.inputs[0])!), start: (s) => narrowed.initialize(s) })
+    if (value)
+      watched.push({
+        statistics: new ActivationStatistics(),
+        read: observe(tape, recorder.values.get(node.id)!),
+        start: (s) => value.initialize(s),
+      })
+    if (narrowed)
+      watched.push({
+        statistics: new ActivationStatistics(),
+        read: observe(tape, recorder.values.get(node.inputs[0])!),
+        start: (s) => narrowed.initialize(s),
+      })
   }
   const run = tape.program(['generate', 'pack', 'forward'])
   const order = epochOrder(source.dataset, options.seed, 0)
