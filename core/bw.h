@@ -68,7 +68,7 @@ typedef struct {
 
 typedef struct {
   uint8_t op, weightBits, depthwise, logMagnitude;
-  uint16_t input[2], output, reserved;
+  uint16_t input[2], output, accumulatorShift; /* of a convolution's sums, to the left, before the bias is added */
   uint16_t kernel[2], stride[2], padding[4]; /* padding: top, bottom, left, right */
   uint32_t weights, parameters;              /* offsets in the image */
   uint32_t scratch;                          /* offset in the arena */

@@ -5,7 +5,7 @@
 #include "arithmetic.h"
 #include "bw.h"
 
-enum { LIMIT_COUNT = 1024, LIMIT_CLASSES = 4096, LIMIT_DEPTH = 1 << 20 };
+enum { LIMIT_COUNT = 1024, LIMIT_CLASSES = 4096, LIMIT_DEPTH = 1 << 20, LIMIT_SHIFT = 15 };
 #define LIMIT_ARENA ((uint32_t)1 << 26)
 #define LIMIT_WORK ((uint64_t)1 << 31) /* multiply-accumulates of one run */
 
@@ -195,7 +195,7 @@ static int check_shifts(const uint8_t *shift, uint32_t count) {
   return BW_OK;
 }
 
-/* No int32 of the layer may overflow: sum|w| * max|x - zeroPoint| + |bias| < 2^31, and their like. */
+/* No int32 of the layer may overflow: (sum|w| * max|x - zeroPoint| << accumulatorShift) + |bias| < 2^31, and their like. */
 static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x) {
   const int64_t limit = INT32_MAX;
   const uint8_t *p = m->image + l->parameters;
@@ -216,7 +216,7 @@ static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x
         if (l->logMagnitude) {
           if (sum > limit || sum + (int64_t)bw_load32(p + 4 * (2 * y.channels + c)) > UINT32_MAX) return BW_BAD_RANGE;
           if (bias + ((int64_t)32 << 16) > limit) return BW_BAD_RANGE;
-        } else if (sum + bias > limit) {
+        } else if (sum * ((int64_t)1 << l->accumulatorShift) + bias > limit) {
           return BW_BAD_RANGE;
         }
       }
@@ -244,7 +244,8 @@ static int check_layer(const bw_model *m, uint32_t at, uint64_t *work) {
   uint32_t i;
   int status;
   bw_get_layer(m, at, &l);
-  if (l.op > BW_RESHAPE || l.reserved != 0) return BW_BAD_LAYER;
+  if (l.op > BW_RESHAPE || (l.accumulatorShift != 0 && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
+  if (l.accumulatorShift > LIMIT_SHIFT) return BW_BAD_LAYER;
   if (l.input[0] >= m->header.tensorCount || l.output >= m->header.tensorCount || l.output == 0) return BW_BAD_LAYER;
   if (l.op == BW_ADD && l.input[1] >= m->header.tensorCount) return BW_BAD_LAYER;
   for (i = 0; i < at; i++) {

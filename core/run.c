@@ -183,10 +183,12 @@ static void load_epilogues(const step *s, uint32_t first, uint32_t count, epilog
 
 /* Bias or logarithm, requantization, clamp, for `count` neighbouring channels. */
 static void finish(const step *s, uint32_t index, uint32_t count, const epilogue *e, const int32_t *sums) {
+  const int32_t unit = (int32_t)1 << s->l.accumulatorShift;
   uint32_t c;
   for (c = 0; c < count; c++) {
     int32_t sum = sums[c];
     if (s->l.logMagnitude) sum = bw_log2((uint32_t)(sum < 0 ? -sum : sum) + e[c].logOffset);
+    else sum *= unit;
     store(&s->y, s->out, index + c, bw_requantize(sum + e[c].bias, e[c].multiplier, e[c].shift));
   }
 }

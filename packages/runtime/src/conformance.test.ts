@@ -1,7 +1,7 @@
 // One integer model, one answer: random models on the WebAssembly and host builds of core/ against the reference interpreter.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { decodeModel, encodeModel, load, modelInfo } from './index.ts'
+import { decodeModel, encodeModel, type IntegerLayer, type IntegerModel, load, modelInfo } from './index.ts'
 import { log2Q16, quantizeFeatures, requantize } from './reference.ts'
 import { Host } from './testing/host.ts'
 import { randomClip, randomModel, referenceLogits, seededDraw } from './testing/random-model.ts'
@@ -48,12 +48,37 @@ test('WebAssembly agrees with the reference on random models', () => {
     for (const layer of model.layers) {
       seen.add(layer.op === 'convolution' ? `${layer.groups > 1 ? 'depthwise' : 'dense'} ${layer.weightBits}` : layer.op)
       if (layer.op === 'convolution')
-        seen.add(layer.logOffset ? 'logarithm' : 'linear').add(`input ${model.tensors[layer.input].containerBits}`)
+        seen
+          .add(layer.logOffset ? 'logarithm' : layer.accumulatorShift ? 'shifted sums' : 'linear')
+          .add(`input ${model.tensors[layer.input].containerBits}`)
     }
   }
   for (const kind of ['dense', 'depthwise']) for (let bits = 1; bits <= 8; bits++) expect(seen).toContain(`${kind} ${bits}`)
-  for (const kind of ['add', 'averagePool', 'requantize', 'reshape', 'logarithm', 'input 2', 'input 4', 'input 8', 'input 16'])
+  for (const kind of [
+    'add',
+    'averagePool',
+    'requantize',
+    'reshape',
+    'logarithm',
+    'shifted sums',
+    'input 2',
+    'input 4',
+    'input 8',
+    'input 16',
+  ])
     expect(seen).toContain(kind)
+})
+
+test('sums are shifted only where that fits int32 and no logarithm follows', () => {
+  const shifted = (accumulatorShift: number, logarithm: boolean): IntegerModel => {
+    const isMeant = (layer: IntegerLayer) =>
+      layer.op === 'convolution' && layer.input === 0 && (layer.logOffset !== undefined) === logarithm
+    const { model } = cases.find(({ model: { frontEnd, layers } }) => frontEnd.kind === 'raw' && layers.some(isMeant))!
+    return { ...model, layers: model.layers.map((layer) => (isMeant(layer) ? { ...layer, accumulatorShift } : layer)) }
+  }
+  expect(() => encodeModel(shifted(1, true))).toThrow(/unknown operation/)
+  expect(() => encodeModel(shifted(16, false))).toThrow(/unknown operation/)
+  expect(() => encodeModel(shifted(15, false))).toThrow(/2\^accumulatorShift/)
 })
 
 test('logits do not depend on which models ran before', () => {

@@ -98,10 +98,12 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
       const [bias, multiplier] = [words(channels), words(channels)]
       const logOffset = view.getUint8(at + 3) === 1 ? { logOffset: Uint32Array.from(words(channels)) } : {}
       const shift = shifts(channels)
+      const left = view.getUint16(at + 10, true)
+      const accumulatorShift = left === 0 ? {} : { accumulatorShift: left }
       const groups = depthwise ? channels : 1
       const padding = [...pair(20), ...pair(24)] as [number, number, number, number]
       const shape = { kernelSize, stride: pair(16), padding, groups }
-      return { op, name, input, output, ...shape, weightBits, weights, bias, multiplier, shift, ...logOffset }
+      return { op, name, input, output, ...shape, weightBits, weights, ...accumulatorShift, bias, multiplier, shift, ...logOffset }
     }
     case 'add':
       return { op, name, inputs: [input, second], output, multiplier: words(3), shift: shifts(3) }

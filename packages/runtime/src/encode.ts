@@ -95,6 +95,7 @@ function writeLayer(view: DataView, at: number, model: IntegerModel, layer: Inte
     view.setUint8(at + 1, integer(layer.weightBits, 1, 8, what('weightBits')))
     view.setUint8(at + 2, depthwise ? 1 : 0)
     view.setUint8(at + 3, layer.logOffset ? 1 : 0)
+    words(10, [layer.accumulatorShift ?? 0], 'accumulatorShift')
     words(20, layer.padding, 'padding')
   }
   view.setUint32(at + 28, layout.weights[index].offset, true)

@@ -27,7 +27,10 @@ const causes: readonly (readonly [Place, string])[] = [
   ['layer', 'weights or parameters lie outside the file: export it again'],
   ['layer', 'reads a tensor before it is made, or makes one a second time: put the layers in order'],
   ['layer', 'memory of tensors in use overlaps: export it again'],
-  ['layer', 'a sum could leave int32 (sum|w| * max|x - zeroPoint| + |bias| must stay below 2^31): use fewer taps or narrower inputs'],
+  [
+    'layer',
+    'a sum could leave int32 (sum|w| * max|x - zeroPoint| * 2^accumulatorShift + |bias| must stay below 2^31): use fewer taps or narrower inputs',
+  ],
   ['layer', 'a shift lies outside -31..30: rescale the layer'],
 ]
 

@@ -1,7 +1,7 @@
 // The integer model: what the trainer's conversion produces, what a .bw file holds, and what core/ executes.
 //
 // Arithmetic follows the convention TensorFlow Lite and CMSIS-NN share. real = scale * (q - zeroPoint).
-// acc = bias[c] + sum((x - zeroPoint_x) * w) in int32; out = clamp(requantize(acc, multiplier[c], shift[c]) + zeroPoint_y).
+// acc = bias[c] + (sum((x - zeroPoint_x) * w) << accumulatorShift) in int32; out = clamp(requantize(acc, multiplier[c], shift[c]) + zeroPoint_y).
 // requantize is gemmlowp's: saturating rounding doubling high multiply by a Q31 multiplier, then a rounding right shift
 // (shift > 0 is a left shift applied before, as in TFLite's MultiplyByQuantizedMultiplier).
 
@@ -38,6 +38,9 @@ export interface IntegerConvolution extends LayerBase {
   readonly weightBits: number
   /** [outputChannels][kernelHeight][kernelWidth][inputChannels / groups] */
   readonly weights: Int8Array
+  /** The sum is this many bits to the left of the bias, 0..15: biases have fractions of the sum's unit, which at one to four bits is
+   *  large. Absent: 0; always with logOffset. */
+  readonly accumulatorShift?: number
   readonly bias: Int32Array
   readonly multiplier: Int32Array
   readonly shift: Int8Array

@@ -115,7 +115,7 @@ function convolve(layer: IntegerConvolution, x: IntegerTensor, y: IntegerTensor,
             }
           }
         }
-        if (layer.logOffset) sum = log2Q16(Math.abs(sum) + layer.logOffset[filter])
+        sum = layer.logOffset ? log2Q16(Math.abs(sum) + layer.logOffset[filter]) : sum * 2 ** (layer.accumulatorShift ?? 0)
         const value = requantize(sum + layer.bias[filter], layer.multiplier[filter], layer.shift[filter])
         out[(row * columns + column) * filters + filter] = clampTo(y, value)
       }

@@ -168,7 +168,7 @@ function randomWeights(
   x: IntegerTensor,
   y: IntegerTensor,
   shape: Pick<IntegerConvolution, 'kernelSize' | 'groups'>,
-): Pick<IntegerConvolution, 'weightBits' | 'weights' | 'bias' | 'multiplier' | 'shift' | 'logOffset'> {
+): Pick<IntegerConvolution, 'weightBits' | 'weights' | 'accumulatorShift' | 'bias' | 'multiplier' | 'shift' | 'logOffset'> {
   const channels = y.shape[2]
   const taps = shape.kernelSize[0] * shape.kernelSize[1] * (x.shape[2] / shape.groups)
   const weightBits = 1 + draw(8)
@@ -178,13 +178,17 @@ function randomWeights(
   const typical = Math.sqrt(taps) * half * reach * 0.4
   const logarithm = draw(6) === 0
   const levels = y.max - y.min + 1
+  const room = Math.min(15, Math.floor(Math.log2((2 ** 31 - 1) / (taps * half * reach + typical + 1))))
+  const accumulatorShift = logarithm || room < 1 ? 0 : draw(room + 1)
+  const unit = 2 ** accumulatorShift
   const scales = Array.from({ length: channels }, () =>
-    multiplierOf(draw, (logarithm ? 2 ** -17 : 1 / typical) * levels * (0.05 + draw(10) / 30)),
+    multiplierOf(draw, (logarithm ? 2 ** -17 : 1 / typical / unit) * levels * (0.05 + draw(10) / 30)),
   )
   return {
     weightBits,
     weights,
-    bias: Int32Array.from({ length: channels }, () => Math.round((draw(2001) / 1000 - 1) * (logarithm ? 2 ** 20 : typical))),
+    ...(accumulatorShift > 0 ? { accumulatorShift } : {}),
+    bias: Int32Array.from({ length: channels }, () => Math.round((draw(2001) / 1000 - 1) * (logarithm ? 2 ** 20 : typical * unit))),
     multiplier: Int32Array.from(scales, (s) => s.multiplier),
     shift: Int8Array.from(scales, (s) => s.shift),
     ...(logarithm ? { logOffset: Uint32Array.from({ length: channels }, () => 1 + draw(1000)) } : {}),
