@@ -94,7 +94,13 @@ export class Supernet {
     const network = space.build(decisions)
     const edges = space.edges(decisions)
     const { input, logits } = recorder.network(network)
-    for (const edge of edges) recorder.values.get(edge.output)!.stored.keepGradient = true
+    for (const edge of edges) {
+      const { stored, low, high } = recorder.values.get(edge.output)!
+      // a map's gradient is that of its normalisation: what an activation cuts off would be missing for the other options
+      if (low !== -Infinity || high !== Infinity)
+        throw new Error(`space ${space.name}: "${edge.output}" ends an option and has an activation`)
+      stored.keepGradient = true
+    }
     const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
     tape.backward()
     const program = tape.program()

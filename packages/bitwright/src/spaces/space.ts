@@ -18,7 +18,7 @@ export interface Fragment {
   readonly nodes: readonly NetworkNode[]
   /** Id of the value it reads. */
   readonly input: string
-  /** Id of the value it gives. */
+  /** Id of the value it gives, which no activation limits: gates are learned from the gradient of its normalisation. */
   readonly output: string
 }
 
