@@ -88,6 +88,8 @@ INLINE int is_identity(const Transform *t) { return !t->scale && !t->quantizer &
 
 // rows x channels values (channels a multiple of LANES) from x (row stride ldx) to y (row stride ldy).
 void transform_rows(const Transform *t, const float *x, int64_t ldx, float *y, int64_t ldy, int rows, int channels);
+// The same for LANES channels of a map whose columns lie ldx and rows rowX apart: columns come to lie side by side, rows rowY apart.
+void transform_strip(const Transform *t, const float *x, int64_t ldx, int64_t rowX, float *y, int64_t rowY, int rows, int columns);
 // The same for rows without per-channel scale whose length is not a multiple of LANES.
 void transform_flat(const Transform *t, const float *x, float *y, int count);
 

@@ -26,6 +26,27 @@ void transform_rows(const Transform *t, const float *x, int64_t ldx, float *y, i
   }
 }
 
+INLINE void strip_(const Transform *t, const float *x, int64_t ldx, int64_t rowX, float *y, int64_t rowY, int rows, int columns, int affine, int quantized) {
+  V low = splat(t->low), high = splat(t->high), scale = affine ? load(t->scale) : splat(1), offset = affine ? load(t->offset) : zero();
+  V step = zero(), inverse = zero(), lowest = zero(), highest = zero();
+  if (quantized) step = splat(t->quantizer[0]), inverse = splat(t->quantizer[1]), lowest = splat(t->quantizer[2]), highest = splat(t->quantizer[3]);
+  for (int r = 0; r < rows; r++, x += rowX, y += rowY) {
+    const float *from = x;
+    float *to = y;
+    for (int c = 0; c < columns; c++, from += ldx, to += LANES) {
+      V v = apply(load(from), scale, offset, low, high);
+      store(to, quantized ? quantize(v, step, inverse, lowest, highest) : v);
+    }
+  }
+}
+
+void transform_strip(const Transform *t, const float *x, int64_t ldx, int64_t rowX, float *y, int64_t rowY, int rows, int columns) {
+#define CASE(affine, quantized) strip_(t, x, ldx, rowX, y, rowY, rows, columns, affine, quantized)
+  if (t->scale) { if (t->quantizer) CASE(1, 1); else CASE(1, 0); }
+  else { if (t->quantizer) CASE(0, 1); else CASE(0, 0); }
+#undef CASE
+}
+
 void transform_flat(const Transform *t, const float *x, float *y, int count) {
   int whole = count & ~(LANES - 1);
   if (whole) transform_rows(t, x, whole, y, whole, 1, whole);

@@ -62,7 +62,7 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
     const packed = tape.allocate(taps * stored.stride)
     tape.emit('pack', 'packDepthwise', [weights.offset, taps, stored.channels, packed, tape.nextPack()], 0, false)
     const lanes = tape.engine.lanes
-    const strip = (image / stored.stride) * lanes
+    const strip = align(width + geometry[6] + geometry[7], geometry[3]) * (height + geometry[4] + geometry[5]) * lanes
     const at = tape.emit('forward', 'depthwise', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, none], strip)
     y.sumsArgument = at + 25
     tape.onBackward(() => {
@@ -73,8 +73,8 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
       const margin = [Math.floor((geometry[0] - 1) / geometry[2]), Math.floor((geometry[1] - 1) / geometry[3])]
       const rows = Math.max(Math.ceil((height + geometry[4] + geometry[5]) / geometry[2]), mapHeight) + margin[0] + 1
       const wide = Math.max(Math.ceil((width + geometry[6] + geometry[7]) / geometry[3]), mapWidth) + margin[1] + 1
-      const scratch = strip + (rows * wide + width) * lanes
-      tape.emit('backward', 'depthwiseBackward', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target, shape.channels], scratch)
+      const scratch = strip + (rows * wide + height * width) * lanes
+      tape.emit('backward', 'depthwiseBackward', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target], scratch)
       if (partial !== none) tape.emit('backward', 'reduceDepthwise', [partial, tape.chunks, taps, stored.channels, stored.stride, weights.gradient, 0])
       tape.collectQuantizerSums(x)
       tape.releaseGradient(y, output[1])
