@@ -5,7 +5,7 @@ import { withBits } from '../network/transform.ts'
 import { randomDecisions } from '../spaces/decisions.ts'
 import { kwsE2e, kwsMfcc } from '../spaces/index.ts'
 import type { BudgetSpec } from '../study/api.ts'
-import { bestFirst, Budget, type BudgetOptions } from './budget.ts'
+import { bestFirst, Budget, type BudgetOptions, probableWithin } from './budget.ts'
 import { drawWithin } from './random.ts'
 
 const classes = ['yes', 'no', 'up', 'down']
@@ -136,5 +136,58 @@ describe('drawWithin', () => {
     }
     expect(seen.size).toBe(10)
     expect(drawWithin(space, budget, new Random(0, 3)).decisions).toEqual(drawWithin(space, budget, new Random(0, 3)).decisions)
+  })
+
+  it('finds a network in every space that has one', () => {
+    for (const space of spaces) {
+      const smallest = space.optionMacs.map((row) => row.indexOf(Math.min(...row)))
+      const { macs, flashBytes } = make({}).price(space.build(smallest))
+      expect(drawWithin(space, make({ macs }), new Random(1)).decisions).toEqual(smallest)
+      expect(drawWithin(space, make({ flashBytes }), new Random(1)).cost.flashBytes).toBeLessThanOrEqual(flashBytes)
+      expect(() => drawWithin(space, make({ macs: macs - 1 }), new Random(1))).toThrow(
+        /^random search: no member of kws-\S+ fits the budget; raise/,
+      )
+    }
+  })
+})
+
+describe('probableWithin', () => {
+  const [space] = spaces
+  const random = new Random(8)
+  const probabilities = space.choices.map(({ options }) => {
+    const weights = options.map(() => Math.exp(2 * random.normal()))
+    const sum = weights.reduce((a, b) => a + b, 0)
+    return weights.map((weight) => weight / sum)
+  })
+  const logarithms = probabilities.map((row) => row.map((p) => Math.log(p)))
+  const take = (budget: Budget, count: number) => {
+    const taken = []
+    for (const admitted of probableWithin(space, budget, probabilities)) if (taken.push(admitted) === count) break
+    return taken
+  }
+
+  it('gives the most probable members that fit, in order', () => {
+    const macs =
+      space.fixedMacs +
+      space.optionMacs.reduce((sum, row, choice) => sum + row.reduce((inner, count, i) => inner + probabilities[choice][i] * count, 0), 0)
+    const budget = make({ macs })
+    const expected: number[][] = []
+    for (const decisions of bestFirst(logarithms)) {
+      if (budget.admit(space, decisions)) expected.push(decisions)
+      if (expected.length === 8) break
+    }
+    expect(take(budget, 8).map(({ decisions }) => decisions)).toEqual(expected)
+  })
+
+  it('comes down to what fits where the gates want far larger networks', () => {
+    const smallest = space.optionMacs.map((row) => row.indexOf(Math.min(...row)))
+    const { macs, flashBytes } = make({}).price(space.build(smallest))
+    for (const limits of [{ macs }, { flashBytes }, { macs: Math.round(1.3 * macs) }]) {
+      const budget = make(limits)
+      const [first] = take(budget, 1)
+      expect(first.network).toEqual(space.build(first.decisions))
+      expect(budget.excess(first.cost)).toBeUndefined()
+    }
+    expect(take(make({ macs: macs - 1 }), 1)).toEqual([])
   })
 })

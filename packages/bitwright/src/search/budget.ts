@@ -13,6 +13,10 @@ export interface PricedNetwork {
   readonly cost: Cost
 }
 
+export interface Admitted extends PricedNetwork {
+  readonly decisions: number[]
+}
+
 /** What a budget is measured on: widths that are trained are priced at 8 bits, which they cannot exceed. */
 export interface BudgetOptions {
   readonly budget: BudgetSpec
@@ -62,6 +66,34 @@ export class Budget {
       throw new UsageError(
         `the budget cannot be met: the smallest member of ${space.name} by MACs has ${excess}; raise the limit (--macs, --flash, --ram) or choose another space`,
       )
+  }
+}
+
+/** How many members are refused before those with fewer operations are preferred. */
+const patience = 2000
+/** What the operations of an option, as a share of the largest option's, count against the logarithm of its probability. */
+const pulls = [0, 2, 5, 10, 30, 100]
+
+/**
+ * Members of a space that fit the budget, by falling probability. Where none of the most probable ones fits, fewer operations count more
+ * and more until one does; the last order is by operations alone, so that a member is found wherever `requireFeasible` passes.
+ * probabilities[choice][option]
+ */
+export function* probableWithin(space: Space, budget: Budget, probabilities: readonly (readonly number[])[]): Generator<Admitted> {
+  const largest = Math.max(1, ...space.optionMacs.flat())
+  const shares = space.optionMacs.map((macs) => macs.map((count) => count / largest))
+  const scores = (pull: number) => probabilities.map((row, choice) => row.map((p, option) => Math.log(p) - pull * shares[choice][option]))
+  for (const order of [...pulls.map(scores), shares.map((row) => row.map((share) => -share))]) {
+    let found = false
+    let refused = 0
+    for (const decisions of bestFirst(order)) {
+      const admitted = budget.admit(space, decisions)
+      if (admitted) {
+        found = true
+        yield { decisions, ...admitted }
+      } else if (++refused === patience) break
+    }
+    if (found) return
   }
 }
 

@@ -11,10 +11,7 @@ const optionMacs = [
 const fixedMacs = 300
 
 function make(options: Partial<ConstructorParameters<typeof Gates>[0]> = {}, seed = 1): Gates {
-  const gates = new Gates(
-    { seed, optionMacs, fixedMacs, referenceMacs: 4000, beta: 1, adaptive: false, ...options },
-    new Random(seed, 'gates'),
-  )
+  const gates = new Gates({ optionMacs, fixedMacs, referenceMacs: 4000, beta: 1, adaptive: false, ...options }, new Random(seed, 'gates'))
   const random = new Random(seed, 'alpha')
   for (const alpha of gates.alpha) for (let i = 0; i < alpha.length; i++) alpha[i] = random.normal()
   return gates
@@ -123,7 +120,7 @@ const space = kwsE2e({ classes: ['yes', 'no'] })
 
 /** The gates of a real space learn, from noisy gradients, that larger options are better with diminishing returns; their E[ops] in the end. */
 function learnedMacs(options: { beta: number; adaptive: boolean; referenceMacs: number }, steps: number): number {
-  const gates = new Gates({ seed: 1, optionMacs: space.optionMacs, fixedMacs: space.fixedMacs, ...options }, new Random(1))
+  const gates = new Gates({ optionMacs: space.optionMacs, fixedMacs: space.fixedMacs, ...options }, new Random(1))
   const losses = space.optionMacs.map((macs) => macs.map((count) => 0.3 / (1 + count / 3e5)))
   const random = new Random(2)
   for (let step = 0; step < steps; step++) {

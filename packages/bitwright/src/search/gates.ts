@@ -18,7 +18,6 @@ export function alphaGradient(p: readonly number[], dGates: readonly number[]): 
 }
 
 export interface GatesOptions {
-  readonly seed: number
   /** Operations of every option, [choice][option], and of what is fixed. */
   readonly optionMacs: readonly (readonly number[])[]
   readonly fixedMacs: number

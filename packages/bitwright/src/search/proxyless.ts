@@ -7,7 +7,7 @@ import { epochOrder } from '../data/sampler.ts'
 import type { ClipSource } from '../training/clip-source.ts'
 import { schedule } from '../training/trainer.ts'
 import { RunError } from '../errors.ts'
-import { bestFirst, type Budget } from './budget.ts'
+import { type Budget, probableWithin } from './budget.ts'
 import { Gates } from './gates.ts'
 import type { Between, Candidate, SearchEpoch, Strategy } from './strategy.ts'
 import type { Supernet } from './supernet.ts'
@@ -30,9 +30,6 @@ export interface ProxylessOptions {
 
 export const proxylessDefaults = { learningRate: 0.05, architectureRate: 0.02, architectureEvery: 3, finalists: 12, beta: 1 } as const
 
-/** How many of the most probable decisions are looked at for ones that fit. */
-const mostTried = 200_000
-
 export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget, options: ProxylessOptions): Strategy {
   const { space } = supernet
   const { seed, batchSize, warmupEpochs, searchEpochs } = options
@@ -41,7 +38,6 @@ export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget
   const limit = budget.options.budget.macs
   const gates = new Gates(
     {
-      seed,
       optionMacs: space.optionMacs,
       fixedMacs: space.fixedMacs,
       referenceMacs: limit ?? largest,
@@ -97,22 +93,18 @@ export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget
   }
 
   async function choose(offer: (candidate: Candidate) => void, between: Between): Promise<Candidate | undefined> {
-    const logarithms = gates.probabilities().map((p) => p.map((pi) => Math.log(pi)))
     let best: Candidate | undefined
-    let [offered, tried] = [0, 0]
-    for (const decisions of bestFirst(logarithms)) {
-      if (offered >= options.finalists || ++tried > mostTried) break
-      const admitted = budget.admit(space, decisions)
-      if (!admitted) continue
+    let offered = 0
+    for (const admitted of probableWithin(space, budget, gates.probabilities())) {
       const score = await supernet.sharedAccuracy(admitted.network, training, validation)
-      const candidate: Candidate = { decisions, ...admitted, score, scoreKind: 'shared' }
+      const candidate: Candidate = { ...admitted, score, scoreKind: 'shared' }
       offer(candidate)
       offered++
       if (!best || score > best.score) best = candidate
       if (!between(offered, options.finalists)) return undefined
+      if (offered === options.finalists) break
     }
-    if (!best)
-      throw new RunError(`search: none of the ${mostTried} most probable networks fits the budget; raise the limit or search longer`)
+    if (!best) throw new RunError(`search: no member of ${space.name} fits the budget; raise the limit (--macs, --flash, --ram)`)
     return best
   }
 

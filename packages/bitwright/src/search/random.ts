@@ -1,6 +1,6 @@
 // The honest baseline (Li & Talwalkar, "Random search and reproducibility for neural architecture search", 2019): networks drawn at random from
 // those that fit the budget, each trained alone for an equal share of the epochs a search would take; the best on validation clips is chosen.
-// Where MACs are limited, draws use at least 80 % of them, as a budget is there to be used.
+// Where MACs are limited, draws use at least 80 % of them where that is possible, as a budget is there to be used.
 import { type Engine, Random } from '@bitwright/engine'
 import { RunError } from '../errors.ts'
 import { decisionMacs, randomDecisions } from '../spaces/decisions.ts'
@@ -9,7 +9,7 @@ import type { ClipSource } from '../training/clip-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
 import { Trainer, type TrainerOptions } from '../training/trainer.ts'
-import type { Budget, PricedNetwork } from './budget.ts'
+import type { Admitted, Budget } from './budget.ts'
 import type { Between, Candidate, SearchEpoch, Strategy } from './strategy.ts'
 
 export interface RandomSearchOptions {
@@ -19,20 +19,36 @@ export interface RandomSearchOptions {
   readonly training: Omit<TrainerOptions, 'epochs' | 'purpose'>
 }
 
+/** Share of the MACs allowed that a draw should use. */
 const leastUse = 0.8
-const mostDraws = 200_000
+const mostDraws = 2000
 
-/** Random decisions that fit the budget (and use it), with their network. @throws RunError when none is found. */
-export function drawWithin(space: Space, budget: Budget, random: Random): { decisions: number[] } & PricedNetwork {
+/**
+ * Random decisions that fit the budget (and use it), with their network. Where none of many draws does, draws are taken down, one choice
+ * after another to a random option with fewer operations, until they fit.
+ * @throws RunError where not even that helps
+ */
+export function drawWithin(space: Space, budget: Budget, random: Random): Admitted {
   const limit = budget.options.budget.macs
   for (let draw = 0; draw < mostDraws; draw++) {
     const decisions = randomDecisions(space, random)
-    // in the second half of the draws a budget that is hard to use well may be used badly
-    if (limit !== undefined && draw < mostDraws / 2 && decisionMacs(space, decisions) < leastUse * limit) continue
+    if (limit !== undefined && decisionMacs(space, decisions) < leastUse * limit) continue
     const admitted = budget.admit(space, decisions)
     if (admitted) return { decisions, ...admitted }
   }
-  throw new RunError(`random search: none of ${mostDraws} draws fits the budget; raise the limit (--macs, --flash, --ram)`)
+  const decisions = randomDecisions(space, random)
+  for (;;) {
+    const admitted = budget.admit(space, decisions)
+    if (admitted) return { decisions, ...admitted }
+    const cheaper = space.optionMacs.map((macs, choice) =>
+      macs.flatMap((count, option) => (count < macs[decisions[choice]] ? [option] : [])),
+    )
+    const open = cheaper.flatMap((options, choice) => (options.length > 0 ? [choice] : []))
+    if (open.length === 0)
+      throw new RunError(`random search: no member of ${space.name} fits the budget; raise the limit (--macs, --flash, --ram)`)
+    const choice = open[random.integer(open.length)]
+    decisions[choice] = cheaper[choice][random.integer(cheaper[choice].length)]
+  }
 }
 
 export function randomSearch(engine: Engine, space: Space, source: ClipSource, budget: Budget, options: RandomSearchOptions): Strategy {

@@ -79,6 +79,9 @@ function scaled(tape: Tape, value: Value, factor: number): Value {
   )
 }
 
+const activated = (nodes: readonly NetworkNode[]) =>
+  nodes.map((node) => (node.id === 'wide0' ? { ...node, activation: 'relu' as const } : node)) as NetworkNode[]
+
 describe('gateGradients', () => {
   // option 2 of the second choice is identity, 0 and 1 are residual blocks
   it.each([[[0, 0]], [[1, 1]], [[1, 2]]])('are d loss / d gate of the path %j, every option run by finite differences', (decisions) => {
@@ -108,8 +111,6 @@ describe('gateGradients', () => {
 
   it('are refused where an option ends with an activation, which would hide part of them', () => {
     const plain = toneSpace()
-    const activated = (nodes: readonly NetworkNode[]) =>
-      nodes.map((node) => (node.id === 'wide0' ? { ...node, activation: 'relu' as const } : node)) as NetworkNode[]
     const space: Space = {
       ...plain,
       build: (decisions) => ({ ...plain.build(decisions), nodes: activated(plain.build(decisions).nodes) }),

@@ -97,8 +97,10 @@ export class Supernet {
     for (const edge of edges) {
       const { stored, low, high } = recorder.values.get(edge.output)!
       // a map's gradient is that of its normalisation: what an activation cuts off would be missing for the other options
-      if (low !== -Infinity || high !== Infinity)
+      if (low !== -Infinity || high !== Infinity) {
+        tape.dispose()
         throw new Error(`space ${space.name}: "${edge.output}" ends an option and has an activation`)
+      }
       stored.keepGradient = true
     }
     const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
