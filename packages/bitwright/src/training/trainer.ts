@@ -10,6 +10,7 @@ import {
   optimizer,
   type OptimizerName,
   type ParameterStore,
+  Random,
   type Stored,
   Tape,
 } from '@bitwright/engine'
@@ -76,6 +77,8 @@ export class Trainer {
   private readonly whole: Int32Array
   private updates = 0
   private readonly clipsPerEpoch: number
+  /** Seed of all draws. */
+  private readonly draws: number
 
   constructor(
     engine: Engine,
@@ -90,7 +93,8 @@ export class Trainer {
     this.source = source
     this.options = options
     this.quantization = quantization
-    this.clipsPerEpoch = epochOrder(source.dataset, options.seed, 0).length
+    this.draws = new Random(options.seed, 'training', options.purpose).uint32()
+    this.clipsPerEpoch = epochOrder(source.dataset, this.draws, 0).length
     this.tape = new Tape(engine, { batch: Math.min(options.batchSize, this.clipsPerEpoch), mode: 'train' })
     const momentum = this.tape.allocate(1)
     const recorder = new Recorder(this.tape, { store, momentum, quantized: quantization })
@@ -111,6 +115,8 @@ export class Trainer {
     this.pass = this.tape.program(['pack', 'forward', 'backward'])
     this.finish = this.tape.program(['finish', 'update'])
     engine.floats(momentum, 1)[0] = batchNormMomentum
+    // of an earlier training of these parameters: Adam's first steps take moments for those of as many steps
+    for (const moments of [store.first, store.second]) engine.floats(moments, store.size).fill(0)
   }
 
   /** Whole batches only: the clips left over come in another epoch's order. */
@@ -120,12 +126,12 @@ export class Trainer {
 
   /** The clips of an epoch in batches. */
   private batches(epoch: number): Clip[][] {
-    const order = epochOrder(this.source.dataset, this.options.seed, epoch)
+    const order = epochOrder(this.source.dataset, this.draws, epoch)
     return Array.from({ length: this.stepsPerEpoch }, (_, i) => order.slice(i * this.input.batch, (i + 1) * this.input.batch))
   }
 
   private load(clips: readonly Clip[], epoch: number): void {
-    this.source.fill(this.input, clips, { seed: this.options.seed, epoch })
+    this.source.fill(this.input, clips, { seed: this.draws, epoch })
     const labels = this.engine.integers(this.loss.labels, this.input.batch).fill(-1)
     clips.forEach((clip, row) => (labels[row] = clip.label))
   }
