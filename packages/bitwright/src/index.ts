@@ -1,1 +1,17 @@
-export {}
+// The toolkit for programs: what the command line is made of. Running a study, and the plain data, spaces, cost models and quantizers that
+// go into one. Loading and running a finished model is @bitwright/runtime.
+export { loadAudioDataset, loadClipList, type AudioDatasetOptions } from './data/audio-dataset.ts'
+export type { AudioDataset, Clip, SplitName } from './data/dataset.ts'
+export { inspectDataset, type Inspection } from './data/inspect.ts'
+export { synthesizeSpeech, type SynthesisOptions } from './data/synth.ts'
+export { RunError, UsageError } from './errors.ts'
+export { memory } from './hardware/index.ts'
+export type { CostModel, NetworkCost } from './hardware/index.ts'
+export * from './network/index.ts'
+export * from './quantizers/index.ts'
+export { renderReport } from './report/report.ts'
+export * from './spaces/index.ts'
+export type * from './study/api.ts'
+export type * from './study/events.ts'
+export { readJournal } from './study/journal.ts'
+export { evaluateRun, searchStudy, trainStudy } from './study/run.ts'

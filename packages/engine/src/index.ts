@@ -4,7 +4,16 @@ export { commandName, float, none } from './commands.ts'
 export { align, Engine, type EngineOptions, Heap } from './engine.ts'
 export { type CommandProfile, profileProgram, profileTable } from './profile.ts'
 export { type Parameter, type ParameterShape, ParameterStore } from './parameters.ts'
-export { type QuantizerSlot, type Segment, segments, type Stored, Tape, type TapeOptions, type Value, type WeightReference } from './tape.ts'
+export {
+  type QuantizerSlot,
+  type Segment,
+  segments,
+  type Stored,
+  Tape,
+  type TapeOptions,
+  type Value,
+  type WeightReference,
+} from './tape.ts'
 export { convolution, type ConvolutionShape, linear } from './ops/convolution.ts'
 export { batchNorm, type BatchNormParameters, bias, fakeQuantize, relu, relu6 } from './ops/normalization.ts'
 export { add, averagePool, dot, globalAveragePool, logMagnitude, observe, type Observation, reshape, settle } from './ops/elementwise.ts'

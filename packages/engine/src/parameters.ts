@@ -74,7 +74,9 @@ export class ParameterStore {
 
   restore(copy: Float32Array): void {
     if (copy.length !== this.size * 3) throw new Error(`parameters: a snapshot of ${copy.length} floats does not fit ${this.size * 3}`)
-    ;[this.values, this.first, this.second].forEach((block, i) => this.engine.floats(block, this.size).set(copy.subarray(i * this.size, (i + 1) * this.size)))
+    ;[this.values, this.first, this.second].forEach((block, i) =>
+      this.engine.floats(block, this.size).set(copy.subarray(i * this.size, (i + 1) * this.size)),
+    )
   }
 
   dispose(): void {

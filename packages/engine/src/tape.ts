@@ -160,7 +160,12 @@ export class Tape {
   }
 
   /** A new map in memory. */
-  store(height: number, width: number, channels: number, options: { needsGradient: boolean; stride?: number; rowStride?: number } = { needsGradient: true }): Stored {
+  store(
+    height: number,
+    width: number,
+    channels: number,
+    options: { needsGradient: boolean; stride?: number; rowStride?: number } = { needsGradient: true },
+  ): Stored {
     const stride = options.stride ?? this.engine.padded(channels)
     const rowStride = options.rowStride ?? width * stride
     const offset = this.allocate(this.batch * height * rowStride)
@@ -187,8 +192,11 @@ export class Tape {
   transform(value: Value): number[] {
     const { normalization, stride } = value.stored
     return [
-      normalization ? normalization.arrays : none, normalization ? normalization.arrays + stride : none,
-      float(value.low), float(value.high), value.quantizer ? value.quantizer.offset : none,
+      normalization ? normalization.arrays : none,
+      normalization ? normalization.arrays + stride : none,
+      float(value.low),
+      float(value.high),
+      value.quantizer ? value.quantizer.offset : none,
     ]
   }
 

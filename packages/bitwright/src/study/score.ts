@@ -39,7 +39,7 @@ async function logitsOf(
 }
 
 /** Loss and accuracy of a network on clips, in float or fake-quantized. */
-async function network(
+async function scoreNetwork(
   engine: Engine,
   graph: Network,
   store: ParameterStore,
@@ -65,7 +65,7 @@ async function convert(
   return convertNetwork({ network: decided, store, quantization, largestLogit })
 }
 
-async function all(
+async function scoreAll(
   engine: Engine,
   trained: TrainedModel,
   split: SplitName,
@@ -119,4 +119,4 @@ async function integerLogits(
   return all
 }
 
-export const scoreModels = { network, convert, all, integerLogits }
+export const scoreModels = { network: scoreNetwork, convert, all: scoreAll, integerLogits }

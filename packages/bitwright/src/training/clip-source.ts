@@ -17,7 +17,9 @@ export class ClipSource {
 
   constructor(engine: Engine, dataset: AudioDataset, frontEnd: FrontEnd, augmentation: AugmentationOptions = {}) {
     if (dataset.samples !== frontEnd.samples || dataset.sampleRate !== frontEnd.sampleRate) {
-      throw new RunError(`the network takes ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz, the clips have ${dataset.samples} at ${dataset.sampleRate} Hz`)
+      throw new RunError(
+        `the network takes ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz, the clips have ${dataset.samples} at ${dataset.sampleRate} Hz`,
+      )
     }
     this.engine = engine
     this.dataset = dataset

@@ -20,7 +20,10 @@ export function createStore(engine: Engine, networks: readonly Network[], seed: 
       if (!shapes.has(parameter.name)) shapes.set(parameter.name, { parameter, network })
     }
   }
-  const store = new ParameterStore(engine, [...shapes.values()].map(({ parameter }) => storeShape(parameter)))
+  const store = new ParameterStore(
+    engine,
+    [...shapes.values()].map(({ parameter }) => storeShape(parameter)),
+  )
   for (const { parameter, network } of shapes.values()) initialize(store, parameter, network, seed)
   return store
 }

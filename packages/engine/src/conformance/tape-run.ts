@@ -164,8 +164,8 @@ export function record(
       const { stored } = add(tape, x)
       outputs.push({ name, stored, gradient: tape.gradientTarget(tape.value(stored))[0] })
     },
-    crossEntropy(x, wanted, options) {
-      loss = crossEntropy(tape, x, options)
+    crossEntropy(x, wanted, how) {
+      loss = crossEntropy(tape, x, how)
       labels = wanted
     },
   }

@@ -36,15 +36,19 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
     throw new Error(`convolution: groups must be 1 or all ${stored.channels} channels, not ${shape.groups}`)
   }
   const taps = shape.kernelSize[0] * shape.kernelSize[1]
-  if (depthwise && taps > maxDepthwiseTaps) throw new Error(`convolution: a depthwise kernel has at most ${maxDepthwiseTaps} taps, not ${taps}`)
+  if (depthwise && taps > maxDepthwiseTaps)
+    throw new Error(`convolution: a depthwise kernel has at most ${maxDepthwiseTaps} taps, not ${taps}`)
   if (stored.stride === 1 && stored.normalization) throw new Error('convolution: a one-channel map cannot be pending on a normalisation')
   const [top, bottom, left, right] = shape.padding
   const outHeight = outputSize(stored.height, shape.kernelSize[0], shape.stride[0], top + bottom, 'height')
   const outWidth = outputSize(stored.width, shape.kernelSize[1], shape.stride[1], left + right, 'width')
 
   // A signal along the height axis is the same memory along the width axis, where windows are contiguous.
-  const turned = stored.width === 1 && shape.kernelSize[1] === 1 && left + right === 0 && (stored.rowStride === stored.stride || stored.height === 1)
-  const [height, width, rowStride] = turned ? [1, stored.height, stored.height * stored.rowStride] : [stored.height, stored.width, stored.rowStride]
+  const turned =
+    stored.width === 1 && shape.kernelSize[1] === 1 && left + right === 0 && (stored.rowStride === stored.stride || stored.height === 1)
+  const [height, width, rowStride] = turned
+    ? [1, stored.height, stored.height * stored.rowStride]
+    : [stored.height, stored.width, stored.rowStride]
   const geometry = turned
     ? [1, shape.kernelSize[0], 1, shape.stride[0], 0, 0, top, bottom]
     : [...shape.kernelSize, ...shape.stride, top, bottom, left, right]
@@ -74,8 +78,14 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
       const rows = Math.max(Math.ceil((height + geometry[4] + geometry[5]) / geometry[2]), mapHeight) + margin[0] + 1
       const wide = Math.max(Math.ceil((width + geometry[6] + geometry[7]) / geometry[3]), mapWidth) + margin[1] + 1
       const scratch = strip + (rows * wide + height * width) * lanes
-      tape.emit('backward', 'depthwiseBackward', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target], scratch)
-      if (partial !== none) tape.emit('backward', 'reduceDepthwise', [partial, tape.chunks, taps, stored.channels, stored.stride, weights.gradient, 0])
+      tape.emit(
+        'backward',
+        'depthwiseBackward',
+        [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target],
+        scratch,
+      )
+      if (partial !== none)
+        tape.emit('backward', 'reduceDepthwise', [partial, tape.chunks, taps, stored.channels, stored.stride, weights.gradient, 0])
       tape.collectQuantizerSums(x)
       tape.releaseGradient(y, output[1])
     })
@@ -86,7 +96,12 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
   const packed = tape.allocate(depth * outStride)
   tape.emit('pack', 'pack', [...packArguments, packed, 0, tape.nextPack()], 0, false)
   const forwardScratch = 2 * outStride + Math.max(image, blockRows * stored.stride) + tileRows * depth
-  const at = tape.emit('forward', 'convolution', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, none], forwardScratch)
+  const at = tape.emit(
+    'forward',
+    'convolution',
+    [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, none],
+    forwardScratch,
+  )
   y.sumsArgument = at + 25
   const base = stored.aliasOf ?? stored
   const transposed = base.needsGradient ? tape.allocate(shape.channels * columns) : none
@@ -100,8 +115,37 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
       blockRows * (2 * stored.stride + 2 * outStride) + 2 * stored.stride,
       2 * (image + 16) + mapWidth * (outStride + columns) + tileRows * outStride + 2 * stored.stride,
     )
-    tape.emit('backward', 'convolutionBackward', [...common(), transposed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target, shape.channels], scratch)
-    if (partial !== none) tape.emit('backward', 'reduceWeights', [partial, tape.chunks, taps, stored.channels, stored.stride, shape.channels, outStride, weights.gradient, 0])
+    tape.emit(
+      'backward',
+      'convolutionBackward',
+      [
+        ...common(),
+        transposed,
+        y.offset,
+        mapHeight,
+        mapWidth,
+        outStride,
+        ...geometry,
+        output[0],
+        output[1],
+        partial,
+        ...target,
+        shape.channels,
+      ],
+      scratch,
+    )
+    if (partial !== none)
+      tape.emit('backward', 'reduceWeights', [
+        partial,
+        tape.chunks,
+        taps,
+        stored.channels,
+        stored.stride,
+        shape.channels,
+        outStride,
+        weights.gradient,
+        0,
+      ])
     tape.collectQuantizerSums(x)
     tape.releaseGradient(y, output[1])
   })
@@ -112,4 +156,3 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
 export function linear(tape: Tape, x: Value, weights: WeightReference, units: number): Value {
   return convolution(tape, x, weights, { channels: units, kernelSize: [1, 1], stride: [1, 1], padding: [0, 0, 0, 0], groups: 1 })
 }
-

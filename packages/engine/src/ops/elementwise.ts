@@ -15,21 +15,47 @@ const blockRows = 32
 export function add(tape: Tape, ...values: Value[]): Value {
   const first = values[0].stored
   for (const { stored } of values) {
-    if (stored.height !== first.height || stored.width !== first.width || stored.channels !== first.channels || stored.stride !== first.stride || stored.rowStride !== first.rowStride) {
-      throw new Error(`add: shapes differ: ${[first.height, first.width, first.channels]} and ${[stored.height, stored.width, stored.channels]}`)
+    if (
+      stored.height !== first.height ||
+      stored.width !== first.width ||
+      stored.channels !== first.channels ||
+      stored.stride !== first.stride ||
+      stored.rowStride !== first.rowStride
+    ) {
+      throw new Error(
+        `add: shapes differ: ${[first.height, first.width, first.channels]} and ${[stored.height, stored.width, stored.channels]}`,
+      )
     }
   }
   const { pixels, channels } = flat(first)
   const needsGradient = values.some(({ stored }) => (stored.aliasOf ?? stored).needsGradient)
   const y = tape.store(first.height, first.width, first.channels, { needsGradient, stride: first.stride, rowStride: first.rowStride })
-  tape.emit('forward', 'add', [tape.batch, tape.chunks, pixels, channels, y.offset, values.length, ...values.flatMap((value) => [value.stored.offset, ...tape.transform(value)])], blockRows * channels)
+  tape.emit(
+    'forward',
+    'add',
+    [
+      tape.batch,
+      tape.chunks,
+      pixels,
+      channels,
+      y.offset,
+      values.length,
+      ...values.flatMap((value) => [value.stored.offset, ...tape.transform(value)]),
+    ],
+    blockRows * channels,
+  )
   tape.onBackward(() => {
     const output = tape.outputGradient(y)
     if (!output) return
     for (const value of values) {
       const target = tape.gradientTarget(value)
       if (target[0] === none) continue
-      tape.emit('backward', 'addBackward', [tape.batch, tape.chunks, pixels, channels, value.stored.offset, ...tape.transform(value), output[0], ...target], 2 * channels)
+      tape.emit(
+        'backward',
+        'addBackward',
+        [tape.batch, tape.chunks, pixels, channels, value.stored.offset, ...tape.transform(value), output[0], ...target],
+        2 * channels,
+      )
       tape.collectQuantizerSums(value)
     }
     tape.releaseGradient(y, output[1])
@@ -48,7 +74,8 @@ export function averagePool(tape: Tape, x: Value, kernelSize: readonly [number, 
   if (stored.stride === 1) throw new Error('averagePool: one-channel maps are not supported')
   const outHeight = Math.floor((stored.height - kernelSize[0]) / stride[0]) + 1
   const outWidth = Math.floor((stored.width - kernelSize[1]) / stride[1]) + 1
-  if (outHeight < 1 || outWidth < 1) throw new Error(`averagePool: a window of ${kernelSize} does not fit a map of ${[stored.height, stored.width]}`)
+  if (outHeight < 1 || outWidth < 1)
+    throw new Error(`averagePool: a window of ${kernelSize} does not fit a map of ${[stored.height, stored.width]}`)
   const y = tape.store(outHeight, outWidth, stored.channels, { needsGradient: stored.needsGradient })
   const before = [tape.batch, tape.chunks, stored.height, stored.width, stored.stride, stored.offset, ...tape.transform(x)]
   const after = [outHeight, outWidth, ...kernelSize, ...stride]
@@ -99,7 +126,15 @@ export function logMagnitude(tape: Tape, x: Value, epsilon: number): Value {
 export function reshape(tape: Tape, x: Value, height: number, width: number, channels: number): Value {
   const settled = settle(tape, x)
   const { stored } = settled
-  const view = { offset: stored.offset, batch: stored.batch, height, width, channels, needsGradient: stored.needsGradient, aliasOf: stored.aliasOf ?? stored }
+  const view = {
+    offset: stored.offset,
+    batch: stored.batch,
+    height,
+    width,
+    channels,
+    needsGradient: stored.needsGradient,
+    aliasOf: stored.aliasOf ?? stored,
+  }
   const padded = tape.engine.padded(channels)
   if (stored.width === 1 && channels === 1 && height === stored.height && width === stored.channels) {
     return tape.value({ ...view, stride: 1, rowStride: stored.rowStride })
@@ -113,7 +148,8 @@ export function reshape(tape: Tape, x: Value, height: number, width: number, cha
       if (!output) return
       const [gradient, accumulate] = tape.gradientTarget(settled)
       if (accumulate) throw new Error('reshape: its input may have no other consumer')
-      if (gradient !== none) tape.emit('backward', 'copyRows', [output[0], padded, gradient, stored.rowStride, stored.batch * height, channels])
+      if (gradient !== none)
+        tape.emit('backward', 'copyRows', [output[0], padded, gradient, stored.rowStride, stored.batch * height, channels])
       tape.releaseGradient(copy, output[1])
     })
     return tape.value(copy)
@@ -130,7 +166,12 @@ export function dot(tape: Tape, value: Value, of: Stored, segment: 'forward' | '
   const { lanes } = tape.engine
   const partial = tape.allocate(tape.chunks * lanes)
   const sum = tape.allocate(1)
-  tape.emit(segment, 'dot', [tape.batch, tape.chunks, pixels, channels, value.stored.offset, ...tape.transform(value), base.gradient, partial], channels)
+  tape.emit(
+    segment,
+    'dot',
+    [tape.batch, tape.chunks, pixels, channels, value.stored.offset, ...tape.transform(value), base.gradient, partial],
+    channels,
+  )
   tape.emit(segment, 'reduceLanes', [partial, tape.chunks, 1, sum, 0])
   return () => tape.engine.backend.heap[sum]
 }
@@ -148,7 +189,12 @@ export function observe(tape: Tape, value: Value, sampleCount = 16_384): () => O
   const partial = tape.allocate(tape.chunks * 3)
   const count = Math.min(sampleCount, tape.batch * pixels * used)
   const samples = tape.allocate(count)
-  tape.emit('forward', 'observe', [tape.batch, tape.chunks, pixels, channels, used, value.stored.offset, ...tape.transform(value), partial, samples, count], channels)
+  tape.emit(
+    'forward',
+    'observe',
+    [tape.batch, tape.chunks, pixels, channels, used, value.stored.offset, ...tape.transform(value), partial, samples, count],
+    channels,
+  )
   return () => {
     const sums = tape.engine.floats(partial, tape.chunks * 3)
     let total = 0

@@ -21,7 +21,19 @@ export function crossEntropy(tape: Tape, value: Value, options: { smoothing?: nu
   const labels = tape.allocate(tape.batch)
   const out = tape.allocate(tape.batch * stride)
   const partial = tape.allocate(tape.chunks * 2)
-  const common = [tape.batch, tape.chunks, classes, stride, stored.offset, ...tape.transform(logits), labels, float(options.smoothing ?? 0), float(tape.batch / (options.scale ?? 1)), out, partial]
+  const common = [
+    tape.batch,
+    tape.chunks,
+    classes,
+    stride,
+    stored.offset,
+    ...tape.transform(logits),
+    labels,
+    float(options.smoothing ?? 0),
+    float(tape.batch / (options.scale ?? 1)),
+    out,
+    partial,
+  ]
   const [gradient, accumulate, sums] = tape.gradientTarget(logits)
   if (accumulate) throw new Error('crossEntropy: these logits have a loss already')
   tape.emit('forward', 'crossEntropy', [...common, gradient, tape.training ? sums : none])

@@ -34,12 +34,29 @@ export function batchNorm(tape: Tape, x: Value, parameters: BatchNormParameters)
     const sums = tape.transientSums(tape.chunks * 2 * stride)
     tape.patch('forward', stored.sumsArgument, sums)
     tape.emit('forward', 'normTrain', [
-      sums, tape.chunks, channels, stride, count, parameters.scale, parameters.offset, parameters.runningMean, parameters.runningVariance,
-      parameters.momentum, float(parameters.epsilon), arrays,
+      sums,
+      tape.chunks,
+      channels,
+      stride,
+      count,
+      parameters.scale,
+      parameters.offset,
+      parameters.runningMean,
+      parameters.runningVariance,
+      parameters.momentum,
+      float(parameters.epsilon),
+      arrays,
     ])
   } else {
     tape.emit('forward', 'normEval', [
-      channels, stride, parameters.scale, parameters.offset, parameters.runningMean, parameters.runningVariance, float(parameters.epsilon), arrays,
+      channels,
+      stride,
+      parameters.scale,
+      parameters.offset,
+      parameters.runningMean,
+      parameters.runningVariance,
+      float(parameters.epsilon),
+      arrays,
     ])
   }
   stored.normalization = {
@@ -47,7 +64,18 @@ export function batchNorm(tape: Tape, x: Value, parameters: BatchNormParameters)
     backward: (sums) => {
       const coefficients = tape.borrow(3 * stride)
       tape.emit('backward', 'normBackward', [
-        sums, tape.chunks, channels, stride, count, parameters.scale, arrays, parameters.scaleGradient, parameters.offsetGradient, coefficients, 1, 0,
+        sums,
+        tape.chunks,
+        channels,
+        stride,
+        count,
+        parameters.scale,
+        arrays,
+        parameters.scaleGradient,
+        parameters.offsetGradient,
+        coefficients,
+        1,
+        0,
       ])
       return coefficients
     },

@@ -43,6 +43,7 @@ export function optimizer(tape: Tape, name: OptimizerName, store: ParameterStore
   else tape.emit('update', 'adam', [store.values, store.gradients, store.first, store.second, slot, ...ranges])
   const { engine } = tape
   return {
-    set: (values) => engine.floats(slot, 6).set([values.learningRate, values.weightDecay, values.momentum, values.beta2, values.epsilon, values.step]),
+    set: (values) =>
+      engine.floats(slot, 6).set([values.learningRate, values.weightDecay, values.momentum, values.beta2, values.epsilon, values.step]),
   }
 }
