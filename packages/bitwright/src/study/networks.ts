@@ -2,14 +2,15 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { AudioDataset } from '../data/dataset.ts'
 import { UsageError } from '../errors.ts'
-import { builtinNetwork, parseNetwork, withoutBits, type Network } from '../network/index.ts'
+import { builtinNames, builtinNetwork, parseNetwork, withoutBits, type Network } from '../network/index.ts'
 import { kwsE2e, kwsMfcc, type Space } from '../spaces/index.ts'
 import type { SearchSpec } from './api.ts'
 
 /** A built-in network, or one from a JSON file (its classes must be the data's). */
 export function networkByName(name: string, dataset: AudioDataset): Network {
   const { classes, sampleRate, samples } = dataset
-  if (!existsSync(name) && !name.endsWith('.json')) return builtinNetwork(name, { classes, sampleRate, samples })
+  const isBuiltin = (builtinNames as readonly string[]).includes(name)
+  if (isBuiltin || (!existsSync(name) && !name.endsWith('.json'))) return builtinNetwork(name, { classes, sampleRate, samples })
   let json: unknown
   try {
     json = JSON.parse(readFileSync(name, 'utf8'))
