@@ -28,7 +28,7 @@ export interface ProxylessOptions {
   readonly beta: number
 }
 
-export const proxylessDefaults = { learningRate: 0.05, architectureRate: 0.02, architectureEvery: 3, finalists: 12, beta: 1 } as const
+export const proxylessDefaults = { learningRate: 3e-3, architectureRate: 0.02, architectureEvery: 3, finalists: 12, beta: 1 } as const
 
 export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget, options: ProxylessOptions): Strategy {
   const { space } = supernet
@@ -113,10 +113,10 @@ export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget
     epochs: warmupEpochs + searchEpochs,
     epoch,
     choose,
-    state: () => ({ parameters: supernet.store.snapshot(), gates: gates.state(), validationStep }),
+    state: () => ({ weights: supernet.state(), gates: gates.state(), validationStep }),
     restore: (state) => {
-      const saved = state as { parameters: Float32Array; gates: number[][]; validationStep: number }
-      supernet.store.restore(saved.parameters)
+      const saved = state as { weights: ReturnType<Supernet['state']>; gates: number[][]; validationStep: number }
+      supernet.restore(saved.weights)
       gates.restore(saved.gates)
       validationStep = saved.validationStep
     },

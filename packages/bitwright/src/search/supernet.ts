@@ -1,6 +1,6 @@
 // A space and a store: networks of the space share weights by parameter names, and this trains and scores them one sampled path at a
 // time. A path is recorded anew for each step; nothing here grows with the number of options but the parameters themselves.
-import { crossEntropy, dot, type Engine, optimizer, type ParameterStore, Random, Tape } from '@bitwright/engine'
+import { crossEntropy, dot, type Engine, type ParameterStore, Random, Tape } from '@bitwright/engine'
 import type { Clip } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
@@ -10,6 +10,7 @@ import { argMax, Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
 import { Recorder } from '../training/record.ts'
 import { DivergedError } from '../training/trainer.ts'
+import { SharedWeights } from './shared-weights.ts'
 
 export interface SupernetOptions {
   readonly seed: number
@@ -27,6 +28,7 @@ export class Supernet {
   private readonly engine: Engine
   private readonly source: ClipSource
   private readonly options: SupernetOptions
+  private readonly shared: SharedWeights
   /** Heap offset of a batch-norm momentum. */
   private readonly momentum: number
 
@@ -40,6 +42,7 @@ export class Supernet {
       space.build(space.choices.map((choice) => Math.min(option, choice.options.length - 1))),
     )
     this.store = createStore(engine, everyOption, options.seed)
+    this.shared = new SharedWeights(this.store, space, everyOption)
     this.momentum = engine.heap.allocate(1)
   }
 
@@ -55,7 +58,7 @@ export class Supernet {
     clips.forEach((clip, i) => (row[i] = clip.label))
   }
 
-  /** One SGD step (Nesterov, momentum 0.9) on the weights of the sampled path. Returns loss and right answers. */
+  /** One AdamW step on the weights of the sampled path. Returns loss and right answers. */
   weightStep(decisions: readonly number[], clips: readonly Clip[], epoch: number, learningRate: number): { loss: number; correct: number } {
     const { engine, store } = this
     const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'train' })
@@ -63,14 +66,9 @@ export class Supernet {
     const { input, logits } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
     const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
     tape.backward()
-    const update = optimizer(
-      tape,
-      'sgd',
-      store,
-      parameterShapes(network).map(({ name }) => store.get(name)),
-    )
     const program = tape.program()
-    update.set({ learningRate, weightDecay: this.options.weightDecay, momentum: 0.9, beta2: 0, epsilon: 0, step: 0 })
+    const names = parameterShapes(network).map(({ name }) => name)
+    this.shared.load(names)
     this.load(tape, input, loss.labels, clips, epoch)
     engine.floats(this.momentum, 1)[0] = 0.1
     engine.backend.run(program)
@@ -78,6 +76,7 @@ export class Supernet {
     tape.dispose()
     if (!Number.isFinite(result.loss))
       throw new DivergedError(`the search diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
+    this.shared.update(names, learningRate, this.options.weightDecay)
     return result
   }
 
@@ -89,6 +88,7 @@ export class Supernet {
   gateGradients(decisions: readonly number[], clips: readonly Clip[]): { loss: number; dGates: number[][] } {
     const { engine, store, space } = this
     engine.floats(this.momentum, 1)[0] = 0
+    this.shared.loadAll()
     const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'train' })
     const recorder = new Recorder(tape, { store, momentum: this.momentum, weightGradients: false })
     const network = space.build(decisions)
@@ -132,6 +132,7 @@ export class Supernet {
   /** Accuracy on `clips` of the network of these decisions with the shared weights, batch-norm statistics taken anew from training clips. */
   async sharedAccuracy(network: Network, training: readonly Clip[], clips: readonly Clip[]): Promise<number> {
     const { engine, store } = this
+    this.shared.load(parameterShapes(network).map(({ name }) => name))
     const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'recalibrate' })
     const { input } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
     const program = tape.program(['generate', 'pack', 'forward'])
@@ -148,6 +149,15 @@ export class Supernet {
     const { logits } = await evaluator.logits(this.source, clips)
     evaluator.dispose()
     return logits.filter((row, i) => argMax(row) === clips[i].label).length / clips.length
+  }
+
+  /** The shared weights and their moments. */
+  state(): ReturnType<SharedWeights['state']> {
+    return this.shared.state()
+  }
+
+  restore(state: ReturnType<SharedWeights['state']>): void {
+    this.shared.restore(state)
   }
 
   dispose(): void {

@@ -209,7 +209,7 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
       seed: spec.seed,
       batchSize: spec.batchSize,
       labelSmoothing: training.labelSmoothing,
-      weightDecay: 4e-5,
+      weightDecay: training.weightDecay,
     })
     strategy = proxyless(supernet, source, budget, {
       ...proxylessDefaults,
