@@ -149,7 +149,7 @@ void k_pack(Task *task) {
   float *o = task->heap + a[6];
   int depth = taps * channelStride, wide = transposed ? (depth + LANES - 1) / LANES * LANES : outStride;
   for (int n = 0; n < wide;) {
-    int panel = wide - n >= NB ? NB : LANES;
+    int panel = panel_vectors(wide - n) * LANES;
     for (int k = 0; k < (transposed ? outChannels : depth); k++)
       for (int j = 0; j < panel; j++) {
         int row = transposed ? n + j : k, column = transposed ? k : n + j, tap = row / channelStride, channel = row % channelStride;

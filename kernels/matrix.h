@@ -4,24 +4,37 @@
 #pragma once
 #include "kernels.h"
 
-// Columns are packed in panels of NB, the rest in panels of LANES: panel p holds [rows of the right matrix][panel width].
-#define NV 2
-#define NB (NV * LANES)
+// Register tiles: rows MR (products) or WR (weight gradients) times at most NV vectors of columns.
 #if defined(__wasm__)
+#define NV 2
 #define MR 4
 #define WR 4
 #elif defined(__AVX512VL__)
-#define MR 6
+#define NV 3
+#define MR 8
 #define WR 8
 #else
+#define NV 2
 #define MR 6
 #define WR 6
 #endif
 
+// The right matrix is packed in panels of at most NV vectors: panel after panel, each [rows of the right matrix][its columns]. The next
+// panel's width when `columns` are left: as wide as can be without leaving a single vector behind, which would starve the multipliers.
+INLINE int panel_vectors(int columns) {
+  int vectors = columns / LANES;
+  return vectors <= NV ? vectors : vectors == NV + 1 && NV > 2 ? NV - 1 : NV;
+}
+
 // The kernel asks for constants, the program has variables: one instance per small number.
 #define BY_ROWS(n, CALL) \
   switch (n) { case 1: CALL(1); break; case 2: CALL(2); break; case 3: CALL(3); break; case 4: CALL(4); break; \
-    case 5: CALL(5); break; case 6: CALL(6); break; case 7: CALL(7); break; default: CALL(8); }
+    case 5: CALL(5); break; case 6: CALL(6); break; default: CALL(7); }
+#if NV == 3
+#define BY_VECTORS(n, CALL) switch (n) { case 1: CALL(1); break; case 2: CALL(2); break; default: CALL(3); }
+#else
+#define BY_VECTORS(n, CALL) switch (n) { case 1: CALL(1); break; default: CALL(2); }
+#endif
 
 INLINE void finish_tile(int mr, int nv, V acc[][NV], float *y, int64_t ldy, float *stats, int ldStats) {
   UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) store(y + i * ldy + j * LANES, acc[i][j]);
@@ -65,7 +78,7 @@ INLINE void packed_tile(int mr, int nv, const float *a, const float *w, int dept
 }
 // y[rows][columns] = left * w, `columns` a multiple of LANES; stats (optional) += column sums and sums of squares. `packed` holds
 // segments * run * MR floats.
-INLINE void multiply(const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *w, int columns, float *y, int64_t ldy, float *stats, float *packed) {
+static NOINLINE void multiply(const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *w, int columns, float *y, int64_t ldy, float *stats, float *packed) {
   int depth = segments * run;
   for (int p = 0; p < rows; p += MR) {
     int mr = rows - p < MR ? rows - p : MR, n = 0;
@@ -73,10 +86,10 @@ INLINE void multiply(const float *x, int64_t ldx, int rows, int segments, int ru
     pack_left(x + p * ldx, ldx, mr, segments, run, jump, packed);
 #define TILE(m, v) packed_tile(m, v, packed, panel, depth, y + p * ldy + n, ldy, stats ? stats + n : 0, columns)
     if (mr == MR) {
-      for (; n + NB <= columns; n += NB, panel += (int64_t)NB * depth) TILE(MR, NV);
+      for (; n + NV * LANES <= columns; n += NV * LANES, panel += (int64_t)NV * LANES * depth) TILE(MR, NV);
       for (; n < columns; n += LANES, panel += (int64_t)LANES * depth) TILE(MR, 1);
     } else {
-#define ROWS(m) do { for (; n + NB <= columns; n += NB, panel += (int64_t)NB * depth) TILE(m, NV); \
+#define ROWS(m) do { for (; n + NV * LANES <= columns; n += NV * LANES, panel += (int64_t)NV * LANES * depth) TILE(m, NV); \
     for (; n < columns; n += LANES, panel += (int64_t)LANES * depth) TILE(m, 1); } while (0)
       switch (mr) { case 1: ROWS(1); break; case 2: ROWS(2); break; default: ROWS(3); }
 #undef ROWS
@@ -86,41 +99,44 @@ INLINE void multiply(const float *x, int64_t ldx, int rows, int segments, int ru
 }
 #else
 INLINE void tile(int mr, int nv, const float *x, int64_t ldx, int segments, int run, int64_t jump, const float *w, float *y, int64_t ldy, float *stats, int ldStats) {
-  V acc[8][NV];
+  V acc[MR][NV];
   UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = zero();
-  for (int s = 0; s < segments; s++, x += jump)
+  for (int s = 0; s < segments; s++, x += jump) {
+    // every third row by pointer, the others by an index of one or two ldx: more pointers would not fit the registers
+    const float *row[3] = {x, x + 3 * ldx, x + 6 * ldx};
     for (int k = 0; k < run; k++, w += nv * LANES) {
       V b[NV];
       UNROLL for (int j = 0; j < nv; j++) b[j] = load(w + j * LANES);
       UNROLL for (int i = 0; i < mr; i++) {
-        V left = splat(x[i * ldx + k]);
+        V left = splat(row[i / 3][i % 3 * ldx]);
         UNROLL for (int j = 0; j < nv; j++) acc[i][j] = fma_(left, b[j], acc[i][j]);
       }
+      row[0]++, row[1]++, row[2]++;
     }
+  }
   finish_tile(mr, nv, acc, y, ldy, stats, ldStats);
 }
-INLINE void multiply(const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *w, int columns, float *y, int64_t ldy, float *stats, float *packed) {
+INLINE void panel(int nv, const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *w, float *y, int64_t ldy, float *stats, int ldStats) {
+  int p = 0;
+  for (; p + MR <= rows; p += MR) tile(MR, nv, x + p * ldx, ldx, segments, run, jump, w, y + p * ldy, ldy, stats, ldStats);
+#define REST(m) tile(m, nv, x + p * ldx, ldx, segments, run, jump, w, y + p * ldy, ldy, stats, ldStats)
+  if (p < rows) BY_ROWS(rows - p, REST)
+#undef REST
+}
+static NOINLINE void multiply(const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *w, int columns, float *y, int64_t ldy, float *stats, float *packed) {
   (void)packed;
-  int depth = segments * run, n = 0, whole = rows - rows % MR;
-#define TILE(m, v, p) tile(m, v, x + (p) * ldx, ldx, segments, run, jump, w, y + (p) * ldy + n, ldy, stats ? stats + n : 0, columns)
-  for (; n + NB <= columns; n += NB, w += (int64_t)NB * depth) {
-    for (int p = 0; p < whole; p += MR) TILE(MR, NV, p);
-#define REST(m) TILE(m, NV, whole)
-    if (whole < rows) BY_ROWS(rows - whole, REST)
-#undef REST
+  for (int n = 0; n < columns;) {
+    int nv = panel_vectors(columns - n);
+#define PANEL(v) panel(v, x, ldx, rows, segments, run, jump, w, y + n, ldy, stats ? stats + n : 0, columns)
+    BY_VECTORS(nv, PANEL)
+#undef PANEL
+    n += nv * LANES, w += (int64_t)nv * LANES * segments * run;
   }
-  for (; n < columns; n += LANES, w += (int64_t)LANES * depth) {
-    for (int p = 0; p < whole; p += MR) TILE(MR, 1, p);
-#define REST(m) TILE(m, 1, whole)
-    if (whole < rows) BY_ROWS(rows - whole, REST)
-#undef REST
-  }
-#undef TILE
 }
 #endif
 
 INLINE void weight_tile(int mr, int nv, const float *x, int64_t ldx, const float *g, int64_t ldg, int rows, float *dw, int columns) {
-  V acc[8][NV];
+  V acc[WR][NV];
   UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = load(dw + i * columns + j * LANES);
   for (int p = 0; p < rows; p++, x += ldx, g += ldg) {
     V b[NV];
@@ -132,24 +148,22 @@ INLINE void weight_tile(int mr, int nv, const float *x, int64_t ldx, const float
   }
   UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) store(dw + i * columns + j * LANES, acc[i][j]);
 }
+INLINE void weight_panel(int nv, const float *x, int64_t ldx, int rows, int run, const float *g, int columns, float *dw) {
+  int k = 0;
+  for (; k + WR <= run; k += WR) weight_tile(WR, nv, x + k, ldx, g, columns, rows, dw + (int64_t)k * columns, columns);
+#define REST(m) weight_tile(m, nv, x + k, ldx, g, columns, rows, dw + (int64_t)k * columns, columns)
+  if (k < run) BY_ROWS(run - k, REST)
+#undef REST
+}
 
 // dw[segments * run][columns] += leftᵀ * g[rows][columns]
-INLINE void multiply_weights(const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *g, int columns, float *dw) {
-  for (int s = 0; s < segments; s++, x += jump, dw += (int64_t)run * columns) {
-    int n = 0, whole = run - run % WR;
-#define TILE(m, v, k) weight_tile(m, v, x + (k), ldx, g + n, columns, rows, dw + (int64_t)(k) * columns + n, columns)
-    for (; n + NB <= columns; n += NB) {
-      for (int k = 0; k < whole; k += WR) TILE(WR, NV, k);
-#define REST(m) TILE(m, NV, whole)
-      if (whole < run) BY_ROWS(run - whole, REST)
-#undef REST
+static NOINLINE void multiply_weights(const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *g, int columns, float *dw) {
+  for (int s = 0; s < segments; s++, x += jump, dw += (int64_t)run * columns)
+    for (int n = 0; n < columns;) {
+      int nv = panel_vectors(columns - n);
+#define PANEL(v) weight_panel(v, x, ldx, rows, run, g + n, columns, dw + n)
+      BY_VECTORS(nv, PANEL)
+#undef PANEL
+      n += nv * LANES;
     }
-    for (; n < columns; n += LANES) {
-      for (int k = 0; k < whole; k += WR) TILE(WR, 1, k);
-#define REST(m) TILE(m, 1, whole)
-      if (whole < run) BY_ROWS(run - whole, REST)
-#undef REST
-    }
-#undef TILE
-  }
 }

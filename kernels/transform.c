@@ -58,41 +58,52 @@ void transform_flat(const Transform *t, const float *x, float *y, int count) {
   }
 }
 
-INLINE void backward_(const Transform *t, const float *g, int64_t ldg, const float *x, int64_t ldx, float *out, int64_t ldo, int rows, int channels,
-                      const BackwardSums *sums, int affine, int quantized, int stats) {
+// nv vectors of channels, `ways` rows at a time: each has sums of its own, because one sum could take a number only every four cycles.
+INLINE void backward_columns(int nv, int ways, const Transform *t, int c, const float *g, int64_t ldg, const float *x, int64_t ldx, float *out, int64_t ldo, int rows,
+                             const BackwardSums *sums, int affine, int quantized, int stats) {
   V low = splat(t->low), high = splat(t->high), inverse = zero(), lowest = zero(), highest = zero();
-  V inside = zero(), below = zero(), above = zero();
+  V scale[2], offset[2], s[4], q[4], inside[4], below[4], above[4];
   if (quantized) inverse = splat(t->quantizer[1]), lowest = splat(t->quantizer[2]), highest = splat(t->quantizer[3]);
+  UNROLL for (int i = 0; i < nv * ways; i++) s[i] = q[i] = inside[i] = below[i] = above[i] = zero();
+  UNROLL for (int j = 0; j < nv; j++) scale[j] = affine ? load(t->scale + c + j * LANES) : splat(1), offset[j] = affine ? load(t->offset + c + j * LANES) : zero();
   int accumulate = sums->accumulate;
-  for (int c = 0; c < channels; c += LANES) {
-    V scale = affine ? load(t->scale + c) : splat(1), offset = affine ? load(t->offset + c) : zero(), s = zero(), q = zero();
-    const float *gp = g + c, *xp = x + c;
-    float *op = out + c;
-    for (int r = 0; r < rows; r++, gp += ldg, xp += ldx, op += ldo) {
-      V value = load(xp), gradient = load(gp), v = fma_(value, scale, offset);
-      VI pass = (VI)(v > low) & (VI)(v < high);
-      if (quantized) {
-        V u = clamp(v, low, high) * inverse;
-        VI isBelow = (VI)(u < lowest), isAbove = (VI)(u > highest), isInside = ~(isBelow | isAbove);
-        inside = fma_(keep(isInside, gradient), round_(u) - u, inside);
-        below += keep(isBelow, gradient);
-        above += keep(isAbove, gradient);
-        pass &= isInside;
-      }
-      V masked = keep(pass, gradient);
-      if (stats) s += masked, q = fma_(masked, value, q);
-      if (accumulate) masked += load(op);
-      store(op, masked);
-    }
-    if (stats) {
-      store(sums->stats + c, load(sums->stats + c) + s);
-      store(sums->stats + sums->ldStats + c, load(sums->stats + sums->ldStats + c) + q);
-    }
+  g += c, x += c, out += c;
+#define ROW(way) UNROLL for (int j = 0; j < nv; j++) { \
+    const int k = (way) * nv + j; \
+    V value = load(x + (way) * ldx + j * LANES), gradient = load(g + (way) * ldg + j * LANES), v = fma_(value, scale[j], offset[j]); \
+    VI pass = (VI)(v > low) & (VI)(v < high); \
+    if (quantized) { \
+      V u = clamp(v, low, high) * inverse; \
+      VI isBelow = (VI)(u < lowest), isAbove = (VI)(u > highest), isInside = ~(isBelow | isAbove); \
+      inside[k] = fma_(keep(isInside, gradient), round_(u) - u, inside[k]); \
+      below[k] += keep(isBelow, gradient), above[k] += keep(isAbove, gradient); \
+      pass &= isInside; \
+    } \
+    V masked = keep(pass, gradient); \
+    if (stats) s[k] += masked, q[k] = fma_(masked, value, q[k]); \
+    if (accumulate) masked += load(out + (way) * ldo + j * LANES); \
+    store(out + (way) * ldo + j * LANES, masked); \
+  }
+  int r = 0;
+  for (; r + ways <= rows; r += ways, g += ways * ldg, x += ways * ldx, out += ways * ldo) UNROLL for (int way = 0; way < ways; way++) ROW(way)
+  for (; r < rows; r++, g += ldg, x += ldx, out += ldo) ROW(0)
+#undef ROW
+  UNROLL for (int i = 1; i < ways; i++) UNROLL for (int j = 0; j < nv; j++) s[j] += s[i * nv + j], q[j] += q[i * nv + j];
+  if (stats) UNROLL for (int j = 0; j < nv; j++) {
+    float *a = sums->stats + c + j * LANES, *b = a + sums->ldStats;
+    store(a, load(a) + s[j]), store(b, load(b) + q[j]);
   }
   if (quantized && sums->quantizerSums) {
     float *o = sums->quantizerSums;
-    store(o, load(o) + inside), store(o + LANES, load(o + LANES) + below), store(o + 2 * LANES, load(o + 2 * LANES) + above);
+    UNROLL for (int i = 1; i < nv * ways; i++) inside[0] += inside[i], below[0] += below[i], above[0] += above[i];
+    store(o, load(o) + inside[0]), store(o + LANES, load(o + LANES) + below[0]), store(o + 2 * LANES, load(o + 2 * LANES) + above[0]);
   }
+}
+INLINE void backward_(const Transform *t, const float *g, int64_t ldg, const float *x, int64_t ldx, float *out, int64_t ldo, int rows, int channels,
+                      const BackwardSums *sums, int affine, int quantized, int stats) {
+  int c = 0;
+  for (; c + 2 * LANES <= channels; c += 2 * LANES) backward_columns(2, 2, t, c, g, ldg, x, ldx, out, ldo, rows, sums, affine, quantized, stats);
+  if (c < channels) backward_columns(1, 4, t, c, g, ldg, x, ldx, out, ldo, rows, sums, affine, quantized, stats);
 }
 
 void transform_backward(const Transform *t, const float *g, int64_t ldg, const float *x, int64_t ldx, float *out, int64_t ldo, int rows, int channels, const BackwardSums *sums) {

@@ -4,6 +4,8 @@
 #include <stdint.h>
 
 #define INLINE static inline __attribute__((always_inline))
+// For loops that want all registers for themselves.
+#define NOINLINE __attribute__((noinline))
 
 #if defined(__wasm__)
 #include <wasm_simd128.h>
