@@ -62,7 +62,7 @@ describe('scores', () => {
     expect(scores(spoken, said, classes).standardError).toBe(standardError)
     // each clip by itself has another error: sqrt(p (1 - p) / n)
     const alone = scores(
-      spoken.map(({ speaker: _, ...rest }) => rest),
+      spoken.map(({ speaker: _speaker, ...rest }) => rest),
       said,
       classes,
     )

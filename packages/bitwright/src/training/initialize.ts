@@ -28,11 +28,6 @@ export function createStore(engine: Engine, networks: readonly Network[], seed: 
   return store
 }
 
-/** Whether a parameter is moved by gradients. */
-export function isLearned(name: string): boolean {
-  return !name.endsWith('.mean') && !name.endsWith('.variance')
-}
-
 const mel = (hz: number) => 2595 * Math.log10(1 + hz / 700)
 const hertz = (m: number) => 700 * (10 ** (m / 2595) - 1)
 
