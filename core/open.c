@@ -5,7 +5,7 @@
 #include "arithmetic.h"
 #include "bw.h"
 
-enum { LIMIT_COUNT = 1024, LIMIT_CLASSES = 4096, LIMIT_DEPTH = 1 << 20, LIMIT_SHIFT = 15 };
+enum { LIMIT_COUNT = 1024, LIMIT_CLASSES = 4096, LIMIT_DEPTH = 1 << 20, LIMIT_SHIFT = 24 };
 #define LIMIT_ARENA ((uint32_t)1 << 26)
 #define LIMIT_WORK ((uint64_t)1 << 31) /* multiply-accumulates of one run */
 

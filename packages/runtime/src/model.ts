@@ -38,14 +38,14 @@ export interface IntegerConvolution extends LayerBase {
   readonly weightBits: number
   /** [outputChannels][kernelHeight][kernelWidth][inputChannels / groups] */
   readonly weights: Int8Array
-  /** The sum is this many bits to the left of the bias, 0..15: biases have fractions of the sum's unit, which at one to four bits is
+  /** The sum is this many bits to the left of the bias, 0..24: biases have fractions of the sum's unit, which at one to four bits is
    *  large. Absent: 0; always with logOffset. */
   readonly accumulatorShift?: number
   readonly bias: Int32Array
   readonly multiplier: Int32Array
   readonly shift: Int8Array
   /** For log-magnitude front ends: requantize(log2Q16(|acc| + logOffset[c]) + bias[c]) where acc has no bias. log2Q16(v), v >= 1, is
-   *  round-to-nearest log2(v) * 2^16 from a table with linear interpolation, the same integers everywhere. */
+   *  log2(v) * 2^16 within 1.2, from a table with quadratic interpolation: the same integers everywhere. */
   readonly logOffset?: Uint32Array
 }
 /** out = clamp(requantize(requantize((a - za) << 20, m0, s0) + requantize((b - zb) << 20, m1, s1), m2, s2) + zy): TFLite's add. */

@@ -32,14 +32,18 @@ export function requantize(value: number, multiplier: number, shift: number): nu
 const segments = 64
 const logTable = Array.from({ length: segments + 1 }, (_, i) => Math.round(Math.log2(1 + i / segments) * 65536))
 
-/** log2(value) * 2^16 for a uint32 (0 counts as 1), linear between 64 points an octave; within 4 of the exact value. */
+/** log2(value) * 2^16 for a uint32 (0 counts as 1): 64 points an octave, between them a line and the bulge above it; within 1.2. */
 export function log2Q16(value: number): number {
   if (value === 0) return 0
   const exponent = 31 - Math.clz32(value)
   const position = (value / 2 ** exponent - 1) * segments
   const index = Math.floor(position)
   const fraction = Math.floor((position - index) * 65536)
-  return exponent * 65536 + logTable[index] + Math.floor(((logTable[index + 1] - logTable[index]) * fraction + 32768) / 65536)
+  const rise = logTable[index + 1] - logTable[index]
+  const square = Math.floor((rise * rise) / 256)
+  const parabola = Math.floor((fraction * (65536 - fraction)) / 65536)
+  const bulge = Math.floor((Math.floor((square * parabola) / 256) * 355) / 1024)
+  return exponent * 65536 + logTable[index] + Math.floor((rise * fraction + bulge + 32768) / 65536)
 }
 
 const clampTo = (tensor: IntegerTensor, value: number): number => Math.max(tensor.min, Math.min(tensor.max, value + tensor.zeroPoint))

@@ -178,7 +178,7 @@ function randomWeights(
   const typical = Math.sqrt(taps) * half * reach * 0.4
   const logarithm = draw(6) === 0
   const levels = y.max - y.min + 1
-  const room = Math.min(15, Math.floor(Math.log2((2 ** 31 - 1) / (taps * half * reach + typical + 1))))
+  const room = Math.min(24, Math.floor(Math.log2((2 ** 31 - 1) / (taps * half * reach + typical + 1))))
   const accumulatorShift = logarithm || room < 1 ? 0 : draw(room + 1)
   const unit = 2 ** accumulatorShift
   const scales = Array.from({ length: channels }, () =>
