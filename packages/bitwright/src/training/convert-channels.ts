@@ -1,10 +1,9 @@
 // What becomes of a layer's accumulators, channel by channel: batch norm or bias as y = slope * x + offset, and that as the integer
-// model's whole bias and factor. Training uses the same rounding where it evaluates a quantized network (quantization.ts), because at one
-// to four bits an accumulator is a few units large and half a unit of bias is not nothing.
+// model's whole bias and factor.
 import type { ParameterStore } from '@bitwright/engine'
 import { parameterPrefix } from '../network/graph.ts'
 import type { WeightedNetworkNode } from '../network/network.ts'
-import { batchNormEpsilon } from './record.ts'
+import { batchNormEpsilon, logMagnitudeEpsilon } from './record.ts'
 
 /** y = slope[c] * x + offset[c], in evaluation: running statistics. */
 export interface ChannelAffine {
@@ -23,6 +22,11 @@ export function channelAffine(store: ParameterStore, node: WeightedNetworkNode):
   const [mean, variance] = [at('mean'), at('variance')]
   const exact = Float64Array.from(scale, (gamma, c) => gamma / Math.sqrt(variance[c] + Math.fround(batchNormEpsilon)))
   return { slope: exact.map(Math.fround), offset: exact.map((slope, c) => Math.fround(shift[c] - slope * mean[c])) }
+}
+
+/** The epsilon of a log-magnitude in whole units of the sums. @param unit what one of them is worth */
+export function wholeEpsilon(unit: number): number {
+  return Math.max(1, Math.round(logMagnitudeEpsilon / unit))
 }
 
 export interface FoldedOffset {

@@ -3,8 +3,9 @@
 // the fixed-point factor, and a scale for the logits.
 //
 // A layer's sum s of whole products stands for scale[c] * s, scale[c] = scale of its input * scale of its weights. Batch norm or bias is
-// y = slope * x + offset, so y = factor * (s + bias) with factor = slope * scale (convert-channels.ts); where slope is negative, the
-// channel's weights change sign instead, so that factors are positive as TensorFlow Lite wants them. After a log-magnitude,
+// y = slope * x + offset, so y = factor * (s + bias) with factor = slope * scale (convert-channels.ts), all shifted left as far as int32
+// allows, so that biases have fractions of s; where slope is negative, the channel's weights change sign instead, so that factors are
+// positive as TensorFlow Lite wants them. After a log-magnitude,
 // ln(|x| + epsilon) = ln 2 / 2^16 * log2Q16(|s| + logOffset) + ln scale: the same form with log2Q16 in the place of s (and a factor that
 // keeps its sign).
 import { type ParameterStore, Tape } from '@bitwright/engine'
@@ -14,10 +15,10 @@ import { lowerSkeleton } from '../hardware/lower.ts'
 import { isWeighted, nodesById, throughReshapes } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import type { ActivationQuantizer } from '../quantizers/index.ts'
-import { channelAffine, foldOffset } from './convert-channels.ts'
+import { channelAffine, foldOffset, wholeEpsilon } from './convert-channels.ts'
 import { type Multiplier, requantizer, fixedPoint } from './multiplier.ts'
 import type { Quantization } from './quantization.ts'
-import { logMagnitudeEpsilon, Recorder } from './record.ts'
+import { Recorder } from './record.ts'
 
 export interface ConversionOptions {
   /** With its widths decided: `quantization.decided()`. */
@@ -30,6 +31,7 @@ export interface ConversionOptions {
 
 const int32Max = 2 ** 31 - 1
 const int16Max = 2 ** 15 - 1
+const largestShift = 24
 /** log2Q16 of any uint32 is below. */
 const largestLog2 = 32 * 2 ** 16
 /** Logits of clips nobody has seen may be this much larger. */
@@ -142,21 +144,48 @@ function weighted(layer: IntegerConvolution, sums: LayerSums, tensors: readonly 
   const logarithm = sums.node.activation === 'logMagnitude'
   const { channels } = sums.node
   const taps = sums.integers.length / channels
+  const accumulatorShift = logarithm ? 0 : bestShift(sums, output)
   const weights = sums.integers.slice()
   const bias = new Int32Array(channels)
   const logOffset = new Uint32Array(channels)
   const factors: Multiplier[] = []
+  // in float32, like the product it is in evaluation: a value half way between two steps goes the same way
+  const inverse = Math.fround(1 / output.scale)
   for (let c = 0; c < channels; c++) {
-    const { scale: { [c]: scale }, slope: { [c]: slope }, offset: { [c]: offset }, largest: { [c]: largest } } = sums
-    if (logarithm) logOffset[c] = Math.max(1, Math.min(2 ** 32 - 1 - largest, Math.round(logMagnitudeEpsilon / scale)))
+    const [scale, slope, offset, largest] = [sums.scale[c], sums.slope[c], sums.offset[c], sums.largest[c]]
+    if (logarithm) logOffset[c] = Math.min(2 ** 32 - 1 - largest, wholeEpsilon(scale))
     else if (slope < 0) for (let tap = 0; tap < taps; tap++) weights[c * taps + tap] *= -1
     const folded = logarithm
       ? foldOffset((slope * Math.LN2) / 2 ** 16, slope * Math.log(scale) + offset, int32Max - largestLog2)
-      : foldOffset(Math.abs(slope) * scale, offset, int32Max - largest)
+      : foldOffset(Math.fround(Math.abs(slope * scale)) / 2 ** accumulatorShift, offset, int32Max - largest * 2 ** accumulatorShift)
     bias[c] = folded.bias
-    factors.push(requantizer(folded.factor / output.scale, reachOf(output)))
+    factors.push(requantizer(folded.factor * inverse, reachOf(output)))
   }
-  return { ...layer, weights, bias, ...columns(factors), ...(logarithm ? { logOffset } : {}) }
+  return {
+    ...layer,
+    weights,
+    bias,
+    ...columns(factors),
+    ...(accumulatorShift > 0 ? { accumulatorShift } : {}),
+    ...(logarithm ? { logOffset } : {}),
+  }
+}
+
+/** The shift of the sums that makes the worst error of any channel, in output steps, least: of rounding its bias, or of a bias that has no room. */
+function bestShift({ slope, scale, offset, largest }: LayerSums, output: IntegerTensor): number {
+  let [best, least] = [0, Infinity]
+  for (let shift = 0; shift <= largestShift; shift++) {
+    let error = 0
+    for (const [c, sum] of largest.entries()) {
+      const unit = (Math.abs(slope[c]) * scale[c]) / output.scale / 2 ** shift
+      const steps = Math.abs(offset[c]) / output.scale
+      const room = int32Max - sum * 2 ** shift
+      const atLimit = shift > 0 && room < 2 ** 30 ? Infinity : (sum * 2 ** shift * Math.min(steps, reachOf(output))) / room
+      error = Math.max(error, steps <= unit * room && atLimit < Infinity ? unit / 2 : atLimit)
+    }
+    if (error < least) [best, least] = [shift, error]
+  }
+  return best
 }
 
 function columns(factors: readonly Multiplier[]): { multiplier: Int32Array; shift: Int8Array } {

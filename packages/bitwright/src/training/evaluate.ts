@@ -7,6 +7,7 @@ import type { ClassifierScores } from '../study/events.ts'
 import type { ClipSource } from './clip-source.ts'
 import type { Quantization } from './quantization.ts'
 import { Recorder, type WeightSources } from './record.ts'
+import { WholeLayers } from './whole-layers.ts'
 
 /** A network recorded with its running statistics, to be run over clips. */
 export class Evaluator {
@@ -19,6 +20,7 @@ export class Evaluator {
   private readonly generate: Int32Array
   private readonly run: Int32Array
   private readonly quantization?: Quantization
+  private readonly whole?: WholeLayers
   private readonly classes: number
 
   constructor(engine: Engine, network: Network, store: ParameterStore, options: { batch?: number; quantization?: Quantization } = {}) {
@@ -27,7 +29,8 @@ export class Evaluator {
     this.quantization = options.quantization
     this.classes = network.classes.length
     this.tape = new Tape(engine, { batch: options.batch ?? 64, mode: 'evaluate' })
-    const recorder = new Recorder(this.tape, { store, momentum: 0, quantized: options.quantization })
+    this.whole = options.quantization && new WholeLayers(engine, options.quantization)
+    const recorder = new Recorder(this.tape, { store, momentum: 0, quantized: options.quantization, whole: this.whole })
     const { input, logits } = recorder.network(network)
     this.sources = recorder.sources
     this.input = input
@@ -41,7 +44,7 @@ export class Evaluator {
     const { engine, input } = this
     engine.backend.run(this.generate)
     this.quantization?.prepare(this.sources)
-    this.quantization?.prepareOffsets(this.store, this.sources)
+    this.whole?.prepare(this.store, this.sources)
     const all: Float32Array[] = []
     let loss = 0
     for (let begin = 0; begin < clips.length; begin += input.batch) {
@@ -60,6 +63,7 @@ export class Evaluator {
 
   dispose(): void {
     this.tape.dispose()
+    this.whole?.dispose()
   }
 }
 

@@ -1,27 +1,129 @@
-// Runs an integer model over clips with the very core that ships, and compares its answers with those of the fake-quantized network.
-import { encodeModel, load, type IntegerModel, type Model } from '@bitwright/runtime'
+// Runs an integer model over clips with the very core that ships, on several threads, and compares its answers with those of the
+// fake-quantized network.
+import { availableParallelism } from 'node:os'
+import { Worker } from 'node:worker_threads'
+import { encodeModel, type IntegerModel, load } from '@bitwright/runtime'
 import type { AudioDataset, Clip } from '../data/dataset.ts'
 import { argMax } from './evaluate.ts'
 
+export type Progress = (done: number, total: number) => void
+
+export interface IntegerEvaluatorOptions {
+  /** Default: one per processor, as far as there is work for them. */
+  readonly threads?: number
+  readonly onProgress?: Progress
+}
+
+/** What a thread is given; `pcm`, `next` and `logits` are shared memory. */
+export interface IntegerJob {
+  /** The .bw file. */
+  readonly bytes: Uint8Array
+  readonly pcm: Int16Array
+  readonly samples: number
+  /** Rows of `pcm`. */
+  readonly clips: Int32Array
+  /** One number: the next clip that nobody has taken. */
+  readonly next: Int32Array
+  /** [clips][classes] */
+  readonly logits: Int16Array
+}
+
 /** Clips between two turns of the event loop. */
-const batch = 16
+const clipsPerTurn = 16
+/** Starting a thread costs about as much as running this many clips. */
+const clipsPerThread = 64
 
-export class IntegerEvaluator {
-  readonly model: Model
-
-  /** @throws BadModelError where the core refuses the model */
-  constructor(model: IntegerModel) {
-    this.model = load(encodeModel(model), model.name)
+/** A function that takes the next few clips, writes their logits and says how many they were; 0 when none are left. */
+export function integerRunner({ bytes, pcm, samples, clips, next, logits }: IntegerJob): () => number {
+  const model = load(bytes)
+  const classes = model.classes.length
+  return () => {
+    const first = Atomics.add(next, 0, clipsPerTurn)
+    const end = Math.min(first + clipsPerTurn, clips.length)
+    for (let i = first; i < end; i++) logits.set(model.run(pcm.subarray(clips[i] * samples, (clips[i] + 1) * samples)), i * classes)
+    return Math.max(0, end - first)
   }
+}
 
-  /** int16 logits of every clip. */
-  async logits(dataset: AudioDataset, clips: readonly Clip[]): Promise<Int16Array[]> {
-    const { samples, pcm } = dataset
-    const all: Int16Array[] = []
-    for (const [i, { index }] of clips.entries()) {
-      all.push(this.model.run(pcm.subarray(index * samples, (index + 1) * samples)))
-      if (i % batch === batch - 1) await new Promise((resolve) => setImmediate(resolve))
+const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes)
+
+/**
+ * int16 logits of every clip, from 16-bit samples to answers as on the device. Clips of a dataset that is not in shared memory are run on
+ * this thread alone.
+ * @param model the model, or its .bw file
+ * @throws BadModelError where the core refuses the model; RangeError where the clips have another length
+ */
+export async function integerLogits(
+  model: IntegerModel | Uint8Array,
+  dataset: Pick<AudioDataset, 'pcm' | 'samples'>,
+  clips: readonly Clip[],
+  { threads = availableParallelism(), onProgress }: IntegerEvaluatorOptions = {},
+): Promise<Int16Array[]> {
+  const bytes = model instanceof Uint8Array ? model : encodeModel(model)
+  const classes = load(bytes).classes.length
+  const { pcm, samples } = dataset
+  const job: IntegerJob = {
+    bytes,
+    pcm,
+    samples,
+    clips: Int32Array.from(clips, ({ index }) => index),
+    next: new Int32Array(shared(4)),
+    logits: new Int16Array(shared(2 * classes * clips.length)),
+  }
+  let done = 0
+  const report = (count: number): void => onProgress?.((done += count), clips.length)
+  const workers = pcm.buffer instanceof SharedArrayBuffer ? Math.min(threads, Math.floor(clips.length / clipsPerThread)) : 1
+  if (workers > 1) {
+    await Promise.all(Array.from({ length: workers }, () => runWorker(job, report)))
+  } else {
+    const run = integerRunner(job)
+    for (let count = run(); count > 0; count = run()) {
+      report(count)
+      await new Promise((resolve) => setImmediate(resolve))
     }
-    return all
   }
+  return clips.map((_, i) => job.logits.slice(i * classes, (i + 1) * classes))
+}
+
+function runWorker(job: IntegerJob, report: (count: number) => void): Promise<void> {
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js'
+  const worker = new Worker(new URL(`./integer-evaluator-worker.${extension}`, import.meta.url), { workerData: job })
+  return new Promise((resolve, reject) => {
+    worker.on('message', report)
+    worker.on('error', reject)
+    worker.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`a thread of the integer evaluation ended with code ${code}`))))
+  })
+}
+
+export interface DifferingClip {
+  readonly path: string
+  /** Answers as class indices. */
+  readonly fakeQuantized: number
+  readonly integer: number
+  /** By how much the fake-quantized logit of its own answer exceeds that of the integer model's. */
+  readonly margin: number
+}
+export interface AnswerComparison {
+  /** In the order of the clips. */
+  readonly differing: readonly DifferingClip[]
+  /** Largest |fake-quantized - integer| of any logit, in steps of the integer logits. */
+  readonly largestDifference: number
+}
+
+/** Where two forms of a network answer differently. @param scale of the integer logits: `model.tensors.at(-1).scale` */
+export function compareAnswers(
+  clips: readonly Pick<Clip, 'path'>[],
+  fakeQuantized: readonly ArrayLike<number>[],
+  integer: readonly Int16Array[],
+  scale: number,
+): AnswerComparison {
+  const differing: DifferingClip[] = []
+  let largestDifference = 0
+  clips.forEach(({ path }, i) => {
+    const [fake, whole] = [fakeQuantized[i], integer[i]]
+    const answers = { fakeQuantized: argMax(fake), integer: argMax(whole) }
+    if (answers.fakeQuantized !== answers.integer) differing.push({ path, ...answers, margin: fake[answers.fakeQuantized] - fake[answers.integer] })
+    for (let k = 0; k < whole.length; k++) largestDifference = Math.max(largestDifference, Math.abs(fake[k] / scale - whole[k]))
+  })
+  return { differing, largestDifference }
 }

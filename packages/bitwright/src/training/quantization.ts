@@ -1,6 +1,6 @@
 // Quantization-aware training of one network: a weight quantizer per layer, an activation quantizer per stored value (and per layer
 // that narrows a stream for itself), their places on the heap, and their learned numbers with an Adam of their own.
-import { type Engine, none, type ParameterStore, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
+import { type Engine, none, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
 import { isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
@@ -24,7 +24,6 @@ import {
   type WeightQuantizer,
   type WidthItem,
 } from '../quantizers/index.ts'
-import { channelAffine, foldOffset } from './convert-channels.ts'
 import type { QuantizedReferences, WeightSources } from './record.ts'
 
 export type BitsChoice = number | 'trained'
@@ -84,8 +83,6 @@ interface WeightEntry {
   readonly count: number
   readonly quantized: number
   readonly gradient: number
-  /** What evaluation adds per channel in the place of batch norm's offset or the bias. */
-  readonly offsets: number
 }
 interface ActivationEntry {
   readonly quantizer: ActivationQuantizer
@@ -138,7 +135,6 @@ export class Quantization implements QuantizedReferences {
         count,
         quantized: this.allocate(count),
         gradient: this.allocate(count),
-        offsets: this.allocate(node.channels),
       })
     }
     const readDirectly = new Set([...storage.inputs.values()].filter(({ narrowed }) => !narrowed).map(({ value }) => value))
@@ -226,10 +222,6 @@ export class Quantization implements QuantizedReferences {
     return this.narrowedEntries.get(node.id)?.slot
   }
 
-  offsets(node: WeightedNetworkNode): number {
-    return this.weightEntries.get(node.id)!.offsets
-  }
-
   weightQuantizer(id: string): WeightQuantizer {
     return this.weightEntries.get(id)!.quantizer
   }
@@ -252,28 +244,6 @@ export class Quantization implements QuantizedReferences {
       quantizer.forward(this.engine.floats(sources.get(id)!.offset, count), this.engine.floats(quantized, count))
     }
     for (const { quantizer, slot } of this.activationEntries()) quantizer.writeSlot(this.engine.backend.heap, slot.offset)
-  }
-
-  /**
-   * Before the kernels of an evaluation: offsets as the integer model will have them, in whole units of the layer's sums. At one to four
-   * bits these units are large: without this, evaluation and integer model would be different networks.
-   */
-  prepareOffsets(store: ParameterStore, sources: WeightSources): void {
-    const storage = storageOf(this.network)
-    for (const [id, { node, quantizer, count, offsets }] of this.weightEntries) {
-      const { slope, offset } = channelAffine(store, node)
-      const { scale } = quantizer.toIntegers(this.engine.floats(sources.get(id)!.offset, count))
-      const read = storage.inputs.get(id)!
-      const input = this.activationQuantizer(read.narrowed ? id : read.value, read.narrowed)?.grid().scale ?? 2 ** -15
-      const prefix = parameterPrefix(node)
-      const to = this.engine.floats(offsets, node.channels)
-      for (let c = 0; c < node.channels; c++) {
-        const unit = Math.abs(slope[c]) * input * scale[scale.length === 1 ? 0 : c]
-        const folded = foldOffset(unit, offset[c], 2 ** 24)
-        const rounded = node.activation === 'logMagnitude' ? offset[c] : folded.factor * folded.bias
-        to[c] = node.normalization === 'none' ? rounded : rounded + slope[c] * store.value(`${prefix}.mean`)[c]
-      }
-    }
   }
 
   /**
@@ -329,6 +299,12 @@ export class Quantization implements QuantizedReferences {
       }
     }
     for (const quantizer of this.quantizers()) quantizer.constrain()
+    // a layer that narrows a stream for itself stays narrower than the stream
+    for (const { quantizer } of this.narrowedEntries.values()) {
+      if (quantizer.bits() <= startActivationBits) continue
+      const offset = quantizer.parameters().at(-1)!.values
+      offset[0] = Math.sign(offset[0]) * (startActivationBits - 2)
+    }
   }
 
   /** The learned numbers that decide widths, with what one bit is to them: 1, or undefined where it is a factor of two. */
@@ -359,7 +335,7 @@ export class Quantization implements QuantizedReferences {
         return {
           ...node,
           weightBits: this.weightQuantizer(node.id).bits(),
-          activationBits: input.bits === 16 ? 16 : Math.min(activation!.quantizer.bits(), input.narrowed ? startActivationBits : startBits),
+          activationBits: input.bits === 16 ? 16 : activation!.quantizer.bits(),
         }
       }),
     }

@@ -6,6 +6,7 @@ import {
 } from '@bitwright/engine'
 import { nodesById, parameterPrefix, throughReshapes } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
+import type { WholeLayer, WholeLayers } from './whole-layers.ts'
 
 /** log(|x| + epsilon) of the raw-audio layer. */
 export const logMagnitudeEpsilon = 1e-3
@@ -22,8 +23,6 @@ export interface QuantizedReferences {
   value(id: string): QuantizerSlot | undefined
   /** The second quantizer of a layer that narrows a stream for itself. */
   narrowed(node: WeightedNetworkNode): QuantizerSlot | undefined
-  /** Heap offset of what an evaluation adds per channel in the place of batch norm's offset or the bias. */
-  offsets(node: WeightedNetworkNode): number
 }
 
 export interface RecordOptions {
@@ -31,6 +30,8 @@ export interface RecordOptions {
   /** Heap offset of batch norm's momentum. */
   readonly momentum: number
   readonly quantized?: QuantizedReferences
+  /** In evaluation: layers that work in whole numbers. */
+  readonly whole?: WholeLayers
   /** Whether weights get gradients (default: in training). */
   readonly weightGradients?: boolean
 }
@@ -96,30 +97,42 @@ export class Recorder {
 
   private weighted(node: WeightedNetworkNode, origin: (id: string) => string): Value {
     const { tape } = this
-    let x = this.read(node.inputs[0], origin)
-    const narrowed = this.options.quantized?.narrowed(node)
-    if (narrowed) x = fakeQuantize(settle(tape, x), narrowed)
+    const { quantized } = this.options
+    const whole = this.options.whole?.layer(node)
+    const x = this.multiplied(node, origin, whole?.input)
     const source = this.source(node)
     this.sources.set(node.id, source)
-    const weights = this.options.quantized?.weights(node, source) ?? source
+    const weights = whole?.weights ?? quantized?.weights(node, source) ?? source
     let y = node.op === 'linear'
       ? linear(tape, x, weights, node.channels)
       : convolution(tape, x, weights, { ...node, groups: node.op === 'convolution' ? node.groups : 1 })
     if (node.activation === 'logMagnitude') y = logMagnitude(tape, y, logMagnitudeEpsilon)
-    y = this.normalized(node, y)
+    y = whole ? this.scaled(y, whole) : this.normalized(node, y)
     if (node.activation === 'relu') return relu(y)
     return node.activation === 'relu6' ? relu6(y) : y
   }
 
+  /** What a layer multiplies: the value through its quantizer, or through `instead`. */
+  private multiplied(node: WeightedNetworkNode, origin: (id: string) => string, instead?: QuantizerSlot): Value {
+    const [id] = node.inputs
+    const narrowed = this.options.quantized?.narrowed(node)
+    if (narrowed) return fakeQuantize(settle(this.tape, this.read(id, origin)), instead ?? narrowed)
+    return instead ? fakeQuantize(this.values.get(id)!, instead) : this.read(id, origin)
+  }
+
+  private scaled(y: Value, { scale, offset, mean, variance }: WholeLayer): Value {
+    const statistics = { runningMean: mean, runningVariance: variance, momentum: none, epsilon: 0 }
+    return batchNorm(this.tape, y, { scale, offset, scaleGradient: none, offsetGradient: none, ...statistics })
+  }
+
   private normalized(node: WeightedNetworkNode, y: Value): Value {
     const prefix = parameterPrefix(node)
-    const rounded = this.tape.mode === 'evaluate' ? this.options.quantized?.offsets(node) : undefined
-    if (node.bias) return bias(this.tape, y, { offset: rounded ?? this.at(`${prefix}.bias`), gradient: this.gradient(`${prefix}.bias`) })
+    if (node.bias) return bias(this.tape, y, { offset: this.at(`${prefix}.bias`), gradient: this.gradient(`${prefix}.bias`) })
     if (node.normalization === 'none') return y
     const affine = node.normalization === 'affine'
     return batchNorm(this.tape, y, {
       scale: affine ? this.at(`${prefix}.scale`) : none,
-      offset: rounded ?? (affine ? this.at(`${prefix}.offset`) : none),
+      offset: affine ? this.at(`${prefix}.offset`) : none,
       scaleGradient: affine ? this.gradient(`${prefix}.scale`) : none,
       offsetGradient: affine ? this.gradient(`${prefix}.offset`) : none,
       runningMean: this.at(`${prefix}.mean`),
