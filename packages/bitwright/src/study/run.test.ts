@@ -1,0 +1,257 @@
+// Whole runs on one-second tones in a temporary folder: what is left on disk, and that interruptions change none of it.
+import { Random } from '@bitwright/engine'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { encodeWav } from '../data/wav.ts'
+import { UsageError } from '../errors.ts'
+import { memory } from '../hardware/index.ts'
+import { classifier, convolution, mobileBlock, network } from '../network/blocks.ts'
+import type { EvaluateSpec, Hooks, Progress, RunResult, SearchSpec, TrainSpec } from './api.ts'
+import { readCheckpoint } from './checkpoint.ts'
+import type { StudyEvent } from './events.ts'
+import { readJournal } from './journal.ts'
+import { runDirectory } from './run-directory.ts'
+import { evaluateRun, searchStudy, trainStudy } from './run.ts'
+
+const sampleRate = 16_000
+const words = ['high', 'low']
+const perClass = { train: 18, validation: 6, test: 6 }
+let folder: string
+
+/** A folder of tones with lists for validation and test, and a small network as JSON. */
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'bitwright-run-'))
+  const lists: Record<string, string[]> = { train: [], validation: [], test: [] }
+  for (const [label, word] of words.entries()) {
+    mkdirSync(join(folder, 'clips', word), { recursive: true })
+    let number = 0
+    for (const [split, count] of Object.entries(perClass)) {
+      for (let i = 0; i < count; i++, number++) {
+        const random = new Random(0, word, number)
+        const omega = (2 * Math.PI * (label === 0 ? 2000 : 500) * random.uniform(0.9, 1.1)) / sampleRate
+        const loudness = random.uniform(3000, 12_000)
+        const pcm = Int16Array.from({ length: sampleRate }, (_, t) => Math.round(loudness * Math.sin(omega * t) + 300 * random.normal()))
+        writeFileSync(join(folder, 'clips', word, `${number}.wav`), encodeWav(pcm, sampleRate))
+        lists[split].push(`${word}/${number}.wav ${word}`)
+      }
+    }
+  }
+  for (const [split, lines] of Object.entries(lists)) writeFileSync(join(folder, `${split}.txt`), `${lines.join('\n')}\n`)
+  const block = { inputChannels: 6, channels: 6, expansion: 2, kernel: 3, stride: [1, 1] } as const
+  const nodes = [
+    { id: 'input', op: 'input', inputs: [], shape: [sampleRate, 1, 1] } as const,
+    convolution('front', 'input', { channels: 6, kernelSize: [64, 1], stride: [64, 1], padding: [0, 0, 0, 0] }),
+    ...mobileBlock('block', 'front', block),
+    ...classifier('block.add', words.length),
+  ]
+  writeFileSync(
+    join(folder, 'network.json'),
+    JSON.stringify(network('small', { kind: 'raw', sampleRate, samples: sampleRate }, words, nodes)),
+  )
+})
+afterAll(() => rmSync(folder, { recursive: true }))
+
+const common = (out: string) =>
+  ({
+    data: {
+      directory: join(folder, 'clips'),
+      lists: { validation: join(folder, 'validation.txt'), test: join(folder, 'test.txt') },
+      split: 'lists',
+      salt: '',
+      strict: true,
+    } as const,
+    weightBits: 4,
+    activationBits: 'trained',
+    granularity: 'channel',
+    budget: {},
+    epochs: { warmup: 1, search: 2, train: 6, quantize: 3 },
+    batchSize: 9,
+    learningRate: 0.01,
+    seed: 3,
+    threads: 2,
+    backend: 'auto',
+    out: join(folder, out),
+    resume: false,
+    command: `bitwright ${out}`,
+  }) as const
+const training = (out: string): TrainSpec => ({ ...common(out), network: join(folder, 'network.json') })
+const searching = (out: string): SearchSpec => ({
+  ...common(out),
+  epochs: { warmup: 1, search: 2, train: 1, quantize: 1 },
+  space: 'kws-mfcc',
+  spaceOptions: { filters: 10 },
+  search: 'proxyless',
+  budget: { macs: 900_000 },
+})
+
+/** Hooks that collect events and stop once `stopAt` says so. */
+function hooksOf(stopAt: (progress: Progress) => boolean = () => false): Hooks & { events: StudyEvent[] } {
+  const events: StudyEvent[] = []
+  let stop = false
+  return { events, onEvent: (event) => events.push(event), onProgress: (progress) => (stop ||= stopAt(progress)), shouldStop: () => stop }
+}
+
+/** Starts a run and interrupts it at each of these moments, resuming it every time; the last sitting ends it. */
+async function inSittings<Spec>(
+  start: (spec: Spec, hooks: Hooks) => Promise<RunResult>,
+  spec: Spec,
+  moments: readonly ((progress: Progress) => boolean)[],
+) {
+  for (const [sitting, moment] of moments.entries()) {
+    const hooks = hooksOf(moment)
+    const result = await start({ ...spec, resume: sitting > 0 }, hooks)
+    expect(result.status, `sitting ${sitting}`).toBe('interrupted')
+    expect(hooks.events.at(-1)).toMatchObject({ type: 'interrupted' })
+    expect(result.model).toBeUndefined()
+  }
+  return start({ ...spec, resume: true }, hooksOf())
+}
+
+/** What a run leaves behind that may not depend on how often it was interrupted. */
+function remains(out: string) {
+  const { model, architecture, checkpoint, journal } = runDirectory(join(folder, out))
+  const { trainer, floatParameters } = readCheckpoint(checkpoint)!
+  const told: StudyEvent[] = readJournal(journal)
+    .filter(({ type }) => ['epoch', 'candidate', 'network', 'evaluation'].includes(type))
+    .map((event) => (event.type === 'epoch' ? { ...event, seconds: 0 } : event))
+  return {
+    model: readFileSync(model),
+    architecture: readFileSync(architecture, 'utf8'),
+    parameters: trainer!.parameters,
+    quantization: trainer!.quantization,
+    floatParameters,
+    told,
+  }
+}
+const at =
+  (stage: Progress['stage'], done: number, text = 'steps') =>
+  (progress: Progress) =>
+    progress.stage === stage && progress.text === text && progress.done === done
+
+describe('trainStudy', () => {
+  it('ends with a model of the predicted size, a report and a journal that tells everything', async () => {
+    const hooks = hooksOf()
+    const result = await trainStudy(training('train'), hooks)
+    expect(result.status).toBe('finished')
+    const directory = runDirectory(join(folder, 'train'))
+    for (const file of [directory.model, directory.report, directory.architecture, directory.spec, directory.checkpoint])
+      expect(existsSync(file), file).toBe(true)
+    expect(readJournal(directory.journal)).toEqual(JSON.parse(JSON.stringify(hooks.events)))
+
+    const { length } = readFileSync(directory.model)
+    expect(result.cost!.flashBytes).toBe(length)
+    const { flashBytes, ramBytes, macs, params } = memory.price(result.network!)
+    expect(result.cost).toEqual({ flashBytes, ramBytes, macs, params })
+    expect(result.layers!.every(({ weightBits }) => weightBits === 4)).toBe(true)
+    expect(result.layers!.some(({ activationBits }) => activationBits < 7)).toBe(true)
+
+    const [validation, test] = result.evaluations
+    expect([validation.split, test.split]).toEqual(['validation', 'test'])
+    for (const { float, fakeQuantized, integer } of [validation, test]) {
+      for (const scores of [float!, fakeQuantized!, integer]) expect(scores.count).toBe(12)
+      expect(float!.accuracy).toBeGreaterThan(0.8)
+      expect(integer.accuracy).toBeGreaterThan(0.8)
+    }
+    expect(hooks.events.map(({ type }) => type).filter((type) => type !== 'epoch' && type !== 'stage')).toEqual([
+      'started',
+      'data',
+      'network',
+      'evaluation',
+      'evaluation',
+      'finished',
+    ])
+    const stages = hooks.events.flatMap((event) => (event.type === 'stage' ? [`${event.stage} ${event.state}`] : []))
+    expect(stages).toEqual(
+      ['data', 'train', 'quantize', 'convert', 'evaluate'].flatMap((stage) => [`${stage} started`, `${stage} finished`]),
+    )
+  })
+
+  it('leaves the same bits when it is interrupted in both trainings', async () => {
+    const moments = [at('train', 2), at('train', 4), at('quantize', 1), at('quantize', 3)]
+    const result = await inSittings(trainStudy, training('sittings'), moments)
+    expect(result.status).toBe('finished')
+    expect(remains('sittings')).toEqual(remains('train'))
+    const stops = readJournal(runDirectory(join(folder, 'sittings')).journal).filter(
+      ({ type }) => type === 'interrupted' || type === 'resumed',
+    )
+    expect(stops.map(({ type }) => type)).toEqual(moments.flatMap(() => ['interrupted', 'resumed']))
+  })
+
+  it('goes on only with the same request, and not when it is finished', async () => {
+    await expect(trainStudy({ ...training('train'), resume: true, seed: 4 }, hooksOf())).rejects.toThrow(/was started with seed 3, not 4/)
+    await expect(trainStudy({ ...training('train'), resume: true }, hooksOf())).rejects.toThrow(/is finished; its model is .*model\.bw/)
+    await expect(trainStudy(training('train'), hooksOf())).rejects.toThrow(/already holds a run/)
+    await expect(trainStudy({ ...training('nowhere'), resume: true }, hooksOf())).rejects.toThrow(/holds no run to go on with/)
+  })
+
+  it('trains nothing over budget, and says so in the journal', async () => {
+    const hooks = hooksOf()
+    const failure = trainStudy({ ...training('over'), budget: { flashBytes: 100 } }, hooks)
+    await expect(failure).rejects.toThrow(UsageError)
+    await expect(failure).rejects.toThrow(/--network .*network\.json: flashBytes \d+ exceeds 100; raise the limit or train another network/)
+    expect(hooks.events.at(-1)).toMatchObject({ type: 'failed', message: expect.stringContaining('exceeds 100') })
+    expect(hooks.events.some(({ type }) => type === 'epoch')).toBe(false)
+  })
+
+  it('is scored again by evaluate, with the same figures', async () => {
+    const spec: EvaluateSpec = {
+      run: join(folder, 'train'),
+      directory: join(folder, 'clips'),
+      split: 'test',
+      strict: true,
+      threads: 2,
+      backend: 'auto',
+    }
+    const [, test] = remains('train').told.flatMap((event) => (event.type === 'evaluation' ? [event] : []))
+    const result = await evaluateRun(spec, hooksOf())
+    const { type: _type, ...told } = test
+    expect(JSON.parse(JSON.stringify(result))).toEqual({ ...told, classes: words })
+    const listed = await evaluateRun({ ...spec, list: join(folder, 'validation.txt') }, hooksOf())
+    expect(listed.integer.count).toBe(12)
+  })
+})
+
+describe('searchStudy', () => {
+  it('finds, trains and ships a network within its budget, with the same bits when interrupted in every stage', async () => {
+    const hooks = hooksOf()
+    const result = await searchStudy(searching('search'), hooks)
+    expect(result.status).toBe('finished')
+    expect(result.cost!.macs).toBeLessThanOrEqual(900_000)
+    const candidates = hooks.events.flatMap((event) => (event.type === 'candidate' ? [event] : []))
+    expect(candidates.length).toBeGreaterThan(1)
+    for (const { cost } of candidates) expect(cost.macs).toBeLessThanOrEqual(900_000)
+    const chosen = candidates.filter((candidate) => candidate.chosen)
+    expect(chosen).toHaveLength(1)
+    expect(chosen[0].score).toBe(Math.max(...candidates.map(({ score }) => score!)))
+    expect(result.network!.nodes.map(({ id }) => id)).toEqual(chosen[0].network.nodes.map(({ id }) => id))
+    expect(hooks.events.flatMap((event) => (event.type === 'epoch' ? [event.stage] : []))).toEqual([
+      'warmup',
+      'search',
+      'search',
+      'train',
+      'quantize',
+    ])
+
+    const moments = [at('warmup', 2), at('search', 3), at('search', 2, 'candidates'), at('train', 1), at('quantize', 2)]
+    await inSittings(searchStudy, searching('search-sittings'), moments)
+    expect(remains('search-sittings')).toEqual(remains('search'))
+  })
+
+  it('searches at random within the budget', async () => {
+    const result = await searchStudy(
+      { ...searching('random'), search: 'random', epochs: { warmup: 0, search: 5, train: 1, quantize: 1 } },
+      hooksOf(),
+    )
+    expect(result.status).toBe('finished')
+    expect(result.cost!.macs).toBeLessThanOrEqual(900_000)
+  })
+
+  it('refuses a budget that nothing meets before it trains', async () => {
+    const hooks = hooksOf()
+    await expect(searchStudy({ ...searching('impossible'), budget: { macs: 1000 } }, hooks)).rejects.toThrow(/the budget cannot be met/)
+    expect(hooks.events.at(-1)).toMatchObject({ type: 'failed' })
+    expect(hooks.events.some(({ type }) => type === 'epoch')).toBe(false)
+  })
+})
