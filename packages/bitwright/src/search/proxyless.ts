@@ -71,7 +71,7 @@ export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget
       const result = supernet.weightStep(path, order.slice(step * batchSize, (step + 1) * batchSize), index, rate)
       loss += result.loss
       correct += result.correct
-      if (!warm && (step + 1) % options.architectureEvery === 0) {
+      if (!warm && (inStage * steps + step + 1) % options.architectureEvery === 0) {
         const sampled = gates.sample(new Random(seed, 'gate', index, step), false)
         const { loss: crossEntropy, dGates } = supernet.gateGradients(sampled, validationBatch())
         // the architecture's rate rises over the search (2012.10138: lr (1 + cos(pi (1 + t / 2T))))

@@ -7,7 +7,7 @@ import { decisionMacs } from '../spaces/decisions.ts'
 import type { BudgetSpec } from '../study/api.ts'
 import { openEngine, toneDataset, toneSource, toneSpace } from '../training/testing/tones.ts'
 import { Budget } from './budget.ts'
-import { proxyless, proxylessDefaults } from './proxyless.ts'
+import { proxyless, proxylessDefaults, type ProxylessOptions } from './proxyless.ts'
 import { randomSearch } from './random.ts'
 import type { Candidate, Strategy } from './strategy.ts'
 import { Supernet } from './supernet.ts'
@@ -24,7 +24,7 @@ afterAll(() => engine.backend.close())
 
 const budgetOf = (budget: BudgetSpec) => new Budget({ budget, hardware: memory, weightBits: 8, activationBits: 8 })
 
-function openProxyless(budget: BudgetSpec = {}, seed = 1): Strategy {
+function openProxyless(budget: BudgetSpec = {}, seed = 1, more: Partial<ProxylessOptions> = {}): Strategy {
   const source = toneSource(engine, dataset)
   const supernet = new Supernet(engine, space, source, { seed, batchSize, labelSmoothing: 0.1, weightDecay: 1e-4 })
   const options = {
@@ -37,7 +37,7 @@ function openProxyless(budget: BudgetSpec = {}, seed = 1): Strategy {
     architectureEvery: 1,
     finalists: 3,
   }
-  return proxyless(supernet, source, budgetOf(budget), options)
+  return proxyless(supernet, source, budgetOf(budget), { ...options, ...more })
 }
 
 function openRandom(budget: BudgetSpec = {}, seed = 1): Strategy {
@@ -160,6 +160,17 @@ describe('proxyless', () => {
     await strategy.epoch(0, () => true)
     expect(gates()).toEqual(before)
     await strategy.epoch(2, () => true)
+    expect(gates()).not.toEqual(before)
+    strategy.dispose()
+  })
+
+  it('learns gates also where an epoch has fewer steps than lie between two of theirs', async () => {
+    const strategy = openProxyless({}, 1, { architectureEvery: 9 })
+    const gates = () => (strategy.state() as { gates: number[][] }).gates
+    const before = gates()
+    await strategy.epoch(2, () => true)
+    expect(gates()).toEqual(before)
+    await strategy.epoch(3, () => true)
     expect(gates()).not.toEqual(before)
     strategy.dispose()
   })

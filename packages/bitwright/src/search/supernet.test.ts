@@ -19,7 +19,11 @@ beforeAll(async () => {
 afterAll(() => engine.backend.close())
 
 const open = (space: Space) => new Supernet(engine, space, toneSource(engine, dataset), options)
-const valuesOf = (supernet: Supernet) => new Map([...supernet.store.all()].map(({ name }) => [name, supernet.store.value(name).slice()]))
+/** All weights and statistics; computing gates brings the store up to date and changes nothing. */
+function valuesOf(supernet: Supernet) {
+  supernet.gateGradients([0, 0], clips)
+  return new Map([...supernet.store.all()].map(({ name }) => [name, supernet.store.value(name).slice()]))
+}
 const parametersOf = (network: Network) => parameterShapes(network).map(({ name }) => name)
 
 /** The loss when choice `choice` gives o_active + epsilon * o_option instead of o_active. */
@@ -96,10 +100,13 @@ describe('gateGradients', () => {
     let largest = 0
     for (const [choice, row] of dGates.entries()) {
       for (const [option, gradient] of row.entries()) {
-        const epsilon = 3e-3
+        const epsilon = 1e-3
         const above = perturbedLoss(supernet, decisions, choice, option, epsilon, clips)
         const below = perturbedLoss(supernet, decisions, choice, option, -epsilon, clips)
-        expect(gradient, `choice ${choice}, option ${option}`).toBeCloseTo((above - below) / (2 * epsilon), 3)
+        const difference = (above - below) / (2 * epsilon)
+        expect(Math.abs(gradient - difference), `choice ${choice}, option ${option}: ${gradient}, ${difference}`).toBeLessThan(
+          1e-3 + 0.02 * Math.abs(difference),
+        )
         largest = Math.max(largest, Math.abs(gradient))
       }
     }
@@ -121,13 +128,16 @@ describe('gateGradients', () => {
     supernet.dispose()
   })
 
-  it('leave the part of a batch that is missing out', () => {
-    const supernet = open(toneSpace())
-    const whole = supernet.gateGradients([1, 0], clips)
-    const part = supernet.gateGradients([1, 0], clips.slice(0, 7))
-    expect(part.loss).toBeLessThan(whole.loss)
-    expect(part.dGates.flat().every(Number.isFinite)).toBe(true)
+  it('are those of the clips given, also where they are fewer than a batch', () => {
+    const few = clips.slice(0, 7)
+    const [supernet, small] = [options, { ...options, batchSize: 7 }].map(
+      (each) => new Supernet(engine, toneSpace(), toneSource(engine, dataset), each),
+    )
+    expect(supernet.gateGradients([1, 0], few)).toEqual(small.gateGradients([1, 0], few))
+    expect(supernet.weightStep([1, 0], few, 0, 0.01)).toEqual(small.weightStep([1, 0], few, 0, 0.01))
+    expect(supernet.state()).toEqual(small.state())
     supernet.dispose()
+    small.dispose()
   })
 })
 

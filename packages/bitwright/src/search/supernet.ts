@@ -3,7 +3,7 @@
 import { crossEntropy, dot, type Engine, type ParameterStore, Random, Tape } from '@bitwright/engine'
 import type { Clip } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
-import { parameterShapes } from '../network/parameters.ts'
+import { parameterShapes, statisticShapes } from '../network/parameters.ts'
 import type { Space } from '../spaces/space.ts'
 import type { ClipSource } from '../training/clip-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
@@ -54,14 +54,13 @@ export class Supernet {
     epoch: number | undefined,
   ): void {
     this.source.fill(input, clips, epoch === undefined ? null : { seed: this.options.seed, epoch })
-    const row = this.engine.integers(labels, tape.batch).fill(-1)
-    clips.forEach((clip, i) => (row[i] = clip.label))
+    this.engine.integers(labels, tape.batch).set(clips.map(({ label }) => label))
   }
 
   /** One AdamW step on the weights of the sampled path. Returns loss and right answers. */
   weightStep(decisions: readonly number[], clips: readonly Clip[], epoch: number, learningRate: number): { loss: number; correct: number } {
     const { engine, store } = this
-    const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'train' })
+    const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
     const network = this.space.build(decisions)
     const { input, logits } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
     const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
@@ -89,7 +88,7 @@ export class Supernet {
     const { engine, store, space } = this
     engine.floats(this.momentum, 1)[0] = 0
     this.shared.loadAll()
-    const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'train' })
+    const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
     const recorder = new Recorder(tape, { store, momentum: this.momentum, weightGradients: false })
     const network = space.build(decisions)
     const edges = space.edges(decisions)
@@ -113,7 +112,7 @@ export class Supernet {
     const dGates = edges.map((edge, choice) => {
       const output = recorder.values.get(edge.output)!.stored
       return space.choices[choice].options.map((_, option) => {
-        const branch = new Tape(engine, { batch: this.options.batchSize, mode: 'recalibrate' })
+        const branch = new Tape(engine, { batch: clips.length, mode: 'recalibrate' })
         const inner = new Recorder(branch, { store, momentum: this.momentum })
         inner.values.set(edge.input, recorder.values.get(edge.input)!)
         const { nodes, output: last } = space.fragment(choice, option, edge.input)
@@ -133,9 +132,11 @@ export class Supernet {
   async sharedAccuracy(network: Network, training: readonly Clip[], clips: readonly Clip[]): Promise<number> {
     const { engine, store } = this
     this.shared.load(parameterShapes(network).map(({ name }) => name))
-    const tape = new Tape(engine, { batch: this.options.batchSize, mode: 'recalibrate' })
+    const tape = new Tape(engine, { batch: Math.min(this.options.batchSize, training.length), mode: 'recalibrate' })
     const { input } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
     const program = tape.program(['generate', 'pack', 'forward'])
+    // the first batch replaces them: what was there before must not even matter in the last bit
+    for (const { name, kind } of statisticShapes(network)) store.value(name).fill(kind === 'mean' ? 0 : 1)
     const order = new Random(this.options.seed, 'recalibration').permutation(training.length)
     for (let batch = 0; batch < recalibrationBatches; batch++) {
       const drawn = Array.from(order.subarray(batch * tape.batch, (batch + 1) * tape.batch), (i) => training[i])

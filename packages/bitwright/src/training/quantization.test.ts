@@ -144,6 +144,17 @@ describe('calibrate', () => {
     }
     quantization.dispose()
   })
+
+  it('looks at clips alone where there are fewer than a batch', async () => {
+    const states = []
+    for (const batchSize of [dataset.splits.train.length, 1000]) {
+      const quantization = open([8, 4])
+      await calibrate(engine, network, store, toneSource(engine, dataset), quantization, { seed: 1, batchSize })
+      states.push(quantization.state())
+      quantization.dispose()
+    }
+    expect(states[1]).toEqual(states[0])
+  })
 })
 
 describe('widths', () => {

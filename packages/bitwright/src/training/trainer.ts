@@ -224,7 +224,9 @@ export async function calibrate(
   quantization: Quantization,
   options: { seed: number; batchSize: number },
 ): Promise<void> {
-  const tape = new Tape(engine, { batch: options.batchSize, mode: 'evaluate' })
+  const order = epochOrder(source.dataset, options.seed, 0)
+  const size = Math.min(options.batchSize, order.length)
+  const tape = new Tape(engine, { batch: size, mode: 'evaluate' })
   const recorder = new Recorder(tape, { store, momentum: 0 })
   const { input } = recorder.network(network)
   const watched: {
@@ -249,9 +251,8 @@ export async function calibrate(
       })
   }
   const run = tape.program(['generate', 'pack', 'forward'])
-  const order = epochOrder(source.dataset, options.seed, 0)
-  for (let batch = 0; batch < calibrationBatches && batch * options.batchSize < order.length; batch++) {
-    source.fill(input, order.slice(batch * options.batchSize, (batch + 1) * options.batchSize), { seed: options.seed, epoch: 0 })
+  for (let batch = 0; batch < calibrationBatches && (batch + 1) * size <= order.length; batch++) {
+    source.fill(input, order.slice(batch * size, (batch + 1) * size), { seed: options.seed, epoch: 0 })
     engine.backend.run(run)
     for (const { statistics, read } of watched) statistics.observe(read().samples)
     await new Promise((resolve) => setImmediate(resolve))
