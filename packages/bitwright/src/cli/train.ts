@@ -8,7 +8,8 @@ export function command(): Command {
     verb('train', 'Train and quantize one given network.')
       .usage('--network NAME|FILE.json --data DIR --out runs/NAME [options]')
       .optionsGroup('Network:')
-      .option('--network <NAME|FILE>', 'ds-cnn-s, kws-e2e-e3k5, or an architecture.json of an earlier run (required)'),
+      .option('--network <NAME|FILE>', 'ds-cnn-s, kws-e2e-e3k5, or an architecture.json of an earlier run (required without --from)')
+      .option('--from <RUN>', 'quantize the float weights of this finished run anew, without training in float'),
   )
     .addHelpText(
       'after',
@@ -20,8 +21,20 @@ export function command(): Command {
       const fields = await import('./fields.ts')
       const { studyFields, studySpec } = await import('./study-request.ts')
       const network = fields.path('a built-in network such as ds-cnn-s, or the path of an architecture.json')
-      const flags = fields.validate(z.object({ network, ...studyFields }), options)
-      const spec = { ...studySpec(flags, 'train', process.argv.slice(3)), network: flags.network }
+      const from = fields.path('the folder of a finished run, e.g. --from runs/first')
+      const flags = fields.validate(z.object({ network: network.optional(), from: from.optional(), ...studyFields }), options)
+      const { UsageError } = await import('../errors.ts')
+      const { existingRunDirectory } = await import('../study/run-directory.ts')
+      const chosen = flags.network ?? (flags.from === undefined ? undefined : existingRunDirectory(flags.from).architecture)
+      if (chosen === undefined)
+        throw new UsageError(
+          '--network is missing; give a built-in network such as ds-cnn-s, the path of an architecture.json, or --from RUN',
+        )
+      const spec = {
+        ...studySpec(flags, 'train', process.argv.slice(3)),
+        network: chosen,
+        ...(flags.from !== undefined && { from: flags.from }),
+      }
       const { trainStudy } = await import('../study/run.ts')
       const { runStudy } = await import('./run-study.ts')
       await runStudy((hooks) => trainStudy(spec, hooks), spec, flags.json)

@@ -72,6 +72,8 @@ export interface SearchSpec extends StudySpec {
 export interface TrainSpec extends StudySpec {
   /** Built-in name, or path of a network as JSON. */
   readonly network: string
+  /** Folder of a finished run of this network: its float weights are quantized, and nothing is trained in float. */
+  readonly from?: string
 }
 
 export interface EvaluateSpec {

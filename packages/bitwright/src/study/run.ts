@@ -25,7 +25,7 @@ import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.t
 import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { networkByName, spaceOf } from './networks.ts'
-import { atomicWrite, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
+import { atomicWrite, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
 import { checkSameRequest, writeRequest } from './spec.ts'
 
@@ -185,7 +185,8 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
   const store = createStore(engine, [network], spec.seed)
   const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
 
-  let floatParameters = resumed?.floatParameters
+  let floatParameters =
+    resumed?.floatParameters ?? ('from' in spec && spec.from !== undefined ? floatParametersOf(spec.from, store) : undefined)
   if (!floatParameters) {
     await trainFloat(session, network, store, source, resumed?.trainer)
     floatParameters = store.snapshot()
@@ -195,6 +196,17 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
   }
   const quantization = await quantize(session, network, store, source, floatParameters, resumed?.stage === 'quantize' ? resumed : undefined)
   return finish(session, store, source, quantization, floatParameters, budget)
+}
+
+/** The float parameters that a finished run of the same network left. */
+function floatParametersOf(run: string, store: ParameterStore): Float32Array {
+  const { checkpoint } = existingRunDirectory(run)
+  const saved = readCheckpoint(checkpoint)
+  if (saved?.stage !== 'done' || !saved.floatParameters)
+    throw new UsageError(`--from ${run}: that run is not finished; finish it with --resume`)
+  if (saved.floatParameters.length !== store.snapshot().length)
+    throw new UsageError(`--from ${run}: that run trained another network; leave --network away`)
+  return saved.floatParameters
 }
 
 async function search(session: Session, spec: SearchSpec, budget: Budget, before: Checkpoint | undefined): Promise<Candidate> {
