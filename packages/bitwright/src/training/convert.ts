@@ -53,7 +53,10 @@ export function convertNetwork(options: ConversionOptions): IntegerModel {
   const newLayers = [...model.layers]
   const weights = floatWeights(options)
 
-  for (const [id, at] of narrowing) newTensors[model.layers[at].output] = scaled(model.tensors[model.layers[at].output], quantization.activationQuantizer(id, true)!)
+  for (const [id, index] of narrowing) {
+    const at = model.layers[index].output
+    newTensors[at] = scaled(model.tensors[at], quantization.activationQuantizer(id, true))
+  }
   for (const node of network.nodes) {
     const at = tensors.get(node.id)!
     if (node.op === 'reshape') {
@@ -61,13 +64,13 @@ export function convertNetwork(options: ConversionOptions): IntegerModel {
       newTensors[at] = { ...newTensors[at], scale, min, max }
       continue
     }
-    const quantizer = quantization.activationQuantizer(node.id)
-    if (quantizer) newTensors[at] = clipped(node, scaled(newTensors[at], quantizer))
+    if (newTensors[at].containerBits < 16) newTensors[at] = clipped(node, scaled(newTensors[at], quantization.activationQuantizer(node.id)))
     if (node.op === 'input') continue
     const index = layers.get(node.id)!
     const layer = newLayers[index]
     const sums = isWeighted(node) ? layerSums(node, layer as IntegerConvolution, newTensors, weights.get(node.id)!, options) : undefined
-    if (node === last) newTensors[at] = clipped(node, { ...newTensors[at], scale: logitScale(layer, newTensors, sums, options.largestLogit) })
+    if (node === last)
+      newTensors[at] = clipped(node, { ...newTensors[at], scale: logitScale(layer, newTensors, sums, options.largestLogit) })
     newLayers[index] = sums ? weighted(layer as IntegerConvolution, sums, newTensors) : rescaling(layer, newTensors)
   }
   for (const at of narrowing.values()) newLayers[at] = rescaling(newLayers[at], newTensors)
@@ -81,18 +84,23 @@ function floatWeights({ network, store, quantization }: ConversionOptions): Map<
   const recorder = new Recorder(tape, { store, momentum: 0 })
   recorder.network(network)
   engine.backend.run(tape.program(['generate']))
-  const weights = new Map([...recorder.sources].map(([id, { offset }]) => [id, engine.floats(offset, quantization.weightQuantizer(id).size).slice()]))
+  const weights = new Map(
+    [...recorder.sources].map(([id, { offset }]) => [id, engine.floats(offset, quantization.weightQuantizer(id).size).slice()]),
+  )
   tape.dispose()
   return weights
 }
 
 /** The tensor with the quantizer's scale. */
-function scaled(tensor: IntegerTensor, quantizer: ActivationQuantizer): IntegerTensor {
-  const { scale, minimum, maximum } = quantizer.grid()
-  if (minimum !== tensor.min - tensor.zeroPoint || maximum !== tensor.max - tensor.zeroPoint) {
-    throw new RunError(`${tensor.name}: its quantizer has levels ${minimum}..${maximum}, the network ${tensor.bits} bits; convert the network that quantization.decided() gives`)
+function scaled(tensor: IntegerTensor, quantizer: ActivationQuantizer | undefined): IntegerTensor {
+  const grid = quantizer?.grid()
+  if (grid?.minimum !== tensor.min - tensor.zeroPoint || grid.maximum !== tensor.max - tensor.zeroPoint) {
+    const levels = grid ? `a quantizer of ${grid.minimum}..${grid.maximum}` : 'no quantizer'
+    throw new RunError(
+      `"${tensor.name}": the network has ${tensor.bits} bits here, training ${levels}; convert the network that quantization.decided() gives`,
+    )
   }
-  return { ...tensor, scale }
+  return { ...tensor, scale: grid.scale }
 }
 
 /** Limits that the grid does not have yet: relu6's six, and the zero of an activation before 16-bit logits. */
@@ -116,7 +124,13 @@ interface LayerSums {
   readonly offset: Float64Array
 }
 
-function layerSums(node: WeightedNetworkNode, layer: IntegerConvolution, tensors: readonly IntegerTensor[], source: Float32Array, { store, quantization }: ConversionOptions): LayerSums {
+function layerSums(
+  node: WeightedNetworkNode,
+  layer: IntegerConvolution,
+  tensors: readonly IntegerTensor[],
+  source: Float32Array,
+  { store, quantization }: ConversionOptions,
+): LayerSums {
   const input = tensors[layer.input]
   const { values, scale: weightScale } = quantization.weightQuantizer(node.id).toIntegers(source)
   const { slope, offset } = channelAffine(store, node)
@@ -126,7 +140,8 @@ function layerSums(node: WeightedNetworkNode, layer: IntegerConvolution, tensors
   const largest = new Float64Array(channels)
   for (let tap = 0; tap < taps; tap++) {
     for (let c = 0; c < channels; c++) {
-      const value = values[tap * channels + c]
+      // a channel that batch norm has switched off needs no weights, and its bias all the room
+      const value = slope[c] === 0 && layer.weightBits > 1 ? 0 : values[tap * channels + c]
       integers[c * taps + tap] = value
       largest[c] += Math.abs(value) * reachOf(input)
     }
@@ -134,7 +149,9 @@ function layerSums(node: WeightedNetworkNode, layer: IntegerConvolution, tensors
   const scale = Float64Array.from({ length: channels }, (_, c) => input.scale * weightScale[weightScale.length === 1 ? 0 : c])
   const worst = Math.max(...largest)
   if (worst > int32Max) {
-    throw new RunError(`layer "${node.id}": its sums can reach ${worst}, beyond int32; use fewer weight bits (now ${layer.weightBits}), a smaller kernel or narrower inputs`)
+    throw new RunError(
+      `layer "${node.id}": its sums can reach ${worst}, beyond int32; use fewer weight bits (now ${layer.weightBits}), a smaller kernel or narrower inputs`,
+    )
   }
   return { node, integers, scale, largest, slope, offset }
 }

@@ -122,7 +122,8 @@ export function compareAnswers(
   clips.forEach(({ path }, i) => {
     const [fake, whole] = [fakeQuantized[i], integer[i]]
     const answers = { fakeQuantized: argMax(fake), integer: argMax(whole) }
-    if (answers.fakeQuantized !== answers.integer) differing.push({ path, ...answers, margin: fake[answers.fakeQuantized] - fake[answers.integer] })
+    if (answers.fakeQuantized !== answers.integer)
+      differing.push({ path, ...answers, margin: fake[answers.fakeQuantized] - fake[answers.integer] })
     for (let k = 0; k < whole.length; k++) largestDifference = Math.max(largestDifference, Math.abs(fake[k] / scale - whole[k]))
   })
   return { differing, largestDifference }

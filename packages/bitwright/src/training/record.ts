@@ -1,8 +1,27 @@
 // Records a Network on the engine's tape: the one translation from the plain-data graph to commands, used by training, evaluation and
 // search alike. Where widths are decided, values are fake-quantized exactly where the integer model will store them (network/storage.ts).
 import {
-  add, averagePool, batchNorm, bias, convolution, fakeQuantize, globalAveragePool, linear, logMagnitude, none, type ParameterStore, relu, relu6,
-  reshape, settle, sincFilters, type QuantizerSlot, type Stored, type Tape, type Value, type WeightReference,
+  add,
+  averagePool,
+  batchNorm,
+  bias,
+  convolution,
+  fakeQuantize,
+  globalAveragePool,
+  linear,
+  logMagnitude,
+  none,
+  type ParameterStore,
+  relu,
+  relu6,
+  reshape,
+  settle,
+  sincFilters,
+  type QuantizerSlot,
+  type Stored,
+  type Tape,
+  type Value,
+  type WeightReference,
 } from '@bitwright/engine'
 import { nodesById, parameterPrefix, throughReshapes } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
@@ -103,9 +122,10 @@ export class Recorder {
     const source = this.source(node)
     this.sources.set(node.id, source)
     const weights = whole?.weights ?? quantized?.weights(node, source) ?? source
-    let y = node.op === 'linear'
-      ? linear(tape, x, weights, node.channels)
-      : convolution(tape, x, weights, { ...node, groups: node.op === 'convolution' ? node.groups : 1 })
+    let y =
+      node.op === 'linear'
+        ? linear(tape, x, weights, node.channels)
+        : convolution(tape, x, weights, { ...node, groups: node.op === 'convolution' ? node.groups : 1 })
     if (node.activation === 'logMagnitude') y = logMagnitude(tape, y, logMagnitudeEpsilon)
     y = whole ? this.scaled(y, whole) : this.normalized(node, y)
     if (node.activation === 'relu') return relu(y)
@@ -147,8 +167,10 @@ export class Recorder {
     const prefix = parameterPrefix(node)
     if (node.op !== 'sinc') return { offset: this.at(`${prefix}.weight`), gradient: this.gradient(`${prefix}.weight`) }
     const parameters = {
-      low: this.at(`${prefix}.lowHz`), band: this.at(`${prefix}.bandHz`),
-      lowGradient: this.gradient(`${prefix}.lowHz`), bandGradient: this.gradient(`${prefix}.bandHz`),
+      low: this.at(`${prefix}.lowHz`),
+      band: this.at(`${prefix}.bandHz`),
+      lowGradient: this.gradient(`${prefix}.lowHz`),
+      bandGradient: this.gradient(`${prefix}.bandHz`),
     }
     return sincFilters(this.tape, parameters, node.channels, node.kernelSize[0] * node.kernelSize[1], node.sampleRate)
   }

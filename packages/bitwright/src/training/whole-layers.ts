@@ -86,7 +86,9 @@ export class WholeLayers {
       if (input) engine.floats(input.offset, 4).set([1, 1 / grid!.scale, grid!.minimum, grid!.maximum])
       const isLogarithm = node.activation === 'logMagnitude'
       engine.floats(scale, channels).set(affine.slope.map((slope, c) => (isLogarithm ? slope : (slope * unit[c]) / held[c])))
-      engine.floats(offset, channels).set(affine.offset.map((real, c) => (isLogarithm ? real + affine.slope[c] * Math.log(unit[c] / held[c]) : real)))
+      engine
+        .floats(offset, channels)
+        .set(affine.offset.map((real, c) => (isLogarithm ? real + affine.slope[c] * Math.log(unit[c] / held[c]) : real)))
       engine.floats(mean, channels).fill(0)
       engine.floats(variance, channels).fill(1)
     }

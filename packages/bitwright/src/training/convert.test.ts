@@ -1,0 +1,280 @@
+// The integer model against the network it comes from: layer by layer against float64 on random networks, and answer by answer against
+// the fake-quantized network on the tape, random and trained.
+import { type Engine, Random, Tape } from '@bitwright/engine'
+import type { IntegerConvolution, IntegerModel, IntegerTensor } from '@bitwright/runtime'
+import { interpret } from '@bitwright/runtime/reference'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { AudioDataset } from '../data/dataset.ts'
+import { lowerSkeleton } from '../hardware/lower.ts'
+import { isWeighted, nodesById, throughReshapes } from '../network/graph.ts'
+import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
+import { inferShapes } from '../network/shapes.ts'
+import { withBits } from '../network/transform.ts'
+import type { ClipSource } from './clip-source.ts'
+import { foldOffset } from './convert-channels.ts'
+import { convertNetwork } from './convert.ts'
+import { Evaluator } from './evaluate.ts'
+import { createStore } from './initialize.ts'
+import { compareAnswers, integerLogits } from './integer-evaluator.ts'
+import { Quantization, withStartBits } from './quantization.ts'
+import { Recorder } from './record.ts'
+import { randomizeParameters, randomNetwork } from './testing/random-networks.ts'
+import { openEngine, toneClasses, toneDataset, toneNetwork, toneSource } from './testing/tones.ts'
+import { calibrate, Trainer } from './trainer.ts'
+
+let engine: Engine
+let dataset: AudioDataset
+let source: ClipSource
+beforeAll(async () => {
+  engine = await openEngine(1)
+  dataset = toneDataset()
+  source = toneSource(engine, dataset)
+})
+afterAll(() => engine.backend.close())
+
+interface Quantized {
+  readonly network: Network
+  readonly store: ReturnType<typeof createStore>
+  readonly quantization: Quantization
+  /** Float weights by id. */
+  readonly weights: ReadonlyMap<string, Float32Array>
+}
+
+async function quantizedRandomNetwork(seed: number): Promise<Quantized> {
+  const random = new Random(seed, 'conversion')
+  const network = randomNetwork(random, { kind: 'raw', sampleRate: dataset.sampleRate, samples: dataset.samples }, toneClasses)
+  const store = createStore(engine, [network], seed)
+  randomizeParameters(random, network, store)
+  const granularity = random.integer(2) ? 'channel' : 'tensor'
+  const quantization = new Quantization(engine, network, { weightBits: 8, activationBits: 8, granularity })
+  await calibrate(engine, network, store, source, quantization, { seed, batchSize: 30 })
+  const tape = new Tape(engine, { batch: 1, mode: 'evaluate' })
+  const recorder = new Recorder(tape, { store, momentum: 0 })
+  recorder.network(network)
+  engine.backend.run(tape.program(['generate']))
+  quantization.initializeWeights(recorder.sources)
+  const weights = new Map(
+    [...recorder.sources].map(([id, { offset }]) => [id, engine.floats(offset, quantization.weightQuantizer(id).size).slice()]),
+  )
+  tape.dispose()
+  return { network, store, quantization, weights }
+}
+
+const real = (tensor: IntegerTensor, values: Int32Array): Float64Array =>
+  Float64Array.from(values, (value) => tensor.scale * (value - tensor.zeroPoint))
+
+/** A layer with weights in float64, from the definitions in network.ts. Results [height][width][channels]. */
+function weightedReference({ store, quantization, weights, network }: Quantized, node: WeightedNetworkNode, x: Float64Array): Float64Array {
+  const shapes = inferShapes(network)
+  const [height, width, inputs] = shapes.get(node.inputs[0])!
+  const [rows, columns, channels] = shapes.get(node.id)!
+  const kernel = node.op === 'linear' ? [1, 1] : node.kernelSize
+  const stride = node.op === 'linear' ? [1, 1] : node.stride
+  const padding = node.op === 'linear' ? [0, 0, 0, 0] : node.padding
+  const depthwise = node.op === 'convolution' && node.groups > 1
+  const quantized = weights.get(node.id)!.slice()
+  quantization.weightQuantizer(node.id).forward(quantized, quantized)
+  const at = (suffix: string, c: number, otherwise: number) =>
+    store.has(`${node.id}.${suffix}`) ? store.value(`${node.id}.${suffix}`)[c] : otherwise
+  const y = new Float64Array(rows * columns * channels)
+  for (let i = 0; i < y.length; i++) {
+    const c = i % channels
+    const [row, column] = [Math.floor(i / channels / columns), Math.floor(i / channels) % columns]
+    let sum = 0
+    for (let ky = 0; ky < kernel[0]; ky++) {
+      for (let kx = 0; kx < kernel[1]; kx++) {
+        const [iy, ix] = [row * stride[0] + ky - padding[0], column * stride[1] + kx - padding[2]]
+        if (iy < 0 || ix < 0 || iy >= height || ix >= width) continue
+        const tap = ky * kernel[1] + kx
+        if (depthwise) sum += x[(iy * width + ix) * inputs + c] * quantized[tap * channels + c]
+        else for (let k = 0; k < inputs; k++) sum += x[(iy * width + ix) * inputs + k] * quantized[(tap * inputs + k) * channels + c]
+      }
+    }
+    if (node.activation === 'logMagnitude') sum = Math.log(Math.abs(sum) + 1e-3)
+    const normalized =
+      node.normalization === 'none'
+        ? sum + (node.bias ? at('bias', c, 0) : 0)
+        : ((sum - at('mean', c, 0)) / Math.sqrt(at('variance', c, 1) + 1e-5)) * at('scale', c, 1) + at('offset', c, 0)
+    const limits = node.activation === 'relu' ? [0, Infinity] : node.activation === 'relu6' ? [0, 6] : [-Infinity, Infinity]
+    y[i] = Math.max(limits[0], Math.min(limits[1], normalized))
+  }
+  return y
+}
+
+function reference(quantized: Quantized, node: NetworkNode, inputs: Float64Array[]): Float64Array {
+  const shapes = inferShapes(quantized.network)
+  if (isWeighted(node)) return weightedReference(quantized, node, inputs[0])
+  if (node.op === 'add')
+    return inputs[0].map((value, i) => (node.activation === 'relu' ? Math.max(0, value + inputs[1][i]) : value + inputs[1][i]))
+  const [height, width, channels] = shapes.get(node.inputs[0])!
+  const [kernel, stride] =
+    node.op === 'averagePool'
+      ? [node.kernelSize, node.stride]
+      : [
+          [height, width],
+          [1, 1],
+        ]
+  const [rows, columns] = shapes.get(node.id)!
+  return Float64Array.from({ length: rows * columns * channels }, (_, i) => {
+    const [row, column] = [Math.floor(i / channels / columns), Math.floor(i / channels) % columns]
+    let sum = 0
+    for (let y = 0; y < kernel[0]; y++) {
+      for (let x = 0; x < kernel[1]; x++)
+        sum += inputs[0][((row * stride[0] + y) * width + column * stride[1] + x) * channels + (i % channels)]
+    }
+    return sum / (kernel[0] * kernel[1])
+  })
+}
+
+/** Largest error of any value of a layer, in steps, beyond the half of rounding. */
+function errorBeyondRounding(tensor: IntegerTensor, values: Int32Array, exact: Float64Array): number {
+  const [low, high] = [tensor.min - tensor.zeroPoint, tensor.max - tensor.zeroPoint]
+  return values.reduce((worst, value, i) => {
+    const wanted = Math.max(low, Math.min(high, exact[i] / tensor.scale))
+    return Math.max(worst, Math.abs(value - tensor.zeroPoint - wanted) - 0.5)
+  }, 0)
+}
+
+describe('convertNetwork', () => {
+  it('computes every layer of random networks as float64 does, to a fraction of a step', async () => {
+    const seen = new Set<string>()
+    for (let seed = 0; seed < 40; seed++) {
+      const quantized = await quantizedRandomNetwork(seed)
+      const { network, quantization } = quantized
+      const model = convertNetwork(quantized)
+      const { layers, tensors, narrowing } = lowerSkeleton(network)
+      const nodes = nodesById(network)
+      for (const clip of dataset.splits.test.slice(0, 2)) {
+        const values = interpret(model, dataset.pcm.subarray(clip.index * dataset.samples, (clip.index + 1) * dataset.samples))
+        for (const node of network.nodes.slice(1)) {
+          if (node.op === 'reshape') continue
+          const layer = model.layers[layers.get(node.id)!]
+          const from = 'inputs' in layer ? layer.inputs : [layer.input]
+          const inputs = from.map((at) => real(model.tensors[at], values[at]))
+          const at = tensors.get(node.id)!
+          // a step of the input's smallest weight is what epsilon is rounded to
+          const isLogarithm = isWeighted(node) && node.activation === 'logMagnitude'
+          const error = errorBeyondRounding(model.tensors[at], values[at], reference(quantized, node, inputs))
+          expect([seed, node.id, error < (isLogarithm ? 0.4 : 0.02) || error]).toEqual([seed, node.id, true])
+          seen.add(node.op)
+          if (isWeighted(node)) seen.add(`weights ${node.weightBits}`).add(`inputs ${node.activationBits}`).add(node.activation)
+        }
+        for (const [id, at] of narrowing) {
+          const layer = model.layers[at] as { input: number; output: number }
+          const error = errorBeyondRounding(
+            model.tensors[layer.output],
+            values[layer.output],
+            real(model.tensors[layer.input], values[layer.input]),
+          )
+          expect([seed, id, error < 0.02 || error]).toEqual([seed, id, true])
+          expect(model.tensors[layer.output].scale).toBe(quantization.activationQuantizer(id, true)!.grid().scale)
+          seen.add('narrowed')
+        }
+        for (const [id, at] of tensors) {
+          const grid = quantization.activationQuantizer(throughReshapes(nodes, id))?.grid()
+          if (grid) expect(model.tensors[at].scale).toBe(grid.scale)
+        }
+      }
+    }
+    for (const kind of ['convolution', 'sinc', 'linear', 'add', 'averagePool', 'narrowed', 'logMagnitude', 'relu6', 'none'])
+      expect(seen).toContain(kind)
+    for (let bits = 1; bits <= 8; bits++) for (const kind of ['weights', 'inputs']) expect(seen).toContain(`${kind} ${bits}`)
+  })
+
+  it('answers as the fake-quantized network does on random networks, nearly always to the same step', async () => {
+    const clips = [...dataset.splits.validation, ...dataset.splits.test]
+    let [same, within, all] = [0, 0, 0]
+    for (let seed = 0; seed < 40; seed++) {
+      const quantized = await quantizedRandomNetwork(seed)
+      const evaluator = new Evaluator(engine, quantized.network, quantized.store, { quantization: quantized.quantization })
+      const { logits } = await evaluator.logits(source, clips)
+      evaluator.dispose()
+      const model = convertNetwork(quantized)
+      const whole = await integerLogits(model, dataset, clips)
+      clips.forEach((clip, i) => {
+        const { differing, largestDifference } = compareAnswers([clip], [logits[i]], [whole[i]], model.tensors.at(-1)!.scale)
+        all++
+        if (differing.length === 0) same++
+        if (largestDifference <= 1) within++
+      })
+    }
+    expect(within / all).toBeGreaterThan(0.995)
+    expect(same / all).toBeGreaterThan(0.999)
+  })
+
+  it('answers as the trained network does, at 8, 4, 2 and trained bits', async () => {
+    const network = toneNetwork()
+    const store = createStore(engine, [network], 1)
+    const options = { batchSize: 40, optimizer: 'adam', learningRate: 0.01, weightDecay: 0, labelSmoothing: 0.1, seed: 1 } as const
+    const trainer = new Trainer(engine, network, store, source, { ...options, epochs: 4, purpose: 'train' })
+    for (let epoch = 0; epoch < 4; epoch++) await trainer.epoch(epoch)
+    trainer.dispose()
+    const trained = store.snapshot()
+    const clips = [...dataset.splits.validation, ...dataset.splits.test]
+    for (const bits of [8, 4, 2, 'trained'] as const) {
+      store.restore(trained)
+      const widths = { weightBits: bits, activationBits: bits }
+      const start = withStartBits(network, widths)
+      const quantization = new Quantization(engine, start, { ...widths, granularity: 'channel', penalty: 4 })
+      await calibrate(engine, network, store, source, quantization, { seed: 1, batchSize: 40 })
+      const tuner = new Trainer(engine, start, store, source, { ...options, learningRate: 0.003, epochs: 2, purpose: 'tune' }, quantization)
+      tuner.initializeQuantizers()
+      for (let epoch = 0; epoch < 2; epoch++) await tuner.epoch(epoch)
+      tuner.dispose()
+      const evaluator = new Evaluator(engine, start, store, { quantization })
+      const { logits } = await evaluator.logits(source, clips)
+      evaluator.dispose()
+      const largestLogit = Math.max(...logits.flatMap((row) => [...row].map(Math.abs)))
+      const model = convertNetwork({ network: quantization.decided(), store, quantization, largestLogit })
+      expect(model.tensors.at(-1)!.scale).toBe(Math.fround((2 * largestLogit) / 32767))
+      const whole = await integerLogits(model, dataset, clips)
+      const { differing, largestDifference } = compareAnswers(clips, logits, whole, model.tensors.at(-1)!.scale)
+      expect([bits, differing]).toEqual([bits, []])
+      // int16 logits are far finer than one step of an 8-bit value that rounding turns over
+      expect(largestDifference).toBeLessThan(bits === 8 ? 300 : 1)
+    }
+  })
+
+  it('names the layer whose sums would leave int32, and a network that is not the quantized one', async () => {
+    const wide = (taps: number): Network => {
+      const network = toneNetwork()
+      const kernelSize = [taps, 1] as const
+      return {
+        ...network,
+        nodes: network.nodes.map((node) =>
+          node.id === 'front' ? { ...node, kernelSize, padding: [taps, taps, 0, 0] } : node,
+        ) as NetworkNode[],
+      }
+    }
+    const convert = (network: Network, quantizedAs: Network): IntegerModel => {
+      const store = createStore(engine, [network], 0)
+      store.value('front.weight').fill(0.1)
+      return convertNetwork({
+        network,
+        store,
+        quantization: new Quantization(engine, quantizedAs, { weightBits: 8, activationBits: 8, granularity: 'channel' }),
+      })
+    }
+    const eight = { weightBits: 8, activationBits: 8 }
+    expect(() => convert(withBits(wide(600), eight), withBits(wide(600), eight))).toThrow(/layer "front".*beyond int32.*weight bits/)
+    const model = convert(withBits(wide(400), eight), withBits(wide(400), eight))
+    expect((model.layers[0] as IntegerConvolution).weights.every((weight) => weight === 127)).toBe(true)
+    const four = withBits(wide(400), { weightBits: 8, activationBits: 4 })
+    expect(() => convert(four, withBits(wide(400), eight))).toThrow(/quantization\.decided\(\)/)
+  })
+})
+
+describe('foldOffset', () => {
+  it('keeps factor * bias at the offset, however small the factor', () => {
+    expect(foldOffset(0.25, 3.1, 1000)).toEqual({ bias: 12, factor: 0.25 })
+    expect(foldOffset(-0.25, 3.1, 1000)).toEqual({ bias: -12, factor: -0.25 })
+    for (const perUnit of [1e-9, 0]) {
+      for (const offset of [2, -2]) {
+        const { bias, factor } = foldOffset(perUnit, offset, 1000.5)
+        expect(bias).toBe(1000 * Math.sign(offset))
+        expect(factor * bias).toBeCloseTo(offset, 12)
+      }
+    }
+    expect(foldOffset(0, 0, 1000)).toEqual({ bias: 0, factor: 0 })
+  })
+})
