@@ -113,7 +113,14 @@ export function scores(clips: readonly Clip[], answers: readonly number[], class
     count: clips.length,
     ...(silence >= 0 && others > 0 ? { accuracyWithoutSilence: (right - confusion[silence][silence]) / others } : {}),
     confusion,
-    recall: confusion.map((row, i) => row[i] / Math.max(1, row.reduce((a, b) => a + b, 0))),
+    recall: confusion.map(
+      (row, i) =>
+        row[i] /
+        Math.max(
+          1,
+          row.reduce((a, b) => a + b, 0),
+        ),
+    ),
     standardError: clips.length ? Math.sqrt(Math.max(0, squares / resamples - (sum / resamples) ** 2)) : 0,
   }
 }
