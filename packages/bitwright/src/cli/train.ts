@@ -8,7 +8,10 @@ export function command(): Command {
     verb('train', 'Train and quantize one given network.')
       .usage('--network NAME|FILE.json --data DIR --out runs/NAME [options]')
       .optionsGroup('Network:')
-      .option('--network <NAME|FILE>', 'ds-cnn-s, kws-e2e-e3k5, or an architecture.json of an earlier run (required without --from)')
+      .option(
+        '--network <NAME|FILE>',
+        'ds-cnn-s, tc-resnet8, kws-e2e-e3k5, kws-e2e-e3k5-conv1d, or the architecture.json of a run (required without --from)',
+      )
       .option('--from <RUN>', 'quantize the float weights of this finished run anew, without training in float'),
   )
     .addHelpText(

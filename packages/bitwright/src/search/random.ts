@@ -8,7 +8,7 @@ import type { Space } from '../spaces/space.ts'
 import type { ClipSource } from '../training/clip-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
-import { Trainer, type TrainerOptions } from '../training/trainer.ts'
+import { DivergedError, Trainer, type TrainerOptions } from '../training/trainer.ts'
 import type { Admitted, Budget } from './budget.ts'
 import type { Between, Candidate, SearchEpoch, Strategy } from './strategy.ts'
 
@@ -53,7 +53,7 @@ export function drawWithin(space: Space, budget: Budget, random: Random): Admitt
 
 export function randomSearch(engine: Engine, space: Space, source: ClipSource, budget: Budget, options: RandomSearchOptions): Strategy {
   const { seed, networks, epochsEach } = options
-  const scored: { decisions: number[]; score: number }[] = []
+  const scored: { decisions: number[]; score: number; dropped?: string }[] = []
   const drawn = Array.from({ length: networks }, (_, i) => drawWithin(space, budget, new Random(seed, 'random', i)))
   let current: { index: number; trainer: Trainer; dispose: () => void; score: () => Promise<number> } | undefined
 
@@ -80,14 +80,24 @@ export function randomSearch(engine: Engine, space: Space, source: ClipSource, b
 
   async function epoch(at: number, between: Between): Promise<SearchEpoch | undefined> {
     const index = Math.floor(at / epochsEach)
+    const place = { stage: 'search', index: at, of: networks * epochsEach } as const
+    const given = scored[index]?.dropped
+    if (given !== undefined) return { ...place, loss: 0, accuracy: 0, learningRate: 0, dropped: given }
     if (current?.index !== index) {
       current?.dispose()
       current = open(index)
     }
-    const result = await current.trainer.epoch(at % epochsEach, between)
+    let result: Awaited<ReturnType<Trainer['epoch']>>
+    try {
+      result = await current.trainer.epoch(at % epochsEach, between)
+    } catch (error) {
+      if (!(error instanceof DivergedError)) throw error
+      scored[index] = { decisions: drawn[index].decisions, score: 0, dropped: error.message }
+      return { ...place, loss: 0, accuracy: 0, learningRate: 0, dropped: error.message }
+    }
     if (!result) return undefined
     if ((at + 1) % epochsEach === 0) scored[index] = { decisions: drawn[index].decisions, score: await current.score() }
-    return { stage: 'search', index: at, of: networks * epochsEach, ...result }
+    return { ...place, ...result }
   }
 
   return {
@@ -95,9 +105,16 @@ export function randomSearch(engine: Engine, space: Space, source: ClipSource, b
     epochs: networks * epochsEach,
     epoch,
     choose: async (offer) => {
-      const candidates: Candidate[] = scored.map(({ score }, i) => ({ ...drawn[i], score, scoreKind: 'trained' }))
+      const candidates: Candidate[] = scored.map(({ score, dropped }, i) => ({
+        ...drawn[i],
+        score,
+        scoreKind: 'trained',
+        ...(dropped !== undefined ? { dropped } : {}),
+      }))
       for (const candidate of candidates) offer(candidate)
-      return candidates.reduce((best, candidate) => (candidate.score > best.score ? candidate : best))
+      const sound = candidates.filter(({ dropped }) => dropped === undefined)
+      if (sound.length === 0) throw new RunError('random search: every network diverged; use a smaller --learning-rate')
+      return sound.reduce((best, candidate) => (candidate.score > best.score ? candidate : best))
     },
     state: () => ({ scored: [...scored], current: current && { index: current.index, trainer: current.trainer.state() } }),
     restore: (state) => {

@@ -10,8 +10,10 @@ export interface Candidate {
   readonly decisions: readonly number[]
   readonly network: Network
   readonly cost: Cost
-  /** Accuracy on the validation clips, 0..1. */
+  /** Accuracy on the validation clips, 0..1; 0 when dropped. */
   readonly score: number
+  /** Why it was given up, e.g. because its training diverged. */
+  readonly dropped?: string
   readonly scoreKind: 'shared' | 'trained'
 }
 
@@ -24,6 +26,8 @@ export interface SearchEpoch {
   readonly accuracy: number
   readonly learningRate: number
   readonly expectedMacs?: number
+  /** Why a candidate was given up in this epoch; loss and accuracy then say nothing. */
+  readonly dropped?: string
 }
 
 /** Called after every step; false asks to end at once. */

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serialize } from 'node:v8'
+import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { RunError } from '../errors.ts'
 import { builtinNetwork } from '../network/index.ts'
@@ -57,7 +58,15 @@ describe('a checkpoint', () => {
   it('is refused when damaged', () => {
     writeCheckpoint(path, checkpoint)
     const whole = readFileSync(path)
-    for (const bytes of [Buffer.alloc(0), Buffer.from('not a checkpoint'), whole.subarray(0, whole.length - 100), whole.subarray(0, 40)]) {
+    const flipped = Buffer.from(whole)
+    flipped[flipped.length >> 1] ^= 4
+    for (const bytes of [
+      flipped,
+      Buffer.alloc(0),
+      Buffer.from('not a checkpoint'),
+      whole.subarray(0, whole.length - 100),
+      whole.subarray(0, 40),
+    ]) {
       writeFileSync(path, bytes)
       expect(() => readCheckpoint(path)).toThrow(RunError)
       expect(() => readCheckpoint(path)).toThrow(`${path}: is damaged; start the run again in another --out`)
@@ -66,7 +75,10 @@ describe('a checkpoint', () => {
 
   it('is refused when another version wrote it', () => {
     for (const value of [{ format: 'bitwright-checkpoint-0', stage: 'train' }, { stage: 'train' }, null, 7]) {
-      writeFileSync(path, serialize(value))
+      const content = serialize(value)
+      const header = Buffer.alloc(4)
+      header.writeUInt32LE(crc32(content))
+      writeFileSync(path, Buffer.concat([header, content]))
       expect(() => readCheckpoint(path)).toThrow(RunError)
       expect(() => readCheckpoint(path)).toThrow(/was written by another version.*another --out/)
     }

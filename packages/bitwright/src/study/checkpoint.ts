@@ -2,13 +2,16 @@
 // (the structured-clone format of V8, with a version of our own in front).
 import { existsSync, readFileSync } from 'node:fs'
 import { deserialize, serialize } from 'node:v8'
+import { crc32 } from 'node:zlib'
 import { RunError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import type { Candidate } from '../search/strategy.ts'
 import type { Trainer } from '../training/trainer.ts'
 import { atomicWrite } from './run-directory.ts'
 
-const format = 'bitwright-checkpoint-1'
+const format = 'bitwright-checkpoint-2'
+/** In front of the content: its CRC-32. */
+const headerBytes = 4
 
 export type TrainerState = ReturnType<Trainer['state']>
 
@@ -31,17 +34,25 @@ export interface Checkpoint {
 }
 
 export function writeCheckpoint(path: string, checkpoint: Checkpoint): void {
-  atomicWrite(path, serialize({ format, ...checkpoint }))
+  const content = serialize({ format, ...checkpoint })
+  const bytes = Buffer.alloc(headerBytes + content.length)
+  bytes.writeUInt32LE(crc32(content))
+  content.copy(bytes, headerBytes)
+  atomicWrite(path, bytes)
 }
 
 /** Undefined where there is none yet. @throws RunError when the file is not a checkpoint of this version. */
 export function readCheckpoint(path: string): Checkpoint | undefined {
   if (!existsSync(path)) return undefined
+  const damaged = new RunError(`${path}: is damaged; start the run again in another --out`)
+  const bytes = readFileSync(path)
+  const content = bytes.subarray(headerBytes)
+  if (bytes.length < headerBytes || bytes.readUInt32LE() !== crc32(content)) throw damaged
   let value: { format?: string } & Checkpoint
   try {
-    value = deserialize(readFileSync(path)) as typeof value
+    value = deserialize(content) as typeof value
   } catch {
-    throw new RunError(`${path}: is damaged; start the run again in another --out`)
+    throw damaged
   }
   if (value?.format !== format)
     throw new RunError(`${path}: was written by another version (${value?.format}); start the run again in another --out`)

@@ -27,20 +27,30 @@ export function networkByName(name: string, dataset: AudioDataset): Network {
   return { ...network, classes }
 }
 
+/** One of the sizes a space comes in, or undefined for its default. */
+function size<T extends number>(space: string, what: string, value: number | undefined, sizes: readonly T[]): T | undefined {
+  if (value === undefined || sizes.includes(value as T)) return value as T | undefined
+  throw new UsageError(`--filters ${value}: ${space} comes with ${sizes.join(', ')} ${what}`)
+}
+
 export function spaceOf(spec: SearchSpec, dataset: AudioDataset): Space {
   const { classes, sampleRate, samples } = dataset
   const { filters, frontEnd } = spec.spaceOptions
   switch (spec.space) {
-    case 'kws-e2e':
+    case 'kws-e2e': {
+      const count = size(spec.space, 'filters', filters, [40, 60, 80] as const)
       return kwsE2e({
         classes,
         sampleRate,
         samples,
-        ...(filters !== undefined ? { filters: filters as 40 | 60 | 80 } : {}),
+        ...(count !== undefined ? { filters: count } : {}),
         ...(frontEnd ? { frontEnd: frontEnd === 'conv' ? 'conv1d' : 'sinc' } : {}),
       })
-    case 'kws-mfcc':
-      return kwsMfcc({ classes, sampleRate, samples, ...(filters !== undefined ? { coefficients: filters as 10 | 20 | 30 | 40 } : {}) })
+    }
+    case 'kws-mfcc': {
+      const coefficients = size(spec.space, 'coefficients', filters, [10, 20, 30, 40] as const)
+      return kwsMfcc({ classes, sampleRate, samples, ...(coefficients !== undefined ? { coefficients } : {}) })
+    }
     default:
       throw new UsageError(`--space ${spec.space satisfies never}: is not known`)
   }

@@ -247,17 +247,18 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
       const start = performance.now()
       const result = await strategy.epoch(epoch, session.between(stage, 'steps'))
       if (!result) throw new Interrupted(stage, epoch)
-      session.emit({
-        type: 'epoch',
-        stage,
-        epoch: result.index,
-        epochs: result.of,
-        learningRate: result.learningRate,
-        seconds: (performance.now() - start) / 1000,
-        trainLoss: result.loss,
-        trainAccuracy: result.accuracy,
-        ...(result.expectedMacs !== undefined ? { expectedMacs: result.expectedMacs } : {}),
-      })
+      if (result.dropped === undefined)
+        session.emit({
+          type: 'epoch',
+          stage,
+          epoch: result.index,
+          epochs: result.of,
+          learningRate: result.learningRate,
+          seconds: (performance.now() - start) / 1000,
+          trainLoss: result.loss,
+          trainAccuracy: result.accuracy,
+          ...(result.expectedMacs !== undefined ? { expectedMacs: result.expectedMacs } : {}),
+        })
       session.save({ stage: 'search', epoch: epoch + 1, strategy: strategy.state() })
       if (hooks.shouldStop()) throw new Interrupted(stage, epoch + 1)
     }
@@ -279,6 +280,7 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
         score: candidate.score,
         scoreKind: candidate.scoreKind,
         chosen: candidate === choice,
+        ...(candidate.dropped !== undefined ? { dropped: candidate.dropped } : {}),
       }),
     )
     return choice
