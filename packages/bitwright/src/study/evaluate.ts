@@ -7,6 +7,7 @@ import type { AudioDataset } from '../data/dataset.ts'
 import { RunError } from '../errors.ts'
 import { parseNetwork, withoutBits } from '../network/index.ts'
 import { argMax, scores } from '../training/evaluate.ts'
+import { integerLogits } from '../training/integer-evaluator.ts'
 import { ClipSource } from '../training/clip-source.ts'
 import { createStore } from '../training/initialize.ts'
 import { Quantization, withStartBits } from '../training/quantization.ts'
@@ -34,7 +35,7 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
     const source = new ClipSource(engine, dataset, network.frontEnd)
     const saved = readCheckpoint(directory.checkpoint)
     if (saved?.stage !== 'done' || !saved.trainer?.quantization || !saved.floatParameters) {
-      const answers = (await scoreModels.integerLogits(model, source, clips, onProgress)).map(argMax)
+      const answers = (await integerLogits(model, dataset, clips, { threads: spec.threads, onProgress })).map(argMax)
       return { split, classes: network.classes, integer: scores(clips, answers, network.classes) }
     }
     const { weightBits, activationBits, granularity, weightBytes } = request

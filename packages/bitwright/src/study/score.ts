@@ -1,12 +1,13 @@
 // Scores of everything a run holds: the float network, the fake-quantized one, and the integer model run by the very core that ships.
 import type { Engine, ParameterStore } from '@bitwright/engine'
-import { type IntegerModel, load } from '@bitwright/runtime'
+import { decodeModel, type IntegerModel } from '@bitwright/runtime'
 import type { Clip, SplitName } from '../data/dataset.ts'
 import { withoutBits } from '../network/transform.ts'
 import type { Network } from '../network/network.ts'
 import type { ClipSource } from '../training/clip-source.ts'
 import { convertNetwork } from '../training/convert.ts'
 import { argMax, Evaluator, scores } from '../training/evaluate.ts'
+import { compareAnswers, integerLogits, type Progress } from '../training/integer-evaluator.ts'
 import type { Quantization } from '../training/quantization.ts'
 import type { EvaluateResult } from './api.ts'
 
@@ -21,8 +22,6 @@ export interface TrainedModel {
   /** The .bw file. */
   readonly model: Uint8Array
 }
-
-type Progress = (done: number, total: number) => void
 
 async function logitsOf(
   engine: Engine,
@@ -74,19 +73,14 @@ async function scoreAll(
 ): Promise<EvaluateResult> {
   const { store, source, quantization } = trained
   const { classes } = trained.network
-  const integer = await integerLogits(trained.model, source, clips, onProgress)
+  const integer = await integerLogits(trained.model, source.dataset, clips, { onProgress })
   const fake = await logitsOf(engine, quantization.network, store, source, clips, quantization)
   const quantized = store.snapshot()
   store.restore(trained.floatParameters)
   const float = await logitsOf(engine, withoutBits(trained.network), store, source, clips)
   store.restore(quantized)
   const answers = { integer: integer.map(argMax), fake: fake.logits.map(argMax), float: float.logits.map(argMax) }
-  const differing = clips.flatMap((clip, i) => {
-    const [fakeQuantized, other] = [answers.fake[i], answers.integer[i]]
-    return fakeQuantized === other
-      ? []
-      : [{ path: clip.path, fakeQuantized, integer: other, margin: fake.logits[i][fakeQuantized] - fake.logits[i][other] }]
-  })
+  const { differing } = compareAnswers(clips, fake.logits, integer, decodeModel(trained.model).tensors.at(-1)!.scale)
   return {
     split,
     classes,
@@ -97,26 +91,4 @@ async function scoreAll(
   }
 }
 
-/** Clips between two turns of the event loop. */
-const turn = 16
-
-/** int16 logits of the integer model alone. */
-async function integerLogits(
-  bytes: Uint8Array,
-  { dataset }: ClipSource,
-  clips: readonly Clip[],
-  onProgress: Progress,
-): Promise<Int16Array[]> {
-  const model = load(bytes)
-  const { samples, pcm } = dataset
-  const all: Int16Array[] = []
-  for (const { index } of clips) {
-    all.push(model.run(pcm.subarray(index * samples, (index + 1) * samples)))
-    if (all.length % turn !== 0) continue
-    onProgress(all.length, clips.length)
-    await new Promise((resolve) => setImmediate(resolve))
-  }
-  return all
-}
-
-export const scoreModels = { network: scoreNetwork, convert, all: scoreAll, integerLogits }
+export const scoreModels = { network: scoreNetwork, convert, all: scoreAll }
