@@ -211,18 +211,19 @@ static void gather_gradient(const Layer *l, const float *coefficients, const flo
 // ds = the gradient of a strip: [height][width][LANES]
 static void strip_gradient(const Layer *l, const float *g, int64_t rowG, const float *w, float *ds) {
   Runs runs = {.weightStep = -l->strideX * LANES};
-  for (int phase = 0; phase < l->strideX; phase++) {
-    Phase p = phase_of(l, phase);
-    int taps = phase < l->kernelWidth ? (l->kernelWidth - phase - 1) / l->strideX + 1 : 0;
-    for (int h = 0; h < l->height; h++) {
-      // the taps that meet this row and these columns; columns ascend, so the last tap comes first
-      int tap = (h + l->top) % l->strideY, rows = tap < l->kernelHeight ? (l->kernelHeight - tap - 1) / l->strideY + 1 : 0;
+  for (int phase = 0; phase < l->strideX; phase++)
+    for (int tap = 0; tap < l->strideY; tap++) {
+      // the taps that meet these columns and rows; columns ascend, so a kernel row's last tap comes first
+      Phase p = phase_of(l, phase);
+      int taps = phase < l->kernelWidth ? (l->kernelWidth - phase - 1) / l->strideX + 1 : 0;
+      int rows = tap < l->kernelHeight ? (l->kernelHeight - tap - 1) / l->strideY + 1 : 0;
       runs.count = 0;
       if (taps) add_runs(&runs, taps, rows, -(taps - 1) * LANES, (int)-rowG, (tap * l->kernelWidth + phase) * LANES - (taps - 1) * runs.weightStep, l->strideY * l->kernelWidth * LANES);
-      const float *source = g + (h + l->top) / l->strideY * rowG + (int64_t)p.position * LANES;
-      correlate_row(&runs, p.count, source, w, ds + ((int64_t)h * l->width + p.first) * LANES, l->strideX * LANES, 0);
+      for (int h = ((tap - l->top) % l->strideY + l->strideY) % l->strideY; h < l->height; h += l->strideY) {
+        const float *source = g + (h + l->top) / l->strideY * rowG + (int64_t)p.position * LANES;
+        correlate_row(&runs, p.count, source, w, ds + ((int64_t)h * l->width + p.first) * LANES, l->strideX * LANES, 0);
+      }
     }
-  }
 }
 
 // args: the layer's (layer.h), gradient of the output, coefficients, partial weight gradients, d x, accumulate, stats, quantizer sums

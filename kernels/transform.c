@@ -120,7 +120,7 @@ void transform_backward(const Transform *t, const float *g, int64_t ldg, const f
 
 void transform_backward_flat(const Transform *t, const float *g, const float *x, float *out, int count, const BackwardSums *sums) {
   int whole = count & ~(LANES - 1), rest = count - whole;
-  if (whole) transform_backward(t, g, whole, x, whole, out, whole, 1, whole, sums);
+  if (whole) transform_backward(t, g, LANES, x, LANES, out, LANES, whole / LANES, LANES, sums);
   if (!rest) return;
   float gs[LANES] = {0}, xs[LANES] = {0}, os[LANES] = {0};
   for (int i = 0; i < rest; i++) gs[i] = g[whole + i], xs[i] = x[whole + i], os[i] = sums->accumulate ? out[whole + i] : 0;
