@@ -10,7 +10,7 @@ import { verb } from './verb.ts'
 /** Everything that decides how long the quickstart takes (at most five minutes on two cores) and how good its model gets. */
 export const quickstart = {
   words: ['yes', 'no', 'stop', 'go'],
-  clipsPerWord: 120,
+  clipsPerWord: 160,
   synthesisSeed: 0,
   /** Flags of `bitwright search`. */
   flags: {
@@ -21,7 +21,8 @@ export const quickstart = {
     flash: '48k',
     ram: '64k',
     macs: '8M',
-    epochs: 'warmup=3,search=6,train=16,quantize=8',
+    batchSize: '32',
+    epochs: 'warmup=8,search=16,train=50,quantize=30',
   },
 } as const
 

@@ -41,7 +41,7 @@ describe('fillBatch', () => {
 
   it('shifts uniformly within 100 ms to both sides and fills with zeros', () => {
     const out = new Float32Array(clips.length * samples).fill(9)
-    fillBatch(dataset, clips, key, out, { noiseProbability: 0 })
+    fillBatch(dataset, clips, key, out, { noiseProbability: 0, speedChange: 0 })
     const shifts = clips.map((clip, row) => {
       const x = clean(clip)
       const y = out.subarray(row * samples, (row + 1) * samples)
@@ -57,12 +57,34 @@ describe('fillBatch', () => {
     expect(new Set(shifts).size).toBeGreaterThan(100)
   })
 
+  it('plays clips at speeds within 15 % around their middle, by interpolation', () => {
+    const ramp = makeDataset({ a: 200 }, [])
+    for (let i = 0; i < ramp.pcm.length; i++) ramp.pcm[i] = (i % samples) * 10 - 8000
+    const out = new Float32Array(200 * samples)
+    fillBatch(ramp, ramp.splits.train, key, out, { shiftMs: 0 })
+    const speeds = Array.from({ length: 200 }, (_, row) => {
+      const y = Array.from(out.subarray(row * samples, (row + 1) * samples), (value) => value * 32768)
+      const speed = (y[1000] - y[600]) / 4000
+      // the middle stays, the slope is the speed, and what a slow clip does not reach is silent
+      for (let i = 0; i < samples; i++) {
+        const position = (i - 800) * speed + 800
+        if (position > 1 && position < samples - 2) expect(Math.abs(y[i] - (position * 10 - 8000))).toBeLessThan(0.05)
+        if (position < -1 || position > samples) expect(y[i]).toBe(0)
+      }
+      return speed
+    })
+    expect(Math.min(...speeds)).toBeLessThan(0.87)
+    expect(Math.min(...speeds)).toBeGreaterThan(0.849)
+    expect(Math.max(...speeds)).toBeGreaterThan(1.13)
+    expect(Math.max(...speeds)).toBeLessThan(1.151)
+  })
+
   it('mixes x (1 - v) + noise v with v uniform below 0.1 into four fifths of the clips', () => {
     // On constant clips and a ramp as noise, the slope of the result is v and its height tells where the noise was cut.
     const ramp = makeDataset({ a: 300 }, [Int16Array.from({ length: 5000 }, (_, i) => i)])
     ramp.pcm.fill(20000)
     const out = new Float32Array(300 * samples)
-    fillBatch(ramp, ramp.splits.train, key, out, { shiftMs: 0 })
+    fillBatch(ramp, ramp.splits.train, key, out, { shiftMs: 0, speedChange: 0 })
     const volumes: number[] = []
     for (let row = 0; row < 300; row++) {
       const y = Array.from(out.subarray(row * samples, (row + 1) * samples), (value) => value * 32768)
@@ -109,7 +131,7 @@ describe('fillBatch', () => {
     const loud = makeDataset({ a: 20 }, [new Int16Array(samples).fill(-32768)])
     loud.pcm.fill(-32768)
     const out = new Int16Array(20 * samples)
-    fillBatchPcm(loud, loud.splits.train, key, out, { noiseVolume: 1, noiseProbability: 1, shiftMs: 0 })
+    fillBatchPcm(loud, loud.splits.train, key, out, { noiseVolume: 1, noiseProbability: 1, shiftMs: 0, speedChange: 0 })
     expect(out.every((v) => v === -32768)).toBe(true)
   })
 })

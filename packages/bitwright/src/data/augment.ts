@@ -1,5 +1,5 @@
-// Fills a batch with clips, in training with the augmentation of the papers (research/papers.md, section 0): a shift in time, then background
-// noise mixed in as x (1 - v) + noise v. Every draw is keyed by seed, epoch and clip, so it is the same in any batch and on any thread.
+// Fills a batch with clips, in training with augmentation: played a little faster or slower (as kws_streaming does, arXiv 2005.06720: it
+// stands for other voices), shifted in time, then background noise mixed in as x (1 - v) + noise v (arXiv 2012.10138). Every draw is keyed by seed, epoch and clip, so it is the same in any batch and on any thread.
 
 import { Random } from '@bitwright/engine'
 import type { AudioDataset, Clip } from './dataset.ts'
@@ -10,6 +10,8 @@ export interface AugmentationKey {
 }
 
 export interface AugmentationOptions {
+  /** Speed is uniform within 1 -+ this, around the middle of the clip; default 0.15. Between samples it is interpolated linearly. */
+  readonly speedChange?: number
   /** Largest shift to either side, default 100 ms; what moves in is zero. */
   readonly shiftMs?: number
   /** Probability that noise is mixed in, default 0.8. */
@@ -29,24 +31,17 @@ export function fillBatch(
   out: Float32Array,
   options: AugmentationOptions = {},
 ): void {
-  const { pcm, samples } = dataset
+  const { samples } = dataset
+  const clip = new Float32Array(samples)
   for (let row = 0; row < clips.length; row++) {
-    const { shift, noise, noiseStart, volume } = drawAugmentation(dataset, clips[row], key, options)
-    const from = clips[row].index * samples - shift
+    const augmentation = drawAugmentation(dataset, clips[row], key, options)
+    const { noise, noiseStart, volume } = augmentation
+    play(dataset, clips[row], augmentation, clip)
     const to = row * samples
-    const begin = Math.max(0, shift)
-    const end = Math.min(samples, samples + shift)
     const gain = (1 - volume) / 32768
     const noiseGain = volume / 32768
-    if (noise) {
-      for (let i = 0; i < begin; i++) out[to + i] = noiseGain * noise[noiseStart + i]
-      for (let i = begin; i < end; i++) out[to + i] = gain * pcm[from + i] + noiseGain * noise[noiseStart + i]
-      for (let i = end; i < samples; i++) out[to + i] = noiseGain * noise[noiseStart + i]
-    } else {
-      out.fill(0, to, to + begin)
-      for (let i = begin; i < end; i++) out[to + i] = gain * pcm[from + i]
-      out.fill(0, to + end, to + samples)
-    }
+    if (noise) for (let i = 0; i < samples; i++) out[to + i] = gain * clip[i] + noiseGain * noise[noiseStart + i]
+    else for (let i = 0; i < samples; i++) out[to + i] = gain * clip[i]
   }
 }
 
@@ -58,23 +53,39 @@ export function fillBatchPcm(
   out: Int16Array,
   options: AugmentationOptions = {},
 ): void {
-  const { pcm, samples } = dataset
+  const { samples } = dataset
+  const clip = new Float32Array(samples)
   for (let row = 0; row < clips.length; row++) {
-    const { shift, noise, noiseStart, volume } = drawAugmentation(dataset, clips[row], key, options)
-    const from = clips[row].index * samples - shift
+    const augmentation = drawAugmentation(dataset, clips[row], key, options)
+    const { noise, noiseStart, volume } = augmentation
+    play(dataset, clips[row], augmentation, clip)
     const to = row * samples
-    const begin = Math.max(0, shift)
-    const end = Math.min(samples, samples + shift)
-    if (noise) {
-      const gain = 1 - volume
-      for (let i = 0; i < begin; i++) out[to + i] = round(volume * noise[noiseStart + i])
-      for (let i = begin; i < end; i++) out[to + i] = round(gain * pcm[from + i] + volume * noise[noiseStart + i])
-      for (let i = end; i < samples; i++) out[to + i] = round(volume * noise[noiseStart + i])
-    } else {
-      out.fill(0, to, to + begin)
-      out.set(pcm.subarray(from + begin, from + end), to + begin)
-      out.fill(0, to + end, to + samples)
+    const gain = 1 - volume
+    if (noise) for (let i = 0; i < samples; i++) out[to + i] = round(gain * clip[i] + volume * noise[noiseStart + i])
+    else for (let i = 0; i < samples; i++) out[to + i] = round(clip[i])
+  }
+}
+
+/** The clip at its speed and place, in units of 16-bit samples; zeros where it has nothing. */
+function play({ pcm, samples }: AudioDataset, { index }: Clip, { shift, speed }: Augmentation, out: Float32Array): void {
+  const from = index * samples
+  if (speed === 1) {
+    const [begin, end] = [Math.max(0, shift), Math.min(samples, samples + shift)]
+    out.fill(0, 0, begin)
+    for (let i = begin; i < end; i++) out[i] = pcm[from + i - shift]
+    out.fill(0, end)
+    return
+  }
+  const middle = samples / 2
+  for (let i = 0; i < samples; i++) {
+    const position = (i - shift - middle) * speed + middle
+    const left = Math.floor(position)
+    if (left < 0 || left + 1 >= samples) {
+      out[i] = 0
+      continue
     }
+    const value = pcm[from + left]
+    out[i] = value + (position - left) * (pcm[from + left + 1] - value)
   }
 }
 
@@ -86,6 +97,8 @@ function round(value: number): number {
 interface Augmentation {
   /** Samples by which the clip moves to the right. */
   readonly shift: number
+  /** Samples of the recording per sample of the result. */
+  readonly speed: number
   readonly noise?: Int16Array
   readonly noiseStart: number
   /** 0 without noise. */
@@ -93,13 +106,14 @@ interface Augmentation {
 }
 
 function drawAugmentation(dataset: AudioDataset, clip: Clip, key: AugmentationKey | null, options: AugmentationOptions): Augmentation {
-  if (!key) return { shift: 0, noiseStart: 0, volume: 0 }
-  const { shiftMs = 100, noiseProbability = 0.8, noiseVolume = 0.1 } = options
+  if (!key) return { shift: 0, speed: 1, noiseStart: 0, volume: 0 }
+  const { speedChange = 0.15, shiftMs = 100, noiseProbability = 0.8, noiseVolume = 0.1 } = options
   const { background, sampleRate, samples } = dataset
   const random = new Random(key.seed, 'augmentation', key.epoch, clip.index)
   const most = Math.min(samples, Math.round((shiftMs / 1000) * sampleRate))
   const shift = random.integer(2 * most + 1) - most
-  if (background.length === 0 || random.uniform() >= noiseProbability) return { shift, noiseStart: 0, volume: 0 }
+  const speed = speedChange > 0 ? random.uniform(1 - speedChange, 1 + speedChange) : 1
+  if (background.length === 0 || random.uniform() >= noiseProbability) return { shift, speed, noiseStart: 0, volume: 0 }
   const noise = background[random.integer(background.length)]
-  return { shift, noise, noiseStart: random.integer(noise.length - samples + 1), volume: random.uniform(0, noiseVolume) }
+  return { shift, speed, noise, noiseStart: random.integer(noise.length - samples + 1), volume: random.uniform(0, noiseVolume) }
 }
