@@ -42,6 +42,8 @@ interface StudySpec {
   readonly granularity: 'tensor' | 'channel'
   /** With trained weight bits: bytes of weights to learn towards, instead of the average-bits penalty. */
   readonly weightBytes?: number
+  /** Strength of the average-bits penalty on trained widths. */
+  readonly bitPenalty: number
   readonly budget: BudgetSpec
   readonly epochs: EpochsSpec
   readonly batchSize: number

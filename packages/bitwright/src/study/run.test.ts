@@ -65,6 +65,7 @@ const common = (out: string) =>
     weightBits: 4,
     activationBits: 'trained',
     granularity: 'channel',
+    bitPenalty: 0.1,
     budget: {},
     epochs: { warmup: 1, search: 2, train: 6, quantize: 3 },
     batchSize: 9,

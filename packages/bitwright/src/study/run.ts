@@ -363,13 +363,14 @@ async function quantize(
   resumed: Checkpoint | undefined,
 ): Promise<Quantization> {
   const { spec, engine } = session
-  const { weightBits, activationBits, granularity, weightBytes } = spec
+  const { weightBits, activationBits, granularity, weightBytes, bitPenalty } = spec
   return session.stage('quantize', async () => {
     const start = withStartBits(network, { weightBits, activationBits })
     const quantization = new Quantization(engine, start, {
       weightBits,
       activationBits,
       granularity,
+      penalty: bitPenalty,
       ...(weightBytes !== undefined ? { weightBytes } : {}),
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })

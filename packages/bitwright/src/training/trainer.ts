@@ -48,7 +48,7 @@ export interface EpochResult {
 }
 
 /** Bits that a trained width could move before it stands still, if every step went the same way at the full rate. */
-const widthTravel = 14
+const widthTravel = 18
 
 /** Momentum of the running statistics, as in PyTorch. */
 const batchNormMomentum = 0.1
