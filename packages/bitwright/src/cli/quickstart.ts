@@ -22,7 +22,7 @@ export const quickstart = {
     ram: '64k',
     macs: '8M',
     batchSize: '32',
-    epochs: 'warmup=8,search=16,train=50,quantize=30',
+    epochs: 'warmup=8,search=16,train=60,quantize=50',
   },
 } as const
 

@@ -36,6 +36,7 @@ export interface LayerBits {
   readonly macs: number
 }
 
+/** `epoch` counts the finished epochs of its stage: 1 after the first. */
 export type StudyEvent =
   | { type: 'started'; command: string; spec: Record<string, unknown>; version: string; backend: string; threads: number }
   | { type: 'data'; directory: string; classes: readonly string[]; counts: Record<SplitName, number>; skipped: number }

@@ -246,12 +246,12 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
     for (let epoch = from; epoch < to; epoch++) {
       const start = performance.now()
       const result = await strategy.epoch(epoch, session.between(stage, 'steps'))
-      if (!result) throw new Interrupted(stage, epoch)
+      if (!result) throw new Interrupted(stage, stage === 'search' ? epoch - warmups : epoch)
       if (result.dropped === undefined)
         session.emit({
           type: 'epoch',
           stage,
-          epoch: result.index,
+          epoch: result.index + 1,
           epochs: result.of,
           learningRate: result.learningRate,
           seconds: (performance.now() - start) / 1000,
@@ -260,7 +260,7 @@ async function search(session: Session, spec: SearchSpec, budget: Budget, before
           ...(result.expectedMacs !== undefined ? { expectedMacs: result.expectedMacs } : {}),
         })
       session.save({ stage: 'search', epoch: epoch + 1, strategy: strategy.state() })
-      if (hooks.shouldStop()) throw new Interrupted(stage, epoch + 1)
+      if (hooks.shouldStop()) throw new Interrupted(stage, (stage === 'search' ? epoch - warmups : epoch) + 1)
     }
   }
   const first = resumed?.epoch ?? 0
@@ -312,7 +312,7 @@ async function runEpochs(
     emit({
       type: 'epoch',
       stage,
-      epoch,
+      epoch: epoch + 1,
       epochs,
       learningRate: result.learningRate,
       seconds: (performance.now() - start) / 1000,
