@@ -220,14 +220,6 @@ void k_observe(Task *task) {
   }
 }
 
-// args: to, count, value (float)
-void k_fill(Task *task) {
-  const int32_t *a = task->arg;
-  int first, last;
-  my_share(task, a[1], &first, &last);
-  for (int i = first; i < last; i++) task->heap[a[0] + i] = as_float(a[2]);
-}
-
 // args: from, fromStride, to, toStride, rows, count: row copies between two strides, the rest of each row filled with zeros
 void k_copy_rows(Task *task) {
   const int32_t *a = task->arg;

@@ -26,7 +26,6 @@ const names = [
   'reduceLanes',
   'dot',
   'observe',
-  'fill',
   'copyRows',
   'sgd',
   'adam',
