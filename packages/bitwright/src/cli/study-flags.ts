@@ -3,7 +3,7 @@ import type { Command } from 'commander'
 import type { EpochsSpec } from '../study/api.ts'
 
 /** Epochs of each stage where `--epochs` says nothing. */
-export const defaultEpochs: EpochsSpec = { warmup: 8, search: 32, train: 60, quantize: 20 }
+export const defaultEpochs: EpochsSpec = { warmup: 8, search: 32, train: 60, quantize: 60 }
 
 export function addStudyFlags(command: Command): Command {
   return command

@@ -35,8 +35,8 @@ type Spec = SearchSpec | TrainSpec
 
 /** Training defaults; the search's are in search/proxyless.ts. */
 const training = { optimizer: 'adam', learningRate: 3e-3, weightDecay: 0.05, labelSmoothing: 0.1 } as const
-/** Quantization starts from trained weights: a third of the rate. */
-const quantizeRate = training.learningRate / 3
+/** Quantization starts from trained weights: half the rate. */
+const quantizeRate = training.learningRate / 2
 
 /** Asked to stop between two steps; the last epoch's checkpoint stands. */
 class Interrupted extends Error {
@@ -374,7 +374,7 @@ async function quantize(
       ...(weightBytes !== undefined ? { weightBytes } : {}),
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
-    const rate = spec.learningRate === undefined ? quantizeRate : spec.learningRate / 3
+    const rate = spec.learningRate === undefined ? quantizeRate : spec.learningRate / 2
     const trainer = new Trainer(engine, start, store, source, trainerOptions(spec, spec.epochs.quantize, rate, 'quantize'), quantization)
     if (resumed?.trainer) trainer.restore(resumed.trainer)
     else trainer.initializeQuantizers()

@@ -37,7 +37,7 @@ export interface TrainerOptions {
   readonly purpose: string
   /** Share of all steps over which the learning rate rises. Default 0.05. */
   readonly rise?: number
-  /** Trained widths stand still after this share of the epochs. Default 0.6. */
+  /** Trained widths stand still after this share of the epochs. Default 0.4: weights then recover at fixed widths. */
   readonly freezeBitsAt?: number
 }
 
@@ -141,7 +141,7 @@ export class Trainer {
     const { backend } = this.engine
     const batches = this.batches(epoch)
     const total = this.options.epochs * batches.length
-    const freezeBitsAt = (this.options.freezeBitsAt ?? 0.6) * this.options.epochs
+    const freezeBitsAt = (this.options.freezeBitsAt ?? 0.4) * this.options.epochs
     if (this.quantization && epoch >= freezeBitsAt) this.quantization.freezeBits()
     const widthStep = widthTravel / Math.max(1, freezeBitsAt * batches.length)
     let loss = 0
