@@ -90,7 +90,8 @@ export function toneSpace(copies = 1): Space {
 
 /** The clips with shifts of up to 1 ms. */
 export function toneSource(engine: Engine, dataset: AudioDataset): ClipSource {
-  return new ClipSource(engine, dataset, frontEnd, { shiftMs: 1 })
+  // another speed would be another tone
+  return new ClipSource(engine, dataset, frontEnd, { shiftMs: 1, speedChange: 0 })
 }
 
 export async function openEngine(threads = 2): Promise<Engine> {
