@@ -52,7 +52,7 @@ describe('the request of a study', () => {
       weightBits: 8,
       activationBits: 8,
       granularity: 'channel',
-      bitPenalty: 0.06,
+      bitPenalty: 0.08,
       budget: {},
       epochs: defaultEpochs,
       batchSize: 64,

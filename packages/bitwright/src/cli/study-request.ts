@@ -20,7 +20,7 @@ export const studyFields = {
   weightBits: fields.bits().default(8),
   activationBits: fields.bits().default(8),
   granularity: fields.choice(['channel', 'tensor']).default('channel'),
-  bitPenalty: fields.positiveNumber('0.06').default(0.06),
+  bitPenalty: fields.positiveNumber('0.08').default(0.08),
   weightBytes: fields.amount('bytes').optional(),
   flash: fields.amount('bytes').optional(),
   ram: fields.amount('bytes').optional(),

@@ -32,7 +32,7 @@ export interface QuantizationOptions {
   readonly weightBits: BitsChoice
   readonly activationBits: BitsChoice
   readonly granularity: Granularity
-  /** Strength of the average-bits penalties, default 0.06 (arXiv 2104.06666: 0.04, over a training several times as long). */
+  /** Strength of the average-bits penalties, default 0.08 (arXiv 2104.06666: 0.04, over a training several times as long). */
   readonly penalty?: number
   /** With trained weight bits: learn step and range of each tensor towards this many bytes of weights (arXiv 1905.11452) instead of widths
    *  under an average-bits penalty. */
@@ -59,7 +59,7 @@ export function withStartBits(
 /** Widths below 5 bits gain from a learned step; above, the largest weight decides. */
 const mostLearnedStepBits = 4
 /** Weights are pressed harder than activations, whose last bits cost more accuracy. Ours; the paper presses both alike. */
-const weightPressure = 4
+const weightPressure = 3
 /** Strength of the size penalty, a kilobyte squared (arXiv 1905.11452). */
 const sizeStrength = 0.1
 
@@ -265,7 +265,7 @@ export class Quantization implements QuantizedReferences {
       const [inside, low, high] = engine.floats(slot.sums, 3)
       quantizer.backward(inside, low, high)
     }
-    const strength = this.options.penalty ?? 0.06
+    const strength = this.options.penalty ?? 0.08
     const { weightBytes } = this.options
     const weights = [...this.weightEntries.values()].map(({ quantizer, count }) => ({ quantizer, count }))
     const activations = this.activationEntries()
