@@ -39,7 +39,7 @@ export function command(): Command {
       const split = flags.split === 'test' ? 'test' : 'validation'
       const result = await evaluateRun(
         { run, directory: flags.data, split, ...(list !== undefined && { list }), strict, threads, backend },
-        { onEvent: progress.onEvent, onProgress: progress.onProgress, shouldStop: () => false },
+        { onNotice: progress.say, onEvent: progress.onEvent, onProgress: progress.onProgress, shouldStop: () => false },
       ).finally(progress.finish)
       // The accuracy of a run is its integer model's, so those scores stand at the top of the document too.
       if (flags.json) return printJson({ run, ...result.integer, ...result })

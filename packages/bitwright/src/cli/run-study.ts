@@ -17,7 +17,12 @@ export async function runStudy(
   const progress = createProgress(process.stderr, spec.epochs)
   const interrupt = watchInterrupt(progress.say)
   try {
-    const result = await study({ onEvent: progress.onEvent, onProgress: progress.onProgress, shouldStop: interrupt.requested })
+    const result = await study({
+      onNotice: progress.say,
+      onEvent: progress.onEvent,
+      onProgress: progress.onProgress,
+      shouldStop: interrupt.requested,
+    })
     progress.finish()
     if (json) printJson(result)
     if (result.status === 'interrupted') {

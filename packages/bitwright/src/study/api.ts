@@ -101,6 +101,8 @@ export interface Progress {
 }
 
 export interface Hooks {
+  /** A line people should see, e.g. that there is no C compiler and WebAssembly takes over. */
+  onNotice?(line: string): void
   /** Every event, after it is in the journal. */
   onEvent(event: StudyEvent): void
   /** Between events, as often as the work likes. */

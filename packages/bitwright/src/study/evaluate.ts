@@ -29,7 +29,7 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
   const clips = dataset.splits[split]
   const onProgress = (done: number, total: number) => hooks.onProgress({ stage: 'evaluate', done, total, text: 'clips' })
 
-  const backend = await openBackend({ backend: spec.backend, threads: spec.threads })
+  const backend = await openBackend({ backend: spec.backend, threads: spec.threads, onNotice: (line) => hooks.onNotice?.(line) })
   try {
     const engine = new Engine(backend)
     const source = new ClipSource(engine, dataset, network.frontEnd)

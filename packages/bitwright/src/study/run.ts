@@ -93,7 +93,7 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
     backend = await openBackend({
       backend: spec.backend,
       threads: spec.threads,
-      onNotice: (line) => hooks.onProgress({ stage: 'data', done: 0, total: 0, text: line }),
+      onNotice: (line) => hooks.onNotice?.(line),
     })
     const opened = backend
     if (!spec.resume)
