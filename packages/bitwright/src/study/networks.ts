@@ -6,6 +6,12 @@ import { builtinNames, builtinNetwork, parseNetwork, withoutBits, type Network }
 import { kwsE2e, kwsMfcc, type Space } from '../spaces/index.ts'
 import type { SearchSpec } from './api.ts'
 
+/** @throws UsageError when the name is neither a built-in network nor a file; before any data is read. */
+export function requireNetwork(name: string): void {
+  const isFile = existsSync(name) || name.endsWith('.json')
+  if (!isFile) builtinNetwork(name, { classes: ['one', 'other'] })
+}
+
 /** A built-in network, or one from a JSON file (its classes must be the data's). */
 export function networkByName(name: string, dataset: AudioDataset): Network {
   const { classes, sampleRate, samples } = dataset

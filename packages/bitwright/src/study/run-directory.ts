@@ -1,5 +1,17 @@
 // The folder of one run: the names of its files, and how they are written so that a crash leaves the old file or the new one.
-import { closeSync, existsSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { dirname, join } from 'node:path'
 import { UsageError } from '../errors.ts'
 
@@ -49,6 +61,12 @@ export function prepareRunDirectory(path: string, resume: boolean): RunDirectory
   if (!occupied && resume) throw new UsageError(`--resume: ${path} holds no run to go on with; leave --resume away to start one`)
   mkdirSync(path, { recursive: true })
   return runDirectory(path)
+}
+
+/** Removes the files of a run, and its folder where nothing else is in it. */
+export function discardRun({ path, ...files }: RunDirectory): void {
+  for (const file of Object.values(files)) rmSync(file, { force: true })
+  if (readdirSync(path).length === 0) rmdirSync(path)
 }
 
 /** Finds the folder of an existing run. @throws UsageError where there is none. */

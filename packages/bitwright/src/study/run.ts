@@ -24,8 +24,8 @@ import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
-import { networkByName, spaceOf } from './networks.ts'
-import { atomicWrite, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
+import { networkByName, requireNetwork, spaceOf } from './networks.ts'
+import { atomicWrite, discardRun, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
 import { checkSameRequest, writeRequest } from './spec.ts'
 
@@ -76,12 +76,15 @@ interface Session {
 
 async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
   const began = performance.now()
+  if ('network' in spec) requireNetwork(spec.network)
   if (spec.resume) checkSameRequest(spec)
   const directory = prepareRunDirectory(spec.out, spec.resume)
   const before = spec.resume ? readCheckpoint(directory.checkpoint) : undefined
   const seconds = () => (before?.seconds ?? 0) + (performance.now() - began) / 1000
   if (before?.stage === 'done') throw new UsageError(`--resume: the run in ${spec.out} is finished; its model is ${directory.model}`)
   const plan = spec.resume ? undefined : spec
+  /** A new run that turns out to be asked for wrongly leaves nothing behind, so that it can be asked for again. */
+  let unasked = false
   const journal = openJournal(directory.journal)
   const emit = (event: StudyEvent): void => {
     journal.append(event)
@@ -144,11 +147,13 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
       writeReport(directory, journal, spec.command)
       return { status: 'interrupted', directory: spec.out, evaluations: [], seconds: seconds() }
     }
-    emit({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
+    unasked = plan !== undefined && error instanceof UsageError
+    if (!unasked) emit({ type: 'failed', message: error instanceof Error ? error.message : String(error) })
     throw error
   } finally {
     journal.close()
     backend?.close()
+    if (unasked) discardRun(directory)
   }
 }
 
