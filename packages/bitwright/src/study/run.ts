@@ -12,42 +12,22 @@ import { isWeighted } from '../network/graph.ts'
 import type { Network } from '../network/network.ts'
 import { renderReport } from '../report/report.ts'
 import { Budget } from '../search/budget.ts'
-import { proxyless, proxylessDefaults } from '../search/proxyless.ts'
-import { randomSearch } from '../search/random.ts'
-import type { Candidate, Strategy } from '../search/strategy.ts'
-import { Supernet } from '../search/supernet.ts'
 import { ClipSource } from '../training/clip-source.ts'
 import { createStore } from '../training/initialize.ts'
-import { Quantization, withStartBits } from '../training/quantization.ts'
-import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
+import type { Quantization } from '../training/quantization.ts'
 import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './api.ts'
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
-import { networkByName, requireNetwork, spaceOf } from './networks.ts'
+import { networkByName, requireNetwork } from './networks.ts'
 import { atomicWrite, discardRun, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
+import { searchStage } from './search-stage.ts'
+import { Interrupted, type Session, type Spec } from './session.ts'
 import { checkSameRequest, writeRequest } from './spec.ts'
+import { quantize, trainFloat } from './train-stages.ts'
 
 export { evaluateRun } from './evaluate.ts'
-
-type Spec = SearchSpec | TrainSpec
-
-/** Training defaults; the search's are in search/proxyless.ts. */
-const training = { optimizer: 'adam', learningRate: 3e-3, weightDecay: 0.05, labelSmoothing: 0.1 } as const
-/** Quantization starts from trained weights: half the rate. */
-const quantizeRate = training.learningRate / 2
-
-/** Asked to stop between two steps; the last epoch's checkpoint stands. */
-class Interrupted extends Error {
-  readonly stage: StageName
-  readonly epoch: number
-  constructor(stage: StageName, epoch: number) {
-    super('interrupted')
-    this.stage = stage
-    this.epoch = epoch
-  }
-}
 
 export function searchStudy(spec: SearchSpec, hooks: Hooks): Promise<RunResult> {
   return study(spec, hooks)
@@ -55,23 +35,6 @@ export function searchStudy(spec: SearchSpec, hooks: Hooks): Promise<RunResult> 
 
 export function trainStudy(spec: TrainSpec, hooks: Hooks): Promise<RunResult> {
   return study(spec, hooks)
-}
-
-/** What all stages share. */
-interface Session {
-  readonly spec: Spec
-  readonly hooks: Hooks
-  readonly directory: RunDirectory
-  readonly journal: Journal
-  readonly engine: Engine
-  readonly dataset: AudioDataset
-  emit(event: StudyEvent): void
-  save(checkpoint: Omit<Checkpoint, 'seconds'>): void
-  seconds(): number
-  /** Runs a stage between its two events. */
-  stage<T>(stage: StageName, work: () => Promise<T>): Promise<T>
-  /** For the steps of an epoch: reports progress, and false once the run shall stop. */
-  between(stage: StageName, text: string): (done: number, total: number) => boolean
 }
 
 async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
@@ -178,7 +141,7 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
   let network = before?.network
   if (!network) {
     if ('space' in spec) {
-      network = (await search(session, spec, budget, before)).network
+      network = (await searchStage(session, spec, budget, before)).network
     } else {
       network = networkByName(spec.network, dataset)
       const excess = budget.excess(budget.price(network))
@@ -212,184 +175,6 @@ function floatParametersOf(run: string, store: ParameterStore): Float32Array {
   if (saved.floatParameters.length !== store.snapshot().length)
     throw new UsageError(`--from ${run}: that run trained another network; leave --network away`)
   return saved.floatParameters
-}
-
-async function search(session: Session, spec: SearchSpec, budget: Budget, before: Checkpoint | undefined): Promise<Candidate> {
-  const { engine, dataset, hooks } = session
-  const space = spaceOf(spec, dataset)
-  budget.requireFeasible(space)
-  const source = new ClipSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd)
-  const { warmup, search: searchEpochs } = spec.epochs
-  let strategy: Strategy
-  if (spec.search === 'proxyless') {
-    const supernet = new Supernet(engine, space, source, {
-      seed: spec.seed,
-      batchSize: spec.batchSize,
-      labelSmoothing: training.labelSmoothing,
-      weightDecay: training.weightDecay,
-    })
-    strategy = proxyless(supernet, source, budget, {
-      ...proxylessDefaults,
-      seed: spec.seed,
-      batchSize: spec.batchSize,
-      warmupEpochs: warmup,
-      searchEpochs,
-    })
-  } else {
-    const networks = 5
-    strategy = randomSearch(engine, space, source, budget, {
-      networks,
-      epochsEach: Math.max(1, Math.round((warmup + searchEpochs) / networks)),
-      seed: spec.seed,
-      training: { ...training, batchSize: spec.batchSize, seed: spec.seed },
-    })
-  }
-  const resumed = before?.stage === 'search' ? before : undefined
-  if (resumed) strategy.restore(resumed.strategy)
-  const warmups = spec.search === 'proxyless' ? warmup : 0
-  const epochs = async (stage: 'warmup' | 'search', from: number, to: number): Promise<void> => {
-    for (let epoch = from; epoch < to; epoch++) {
-      const start = performance.now()
-      const result = await strategy.epoch(epoch, session.between(stage, 'steps'))
-      if (!result) throw new Interrupted(stage, stage === 'search' ? epoch - warmups : epoch)
-      if (result.dropped === undefined)
-        session.emit({
-          type: 'epoch',
-          stage,
-          epoch: result.index + 1,
-          epochs: result.of,
-          learningRate: result.learningRate,
-          seconds: (performance.now() - start) / 1000,
-          trainLoss: result.loss,
-          trainAccuracy: result.accuracy,
-          ...(result.expectedMacs !== undefined ? { expectedMacs: result.expectedMacs } : {}),
-        })
-      session.save({ stage: 'search', epoch: epoch + 1, strategy: strategy.state() })
-      if (hooks.shouldStop()) throw new Interrupted(stage, (stage === 'search' ? epoch - warmups : epoch) + 1)
-    }
-  }
-  const first = resumed?.epoch ?? 0
-  if (first < warmups) await session.stage('warmup', () => epochs('warmup', first, warmups))
-  const chosen = await session.stage('search', async () => {
-    await epochs('search', Math.max(first, warmups), strategy.epochs)
-    const offered: Candidate[] = []
-    const choice = await strategy.choose((candidate) => offered.push(candidate), session.between('search', 'candidates'))
-    if (!choice) throw new Interrupted('search', strategy.epochs)
-    offered.forEach((candidate, id) =>
-      session.emit({
-        type: 'candidate',
-        id,
-        origin: strategy.name,
-        network: candidate.network,
-        cost: candidate.cost,
-        score: candidate.score,
-        scoreKind: candidate.scoreKind,
-        chosen: candidate === choice,
-        ...(candidate.dropped !== undefined ? { dropped: candidate.dropped } : {}),
-      }),
-    )
-    return choice
-  })
-  strategy.dispose()
-  return chosen
-}
-
-/** Epochs of a trainer from a saved state on, each with its event and checkpoint. */
-async function runEpochs(
-  session: Session,
-  stage: 'train' | 'quantize',
-  trainer: Trainer,
-  store: ParameterStore,
-  source: ClipSource,
-  network: Network,
-  from: number,
-  quantization: Quantization | undefined,
-  checkpoint: () => Omit<Checkpoint, 'seconds' | 'stage' | 'epoch'>,
-): Promise<void> {
-  const { engine, dataset, emit } = session
-  const { epochs } = trainer.options
-  for (let epoch = from; epoch < epochs; epoch++) {
-    const start = performance.now()
-    const result = await trainer.epoch(epoch, session.between(stage, 'steps'))
-    if (!result) throw new Interrupted(stage, epoch)
-    const validation = await scoreModels.network(engine, network, store, source, dataset.splits.validation, quantization)
-    const averages = quantization?.averages()
-    emit({
-      type: 'epoch',
-      stage,
-      epoch: epoch + 1,
-      epochs,
-      learningRate: result.learningRate,
-      seconds: (performance.now() - start) / 1000,
-      trainLoss: result.loss,
-      trainAccuracy: result.accuracy,
-      validationLoss: validation.loss,
-      validationAccuracy: validation.accuracy,
-      ...(averages ? { averageWeightBits: averages.weights, averageActivationBits: averages.activations } : {}),
-    })
-    session.save({ stage, epoch: epoch + 1, trainer: trainer.state(), ...checkpoint() })
-    if (session.hooks.shouldStop() && epoch + 1 < epochs) throw new Interrupted(stage, epoch + 1)
-  }
-}
-
-function trainerOptions(spec: Spec, epochs: number, learningRate: number, purpose: string): TrainerOptions {
-  return { ...training, batchSize: spec.batchSize, seed: spec.seed, epochs, learningRate, purpose }
-}
-
-async function trainFloat(
-  session: Session,
-  network: Network,
-  store: ParameterStore,
-  source: ClipSource,
-  state: Checkpoint['trainer'],
-): Promise<void> {
-  const { spec, engine } = session
-  await session.stage('train', async () => {
-    const trainer = new Trainer(
-      engine,
-      network,
-      store,
-      source,
-      trainerOptions(spec, spec.epochs.train, spec.learningRate ?? training.learningRate, 'train'),
-    )
-    const from = state ? Math.round(state.updates / trainer.stepsPerEpoch) : 0
-    if (state) trainer.restore(state)
-    await runEpochs(session, 'train', trainer, store, source, network, from, undefined, () => ({ network }))
-    trainer.dispose()
-  })
-}
-
-async function quantize(
-  session: Session,
-  network: Network,
-  store: ParameterStore,
-  source: ClipSource,
-  floatParameters: Float32Array,
-  resumed: Checkpoint | undefined,
-): Promise<Quantization> {
-  const { spec, engine } = session
-  const { weightBits, activationBits, granularity, weightBytes, bitPenalty } = spec
-  return session.stage('quantize', async () => {
-    const start = withStartBits(network, { weightBits, activationBits })
-    const quantization = new Quantization(engine, start, {
-      weightBits,
-      activationBits,
-      granularity,
-      penalty: bitPenalty,
-      ...(weightBytes !== undefined ? { weightBytes } : {}),
-    })
-    if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
-    const rate = spec.learningRate === undefined ? quantizeRate : spec.learningRate / 2
-    const trainer = new Trainer(engine, start, store, source, trainerOptions(spec, spec.epochs.quantize, rate, 'quantize'), quantization)
-    if (resumed?.trainer) trainer.restore(resumed.trainer)
-    else trainer.initializeQuantizers()
-    await runEpochs(session, 'quantize', trainer, store, source, start, resumed?.epoch ?? 0, quantization, () => ({
-      network,
-      floatParameters,
-    }))
-    trainer.dispose()
-    return quantization
-  })
 }
 
 /** Converts, checks against the budget and the fake-quantized network, evaluates, writes model, architecture and report. */

@@ -1,0 +1,43 @@
+// What the stages of a study share: the open run, its defaults, and how a run is asked to stop.
+import type { Engine } from '@bitwright/engine'
+import type { AudioDataset } from '../data/dataset.ts'
+import type { Hooks, SearchSpec, TrainSpec } from './api.ts'
+import type { Checkpoint } from './checkpoint.ts'
+import type { StageName, StudyEvent } from './events.ts'
+import type { Journal } from './journal.ts'
+import type { RunDirectory } from './run-directory.ts'
+
+export type Spec = SearchSpec | TrainSpec
+
+/** Training defaults; the search's are in search/proxyless.ts. */
+export const training = { optimizer: 'adam', learningRate: 3e-3, weightDecay: 0.05, labelSmoothing: 0.1 } as const
+/** Quantization starts from trained weights: half the rate. */
+export const quantizeRate = training.learningRate / 2
+
+/** Asked to stop between two steps; the last epoch's checkpoint stands. */
+export class Interrupted extends Error {
+  readonly stage: StageName
+  readonly epoch: number
+  constructor(stage: StageName, epoch: number) {
+    super('interrupted')
+    this.stage = stage
+    this.epoch = epoch
+  }
+}
+
+/** What all stages share. */
+export interface Session {
+  readonly spec: Spec
+  readonly hooks: Hooks
+  readonly directory: RunDirectory
+  readonly journal: Journal
+  readonly engine: Engine
+  readonly dataset: AudioDataset
+  emit(event: StudyEvent): void
+  save(checkpoint: Omit<Checkpoint, 'seconds'>): void
+  seconds(): number
+  /** Runs a stage between its two events. */
+  stage<T>(stage: StageName, work: () => Promise<T>): Promise<T>
+  /** For the steps of an epoch: reports progress, and false once the run shall stop. */
+  between(stage: StageName, text: string): (done: number, total: number) => boolean
+}

@@ -1,0 +1,110 @@
+// The trainings of a study: in float, then fake-quantized from the float weights.
+import type { ParameterStore } from '@bitwright/engine'
+import { performance } from 'node:perf_hooks'
+import type { Network } from '../network/network.ts'
+import type { ClipSource } from '../training/clip-source.ts'
+import { Quantization, withStartBits } from '../training/quantization.ts'
+import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
+import type { Checkpoint } from './checkpoint.ts'
+import { scoreModels } from './score.ts'
+import { Interrupted, quantizeRate, type Session, type Spec, training } from './session.ts'
+
+/** Epochs of a trainer from a saved state on, each with its event and checkpoint. */
+async function runEpochs(
+  session: Session,
+  stage: 'train' | 'quantize',
+  trainer: Trainer,
+  store: ParameterStore,
+  source: ClipSource,
+  network: Network,
+  from: number,
+  quantization: Quantization | undefined,
+  checkpoint: () => Omit<Checkpoint, 'seconds' | 'stage' | 'epoch'>,
+): Promise<void> {
+  const { engine, dataset, emit } = session
+  const { epochs } = trainer.options
+  for (let epoch = from; epoch < epochs; epoch++) {
+    const start = performance.now()
+    const result = await trainer.epoch(epoch, session.between(stage, 'steps'))
+    if (!result) throw new Interrupted(stage, epoch)
+    const validation = await scoreModels.network(engine, network, store, source, dataset.splits.validation, quantization)
+    const averages = quantization?.averages()
+    emit({
+      type: 'epoch',
+      stage,
+      epoch: epoch + 1,
+      epochs,
+      learningRate: result.learningRate,
+      seconds: (performance.now() - start) / 1000,
+      trainLoss: result.loss,
+      trainAccuracy: result.accuracy,
+      validationLoss: validation.loss,
+      validationAccuracy: validation.accuracy,
+      ...(averages ? { averageWeightBits: averages.weights, averageActivationBits: averages.activations } : {}),
+    })
+    session.save({ stage, epoch: epoch + 1, trainer: trainer.state(), ...checkpoint() })
+    if (session.hooks.shouldStop() && epoch + 1 < epochs) throw new Interrupted(stage, epoch + 1)
+  }
+}
+
+function trainerOptions(spec: Spec, epochs: number, learningRate: number, purpose: string): TrainerOptions {
+  return { ...training, batchSize: spec.batchSize, seed: spec.seed, epochs, learningRate, purpose }
+}
+
+/** Trains in float from the state of an interrupted training, or from the start. */
+export async function trainFloat(
+  session: Session,
+  network: Network,
+  store: ParameterStore,
+  source: ClipSource,
+  state: Checkpoint['trainer'],
+): Promise<void> {
+  const { spec, engine } = session
+  await session.stage('train', async () => {
+    const trainer = new Trainer(
+      engine,
+      network,
+      store,
+      source,
+      trainerOptions(spec, spec.epochs.train, spec.learningRate ?? training.learningRate, 'train'),
+    )
+    const from = state ? Math.round(state.updates / trainer.stepsPerEpoch) : 0
+    if (state) trainer.restore(state)
+    await runEpochs(session, 'train', trainer, store, source, network, from, undefined, () => ({ network }))
+    trainer.dispose()
+  })
+}
+
+/** Quantizes the float network in the store; `resumed` is the checkpoint of an interrupted quantization. */
+export async function quantize(
+  session: Session,
+  network: Network,
+  store: ParameterStore,
+  source: ClipSource,
+  floatParameters: Float32Array,
+  resumed: Checkpoint | undefined,
+): Promise<Quantization> {
+  const { spec, engine } = session
+  const { weightBits, activationBits, granularity, weightBytes, bitPenalty } = spec
+  return session.stage('quantize', async () => {
+    const start = withStartBits(network, { weightBits, activationBits })
+    const quantization = new Quantization(engine, start, {
+      weightBits,
+      activationBits,
+      granularity,
+      penalty: bitPenalty,
+      ...(weightBytes !== undefined ? { weightBytes } : {}),
+    })
+    if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
+    const rate = spec.learningRate === undefined ? quantizeRate : spec.learningRate / 2
+    const trainer = new Trainer(engine, start, store, source, trainerOptions(spec, spec.epochs.quantize, rate, 'quantize'), quantization)
+    if (resumed?.trainer) trainer.restore(resumed.trainer)
+    else trainer.initializeQuantizers()
+    await runEpochs(session, 'quantize', trainer, store, source, start, resumed?.epoch ?? 0, quantization, () => ({
+      network,
+      floatParameters,
+    }))
+    trainer.dispose()
+    return quantization
+  })
+}
