@@ -5,6 +5,8 @@
 // Every node has one output; `inputs` name earlier nodes (topological order). Parameters live outside, in a store, under names
 // derived from the node's `parameters` prefix (default: its id): two networks that share a prefix share weights.
 
+import type { IntegerRawFrontEnd, IntegerSpectralFrontEnd } from '@bitwright/runtime'
+
 export type Pair = readonly [number, number]
 /** Zero rows/columns added before and after each axis: [top, bottom, left, right]. */
 export type Padding = readonly [number, number, number, number]
@@ -96,25 +98,10 @@ export type WeightedNetworkNode = ConvolutionNode | SincNode | LinearNode
 /** [height, width, channels] */
 export type Shape = readonly [number, number, number]
 
-/** Raw audio in [-1, 1]; input shape [samples, 1, 1]. */
-export interface RawFrontEnd {
-  readonly kind: 'raw'
-  readonly sampleRate: number
-  readonly samples: number
-}
-/** Spectral features computed by core/; input shape [frames, coefficients, 1]. Times in samples. */
-export interface SpectralFrontEnd {
-  readonly kind: 'mfcc' | 'logmel'
-  readonly sampleRate: number
-  readonly samples: number
-  readonly windowSamples: number
-  readonly hopSamples: number
-  readonly melBands: number
-  /** MFCC: how many coefficients; log-mel: equal to melBands. */
-  readonly coefficients: number
-  readonly lowHz: number
-  readonly highHz: number
-}
+/** Raw audio in [-1, 1]; input shape [samples, 1, 1]. What is trained on is what ships: the front ends are the runtime's. */
+export type RawFrontEnd = IntegerRawFrontEnd
+/** Spectral features computed by core/; input shape [frames, coefficients, 1]. Times in samples; log-mel has melBands coefficients. */
+export type SpectralFrontEnd = IntegerSpectralFrontEnd
 export type FrontEnd = RawFrontEnd | SpectralFrontEnd
 
 export interface Network {
