@@ -4,8 +4,9 @@
 
 #include "arithmetic.h"
 #include "bw.h"
+#include "sinc.h"
 
-enum { LIMIT_COUNT = 1024, LIMIT_CLASSES = 4096, LIMIT_DEPTH = 1 << 20, LIMIT_SHIFT = 24 };
+enum { LIMIT_COUNT = 1024, LIMIT_CLASSES = 4096, LIMIT_DEPTH = 1 << 20, LIMIT_SHIFT = 24, LIMIT_MADE = 1 << 20 };
 #define LIMIT_ARENA ((uint32_t)1 << 26)
 #define LIMIT_WORK ((uint64_t)1 << 31) /* multiply-accumulates of one run */
 
@@ -51,6 +52,10 @@ uint32_t bw_scratch_bytes(const bw_layer *l, uint32_t inputChannels) {
   if (l->op != BW_CONVOLUTION) return 0;
   k = (uint32_t)depth(l, inputChannels);
   return l->depthwise ? 16 * (k + 1) : 8 * ((k + 7) & ~7u);
+}
+
+static uint64_t weight_bytes(const bw_layer *l, uint64_t channels, uint64_t taps) {
+  return l->weightBits ? (channels * taps * l->weightBits + 7) / 8 : 4 * channels;
 }
 
 static int inside(const bw_model *m, uint32_t offset, uint64_t size) {
@@ -127,13 +132,14 @@ static int check_shape(const bw_model *m, const bw_layer *l, const bw_tensor *x,
   }
   switch (l->op) {
     case BW_CONVOLUTION:
-      if (l->weightBits < 1 || l->weightBits > 8 || l->depthwise > 1 || l->logMagnitude > 1) return BW_BAD_LAYER;
+      if (l->weightBits > 8 || l->depthwise > 1 || l->logMagnitude > 1) return BW_BAD_LAYER;
       if (l->depthwise && x->channels != y->channels) return BW_BAD_SHAPE;
       k = depth(l, x->channels);
       if (k > LIMIT_DEPTH) return BW_BAD_SHAPE;
       *work += elements(y) * k;
       channels = y->channels;
-      if (!inside(m, l->weights, (channels * k * l->weightBits + 7) / 8)) return BW_BAD_DATA;
+      if (l->weightBits == 0 && (l->depthwise || x->channels != 1 || channels * k > LIMIT_MADE)) return BW_BAD_LAYER;
+      if (!inside(m, l->weights, weight_bytes(l, channels, k))) return BW_BAD_DATA;
       return inside(m, l->parameters, channels * (l->logMagnitude ? 13 : 9)) ? BW_OK : BW_BAD_DATA;
     case BW_AVERAGE_POOL:
       if (l->padding[0] | l->padding[1] | l->padding[2] | l->padding[3]) return BW_BAD_SHAPE;
@@ -195,6 +201,25 @@ static int check_shifts(const uint8_t *shift, uint32_t count) {
   return BW_OK;
 }
 
+/* Sum of |w| over the k weights of a channel. */
+static int64_t magnitudes(const uint8_t *weights, uint32_t bits, uint32_t channel, uint32_t k) {
+  int64_t sum = 0;
+  uint32_t i;
+  if (bits == 0) {
+    const bw_sinc filter = bw_sinc_load(weights, channel, k);
+    for (i = 0; i < k; i++) {
+      const int32_t w = bw_sinc_tap(&filter, bw_sinc_distance(i, k));
+      sum += w < 0 ? -w : w;
+    }
+    return sum;
+  }
+  for (i = 0; i < k; i++) {
+    const int32_t w = bw_weight(weights, bits, (uint64_t)channel * k + i);
+    sum += w < 0 ? -w : w;
+  }
+  return sum;
+}
+
 /* No int32 of the layer may overflow: (sum|w| * max|x - zeroPoint| << accumulatorShift) + |bias| < 2^31, and their like. */
 static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x) {
   const int64_t limit = INT32_MAX;
@@ -206,13 +231,8 @@ static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x
       bw_get_tensor(m, l->output, &y);
       k = (uint32_t)depth(l, x->channels);
       for (c = 0; c < y.channels; c++) {
-        int64_t bias = (int32_t)bw_load32(p + 4 * c), sum = 0;
+        int64_t bias = (int32_t)bw_load32(p + 4 * c), sum = magnitudes(m->image + l->weights, l->weightBits, c, k) * reach(x);
         if (bias < 0) bias = -bias;
-        for (i = 0; i < k; i++) {
-          int32_t w = bw_weight(m->image + l->weights, l->weightBits, (uint64_t)c * k + i);
-          sum += w < 0 ? -w : w;
-        }
-        sum *= reach(x);
         if (l->logMagnitude) {
           if (sum > limit || sum + (int64_t)bw_load32(p + 4 * (2 * y.channels + c)) > UINT32_MAX) return BW_BAD_RANGE;
           if (bias + ((int64_t)32 << 16) > limit) return BW_BAD_RANGE;

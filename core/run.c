@@ -6,6 +6,7 @@
  * has shown that no partial sum can overflow. */
 #include "arithmetic.h"
 #include "bw.h"
+#include "sinc.h"
 
 #ifdef __wasm_simd128__
 #include <wasm_simd128.h>
@@ -193,21 +194,30 @@ static void finish(const step *s, uint32_t index, uint32_t count, const epilogue
   }
 }
 
+/* The weights of one output channel of a dense convolution; a filter made from cut-offs is the same from both ends. */
+static void unpack(const step *s, uint32_t channel, uint32_t depth, int8_t *to) {
+  uint32_t k;
+  if (s->l.weightBits == 0) {
+    const bw_sinc filter = bw_sinc_load(s->weights, channel, depth);
+    for (k = 0; 2 * k < depth; k++) to[k] = to[depth - 1 - k] = (int8_t)bw_sinc_tap(&filter, bw_sinc_distance(k, depth));
+    return;
+  }
+  for (k = 0; k < depth; k++) to[k] = (int8_t)bw_weight(s->weights, s->l.weightBits, (uint64_t)channel * depth + k);
+}
+
 static void convolve(const step *s) {
   const uint32_t channels = s->y.channels, pixels = s->y.height * s->y.width;
   const uint32_t depth = (uint32_t)s->l.kernel[0] * s->l.kernel[1] * s->x.channels, length = (depth + 7) & ~7u;
   int16_t *columns = (int16_t *)(void *)s->scratch;
   int8_t *weights = (int8_t *)(s->scratch + 4 * length);
-  uint32_t c0, c, k, pixel, i;
+  uint32_t c0, c, pixel, i;
   memset(s->scratch, 0, 8 * length);
   for (c0 = 0; c0 < channels; c0 += 4) {
     const uint32_t count = channels - c0 < 4 ? channels - c0 : 4;
     uint32_t row = 0, column = 0;
     epilogue epilogues[4];
     load_epilogues(s, c0, count, epilogues);
-    for (c = 0; c < count; c++) {
-      for (k = 0; k < depth; k++) weights[c * length + k] = (int8_t)bw_weight(s->weights, s->l.weightBits, (uint64_t)(c0 + c) * depth + k);
-    }
+    for (c = 0; c < count; c++) unpack(s, c0 + c, depth, weights + c * length);
     for (pixel = 0; pixel < pixels; pixel += 2) {
       const uint32_t together = pixels - pixel < 2 ? 1 : 2;
       int32_t sums[8];

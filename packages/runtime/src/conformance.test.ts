@@ -49,6 +49,7 @@ test('WebAssembly agrees with the reference on random models', () => {
       seen.add(layer.op === 'convolution' ? `${layer.groups > 1 ? 'depthwise' : 'dense'} ${layer.weightBits}` : layer.op)
       if (layer.op === 'convolution')
         seen
+          .add(layer.cutoffs ? 'made weights' : 'stored weights')
           .add(layer.logOffset ? 'logarithm' : layer.accumulatorShift ? 'shifted sums' : 'linear')
           .add(`input ${model.tensors[layer.input].containerBits}`)
     }

@@ -4,6 +4,7 @@ import { BadModelError } from './errors.ts'
 import { defaultTensorNames, frontEndKinds, layerRecordBytes, operations, sameName, tensorRecordBytes } from './layout.ts'
 import { checkImage } from './machine.ts'
 import type { IntegerFrontEnd, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
+import { sincFilters } from './sinc-filter.ts'
 
 /**
  * The model in a .bw file. Scales and frequencies are float32 in the file and come back so rounded.
@@ -91,10 +92,14 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
     case 'convolution': {
       const channels = tensors[output].shape[2]
       const depthwise = view.getUint8(at + 2) === 1
-      const weightBits = view.getUint8(at + 1)
+      const storedBits = view.getUint8(at + 1)
       const kernelSize = pair(12)
       const taps = kernelSize[0] * kernelSize[1] * (depthwise ? 1 : tensors[input].shape[2])
-      const weights = unpackWeights(view, view.getUint32(at + 28, true), weightBits, channels * taps)
+      const weightsAt = view.getUint32(at + 28, true)
+      const coded =
+        storedBits === 0
+          ? madeWeights(view, weightsAt, channels, taps)
+          : { weightBits: storedBits, weights: unpackWeights(view, weightsAt, storedBits, channels * taps) }
       const [bias, multiplier] = [words(channels), words(channels)]
       const logOffset = view.getUint8(at + 3) === 1 ? { logOffset: Uint32Array.from(words(channels)) } : {}
       const shift = shifts(channels)
@@ -103,7 +108,7 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
       const groups = depthwise ? channels : 1
       const padding = [...pair(20), ...pair(24)] as [number, number, number, number]
       const shape = { kernelSize, stride: pair(16), padding, groups }
-      return { op, name, input, output, ...shape, weightBits, weights, ...accumulatorShift, bias, multiplier, shift, ...logOffset }
+      return { op, name, input, output, ...shape, ...coded, ...accumulatorShift, bias, multiplier, shift, ...logOffset }
     }
     case 'add':
       return { op, name, inputs: [input, second], output, multiplier: words(3), shift: shifts(3) }
@@ -116,6 +121,11 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
     default:
       return op satisfies never
   }
+}
+
+function madeWeights(view: DataView, from: number, channels: number, taps: number) {
+  const cutoffs = Uint16Array.from({ length: 2 * channels }, (_, i) => view.getUint16(from + 2 * i, true))
+  return { weightBits: 8, weights: sincFilters(cutoffs, taps), cutoffs }
 }
 
 function unpackWeights(view: DataView, from: number, bits: number, count: number): Int8Array {

@@ -6,6 +6,7 @@ import { BadModelError } from './errors.ts'
 import { frontEndKinds, layerRecordBytes, layoutModel, magic, operations, tensorRecordBytes, version, type Layout } from './layout.ts'
 import { checkImage } from './machine.ts'
 import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
+import { sincFilters } from './sinc-filter.ts'
 
 /**
  * The .bw file of a model. Its length depends on structure, names and bit-widths only.
@@ -23,7 +24,9 @@ export function encodeModel(model: IntegerModel): Uint8Array {
     if (layer.op === 'convolution') {
       const count = model.tensors[layer.output].shape[2] * filterTaps(model, layer)
       expectLength(layer, 'weights', layer.weights, count)
-      packWeights(layer, bytes.subarray(layout.weights[i].offset, layout.weights[i].offset + layout.weights[i].bytes))
+      const to = bytes.subarray(layout.weights[i].offset, layout.weights[i].offset + layout.weights[i].bytes)
+      if (layer.cutoffs) writeCutoffs(layer, layer.cutoffs, count, to)
+      else packWeights(layer, to)
     }
   })
   bytes.set(layout.names, layout.strings)
@@ -92,7 +95,8 @@ function writeLayer(view: DataView, at: number, model: IntegerModel, layer: Inte
       const channels = model.tensors[layer.input].shape[2]
       throw new BadModelError(`layer ${layer.name}: groups is ${layer.groups}: only 1 or all ${channels} input channels are supported`)
     }
-    view.setUint8(at + 1, integer(layer.weightBits, 1, 8, what('weightBits')))
+    const weightBits = integer(layer.weightBits, 1, 8, what('weightBits'))
+    view.setUint8(at + 1, layer.cutoffs ? 0 : weightBits)
     view.setUint8(at + 2, depthwise ? 1 : 0)
     view.setUint8(at + 3, layer.logOffset ? 1 : 0)
     words(10, [layer.accumulatorShift ?? 0], 'accumulatorShift')
@@ -115,6 +119,17 @@ function writeParameters(view: DataView, at: number, model: IntegerModel, layer:
   }
   expectLength(layer, 'shifts', layer.shift, count)
   for (let i = 0; i < count; i++) view.setInt8(at + i, layer.shift[i])
+}
+
+/** Two uint16 a channel; the weights of the model must be what they make. */
+function writeCutoffs(layer: IntegerConvolution, cutoffs: Uint16Array, count: number, to: Uint8Array): void {
+  expectLength(layer, 'cut-offs', cutoffs, to.length / 2)
+  const made = sincFilters(cutoffs, count / (cutoffs.length / 2))
+  const wrong = made.findIndex((weight, i) => weight !== layer.weights[i])
+  if (wrong !== -1)
+    throw new BadModelError(`layer ${layer.name}: weight ${wrong} is ${layer.weights[wrong]}, its cut-offs make ${made[wrong]}`)
+  const view = new DataView(to.buffer, to.byteOffset, to.byteLength)
+  cutoffs.forEach((value, i) => view.setUint16(2 * i, value, true))
 }
 
 /** Fields of weightBits each, least significant bit first: w + 2^(bits-1); at one bit 0 for -1 and 1 for +1. */

@@ -10,15 +10,15 @@ import type { IntegerLayer, IntegerModel } from './model.ts'
 export interface LayerInfo {
   readonly name: string
   readonly op: IntegerLayer['op']
-  /** Width of the weights; 0 for layers without. */
+  /** Width of the weights; 8 where they are made from cut-offs; 0 for layers without. */
   readonly weightBits: number
   /** True width of the (first) input. */
   readonly activationBits: number
-  /** Weights and biases. */
+  /** Weights (or cut-offs) and biases. */
   readonly params: number
   /** Multiply-accumulates per clip, padding counted. */
   readonly macs: number
-  /** Packed weights in the file. */
+  /** Packed weights, or cut-offs, in the file. */
   readonly weightBytes: number
   /** The output tensor in the arena. */
   readonly outputBytes: number
@@ -51,7 +51,7 @@ export function modelInfo(source: IntegerModel | Uint8Array): ModelInfo {
       op: layer.op,
       weightBits: layer.op === 'convolution' ? layer.weightBits : 0,
       activationBits: model.tensors[layerInputs(layer)[0]].bits,
-      params: layer.op === 'convolution' ? channels * (taps + 1) : 0,
+      params: layer.op === 'convolution' ? channels * ((layer.cutoffs ? 2 : taps) + 1) : 0,
       macs: height * width * channels * taps,
       weightBytes: layout.weights[i].bytes,
       outputBytes: tensorBytes(model.tensors[layer.output]),

@@ -30,10 +30,11 @@ export interface Layout {
 
 const align4 = (bytes: number): number => Math.ceil(bytes / 4) * 4
 
-/** Bytes of a layer's weights at their true width. */
+/** Bytes of a layer's weights at their true width, or of the cut-offs they are made from. */
 export function weightBytes(model: IntegerModel, layer: IntegerLayer): number {
   if (layer.op !== 'convolution') return 0
-  return Math.ceil((model.tensors[layer.output].shape[2] * filterTaps(model, layer) * layer.weightBits) / 8)
+  const channels = model.tensors[layer.output].shape[2]
+  return layer.cutoffs ? 4 * channels : Math.ceil((channels * filterTaps(model, layer) * layer.weightBits) / 8)
 }
 
 /** Bytes of a layer's bias, multipliers, offsets of the logarithm and shifts. */

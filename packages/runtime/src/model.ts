@@ -38,6 +38,9 @@ export interface IntegerConvolution extends LayerBase {
   readonly weightBits: number
   /** [outputChannels][kernelHeight][kernelWidth][inputChannels / groups] */
   readonly weights: Int8Array
+  /** Of a band-pass layer (one input channel, groups 1): its filters' cut-offs [outputChannels][low, high] in 2^-16 of the sample rate. The
+   *  file holds these and every device makes the weights from them (sinc-filter.ts); weightBits is 8. */
+  readonly cutoffs?: Uint16Array
   /** The sum is this many bits to the left of the bias, 0..24: biases have fractions of the sum's unit, which at one to four bits is
    *  large. Absent: 0; always with logOffset. */
   readonly accumulatorShift?: number

@@ -2,6 +2,7 @@
 
 import { interpret } from '../reference.ts'
 import type { IntegerConvolution, IntegerFrontEnd, IntegerLayer, IntegerModel, IntegerTensor } from '../model.ts'
+import { sincFilters } from '../sinc-filter.ts'
 
 export type Draw = (count: number) => number
 
@@ -163,17 +164,25 @@ function randomInput(draw: Draw): { frontEnd: IntegerFrontEnd; input: IntegerTen
   return { frontEnd, input: randomTensor(draw, 'features', [frames, coefficients, 1], false) }
 }
 
+/** Bands of all kinds: narrow, up to half the rate, empty, upside down. */
+function randomCutoffs(draw: Draw, channels: number): Uint16Array {
+  return Uint16Array.from({ length: 2 * channels }, () => (draw(8) === 0 ? draw(65536) : draw(32769)))
+}
+
 function randomWeights(
   draw: Draw,
   x: IntegerTensor,
   y: IntegerTensor,
   shape: Pick<IntegerConvolution, 'kernelSize' | 'groups'>,
-): Pick<IntegerConvolution, 'weightBits' | 'weights' | 'accumulatorShift' | 'bias' | 'multiplier' | 'shift' | 'logOffset'> {
+): Pick<IntegerConvolution, 'weightBits' | 'weights' | 'cutoffs' | 'accumulatorShift' | 'bias' | 'multiplier' | 'shift' | 'logOffset'> {
   const channels = y.shape[2]
   const taps = shape.kernelSize[0] * shape.kernelSize[1] * (x.shape[2] / shape.groups)
-  const weightBits = 1 + draw(8)
+  const cutoffs = x.shape[2] === 1 && draw(3) === 0 ? randomCutoffs(draw, channels) : undefined
+  const weightBits = cutoffs ? 8 : 1 + draw(8)
   const half = 2 ** (weightBits - 1)
-  const weights = Int8Array.from({ length: channels * taps }, () => (weightBits === 1 ? 2 * draw(2) - 1 : draw(2 * half) - half))
+  const weights = cutoffs
+    ? sincFilters(cutoffs, taps)
+    : Int8Array.from({ length: channels * taps }, () => (weightBits === 1 ? 2 * draw(2) - 1 : draw(2 * half) - half))
   const reach = Math.max(x.max - x.zeroPoint, x.zeroPoint - x.min, 1)
   const typical = Math.sqrt(taps) * half * reach * 0.4
   const logarithm = draw(6) === 0
@@ -187,6 +196,7 @@ function randomWeights(
   return {
     weightBits,
     weights,
+    ...(cutoffs ? { cutoffs } : {}),
     ...(accumulatorShift > 0 ? { accumulatorShift } : {}),
     bias: Int32Array.from({ length: channels }, () => Math.round((draw(2001) / 1000 - 1) * (logarithm ? 2 ** 20 : typical * unit))),
     multiplier: Int32Array.from(scales, (s) => s.multiplier),
