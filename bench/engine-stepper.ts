@@ -13,7 +13,7 @@ export async function openEngineStepper(kind: 'native' | 'wasm', network: Networ
   const engine = new Engine(backend)
   const store = createStore(engine, [network], 0)
   const quantization = quantized
-    ? new Quantization(engine, network, { weightBits: 8, activationBits: 8, granularity: 'channel' })
+    ? new Quantization(store, network, { weightBits: 8, activationBits: 8, granularity: 'channel' })
     : undefined
   const tape = new Tape(engine, { batch, mode: 'train' })
   const momentum = tape.allocate(1)

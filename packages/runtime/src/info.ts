@@ -10,7 +10,7 @@ import type { IntegerLayer, IntegerModel } from './model.ts'
 export interface LayerInfo {
   readonly name: string
   readonly op: IntegerLayer['op']
-  /** Width of the weights; 8 where they are made from cut-offs; 0 for layers without. */
+  /** Width of the weights; 16 where they are made from cut-offs; 0 for layers without. */
   readonly weightBits: number
   /** True width of the (first) input. */
   readonly activationBits: number
@@ -49,7 +49,7 @@ export function modelInfo(source: IntegerModel | Uint8Array): ModelInfo {
     return {
       name: layer.name,
       op: layer.op,
-      weightBits: layer.op === 'convolution' ? layer.weightBits : 0,
+      weightBits: layer.op === 'convolution' ? (layer.cutoffs ? 16 : layer.weightBits) : 0,
       activationBits: model.tensors[layerInputs(layer)[0]].bits,
       params: layer.op === 'convolution' ? channels * ((layer.cutoffs ? 2 : taps) + 1) : 0,
       macs: height * width * channels * taps,

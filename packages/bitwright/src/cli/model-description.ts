@@ -2,7 +2,7 @@
 import { decodeModel, modelInfo } from '@bitwright/runtime'
 import { UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
-import { builtinNames, builtinNetwork, isWeighted, parseNetwork, type FrontEnd, type Network } from '../network/index.ts'
+import { builtinNames, builtinNetwork, isWeighted, storedWeightBits, parseNetwork, type FrontEnd, type Network } from '../network/index.ts'
 import { bytes, count } from '../report/units.ts'
 import { readGivenFile } from './given-file.ts'
 import { nearest } from './nearest.ts'
@@ -82,7 +82,8 @@ function describeNetwork(network: Network): ModelDescription {
   const { nodes, ...cost } = memory.price(network)
   const layers = network.nodes.map((node, index) => {
     const { params, macs, weightBytes, outputBytes } = nodes[index]
-    const { weightBits, activationBits } = isWeighted(node) ? node : {}
+    const { weightBits: width, activationBits } = isWeighted(node) ? node : {}
+    const weightBits = width === undefined || !isWeighted(node) ? undefined : storedWeightBits(node)
     const bits = { ...(weightBits !== undefined && { weightBits }), ...(activationBits !== undefined && { activationBits }) }
     return { name: node.id, op: node.op, params, macs, weightBytes, outputBytes, ...bits }
   })

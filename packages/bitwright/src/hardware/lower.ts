@@ -32,7 +32,8 @@ export function integerRange({ bits, signed }: ValueStorage): Range {
   return { containerBits, bits, zeroPoint: least, min: least, max: least + 2 ** bits - 1 }
 }
 
-// Stand-in numbers that the core accepts: multiplier 2^30 (one half) without a shift, weights and offsets of 1, biases of 0.
+// Stand-in numbers that the core accepts: multiplier 2^30 (one half) without a shift, weights and offsets of 1, biases of 0;
+// cut-offs between which nothing passes.
 const multipliers = (count: number): Int32Array => new Int32Array(count).fill(2 ** 30)
 
 function convolutionSkeleton(node: WeightedNetworkNode, input: number, output: number, inputChannels: number): IntegerConvolution {
@@ -50,10 +51,11 @@ function convolutionSkeleton(node: WeightedNetworkNode, input: number, output: n
     padding: isLinear ? [0, 0, 0, 0] : node.padding,
     groups,
     weightBits,
-    weights: new Int8Array((channels * kernelSize[0] * kernelSize[1] * inputChannels) / groups).fill(1),
+    weights: new Int8Array((channels * kernelSize[0] * kernelSize[1] * inputChannels) / groups).fill(node.op === 'sinc' ? 0 : 1),
     bias: new Int32Array(channels),
     multiplier: multipliers(channels),
     shift: new Int8Array(channels),
+    ...(node.op === 'sinc' ? { cutoffs: new Uint16Array(2 * channels) } : {}),
     ...(activation === 'logMagnitude' ? { logOffset: new Uint32Array(channels).fill(1) } : {}),
   }
 }

@@ -11,6 +11,11 @@ export function weightedNodes(network: Network): WeightedNetworkNode[] {
   return network.nodes.filter(isWeighted)
 }
 
+/** Bits of a stored weight of the node: its width, 8 where none is decided; a sinc layer stores 16-bit cut-offs, two a filter. */
+export function storedWeightBits(node: WeightedNetworkNode): number {
+  return node.op === 'sinc' ? 16 : (node.weightBits ?? 8)
+}
+
 /** Prefix of the node's parameter names in the store. */
 export function parameterPrefix(node: WeightedNetworkNode): string {
   return node.parameters ?? node.id

@@ -33,11 +33,11 @@ describe('withBits', () => {
     expect(bits.get('logits')).toEqual([8, 1])
   })
 
-  it('lets overrides win, but not over raw audio', () => {
+  it('lets overrides win, but not over raw audio or filters that are made at 8 bits', () => {
     const overrides = { logits: { weightBits: 4 }, frontEnd: { activationBits: 5, weightBits: 6 } }
     const bits = widths(withBits(e2e, { weightBits: 2, activationBits: 3 }, { overrides }))
     expect(bits.get('logits')).toEqual([4, 3])
-    expect(bits.get('frontEnd')).toEqual([6, 16])
+    expect(bits.get('frontEnd')).toEqual([8, 16])
     expect(() => withBits(e2e, { weightBits: 2, activationBits: 3 }, { overrides: { pool: { weightBits: 4 } } })).toThrow(/"pool"/)
     expect(() => withBits(e2e, { weightBits: 0, activationBits: 3 })).toThrow(/weightBits.*got 0/)
   })

@@ -25,8 +25,8 @@ function checkWidth(what: string, bits: number): void {
 }
 
 /**
- * The same network with widths on every layer with weights. The layer that reads raw audio has activationBits 16; one that reads MFCC
- * or log-mel features has 8; a layer whose input can be negative has at least 2 (one bit cannot hold -1, 0 and +1).
+ * The same network with widths on every layer with weights. The layer that reads raw audio has activationBits 16; a sinc
+ * layer's filters are made at 8 bits (quantizers/made-filters.ts); one that reads MFCC or log-mel features has 8; a layer whose input can be negative has at least 2 (one bit cannot hold -1, 0 and +1).
  * @throws UsageError on a width outside 1..8 or an override for a node that has no weights.
  */
 export function withBits(network: Network, widths: Widths, { edges = '8', overrides = {} }: WithBitsOptions = {}): Network {
@@ -45,7 +45,7 @@ export function withBits(network: Network, widths: Widths, { edges = '8', overri
     const onInput = readsInput(nodes, node)
     const isEdge = onInput || node.id === last
     const least = signed.get(throughReshapes(nodes, node.inputs[0])) ? 2 : 1
-    const weightBits = overrides[node.id]?.weightBits ?? (isEdge && edges === '8' ? 8 : widths.weightBits)
+    const weightBits = node.op === 'sinc' ? 8 : (overrides[node.id]?.weightBits ?? (isEdge && edges === '8' ? 8 : widths.weightBits))
     const wanted = overrides[node.id]?.activationBits ?? (onInput ? 8 : widths.activationBits)
     return { ...node, weightBits, activationBits: onInput && network.frontEnd.kind === 'raw' ? 16 : Math.max(least, wanted) }
   }

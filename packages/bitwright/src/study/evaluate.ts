@@ -41,7 +41,7 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
     const { weightBits, activationBits, granularity, weightBytes } = request
     const start = withStartBits(withoutBits(network), { weightBits, activationBits })
     const store = createStore(engine, [start], request.seed)
-    const quantization = new Quantization(engine, start, {
+    const quantization = new Quantization(store, start, {
       weightBits,
       activationBits,
       granularity,

@@ -8,7 +8,7 @@ import type { AudioDataset } from '../data/dataset.ts'
 import { RunError, UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
 import { countNetwork } from '../network/counts.ts'
-import { isWeighted } from '../network/graph.ts'
+import { isWeighted, storedWeightBits } from '../network/graph.ts'
 import type { Network } from '../network/network.ts'
 import { renderReport } from '../report/report.ts'
 import { Budget } from '../search/budget.ts'
@@ -245,12 +245,12 @@ async function finish(
 function layerBits(network: Network): LayerBits[] {
   const { nodes } = countNetwork(network)
   const byId = new Map(nodes.map((node) => [node.id, node]))
-  return network.nodes.filter(isWeighted).map(({ id, weightBits = 8, activationBits = 8 }) => ({
-    id,
-    weightBits,
-    activationBits,
-    params: byId.get(id)!.params,
-    macs: byId.get(id)!.macs,
+  return network.nodes.filter(isWeighted).map((node) => ({
+    id: node.id,
+    weightBits: storedWeightBits(node),
+    activationBits: node.activationBits ?? 8,
+    params: byId.get(node.id)!.params,
+    macs: byId.get(node.id)!.macs,
   }))
 }
 

@@ -88,7 +88,7 @@ export async function quantize(
   const { weightBits, activationBits, granularity, weightBytes, bitPenalty } = spec
   return session.stage('quantize', async () => {
     const start = withStartBits(network, { weightBits, activationBits })
-    const quantization = new Quantization(engine, start, {
+    const quantization = new Quantization(store, start, {
       weightBits,
       activationBits,
       granularity,

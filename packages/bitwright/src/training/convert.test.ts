@@ -46,7 +46,7 @@ async function quantizedRandomNetwork(seed: number): Promise<Quantized> {
   const store = createStore(engine, [network], seed)
   randomizeParameters(random, network, store)
   const granularity = random.integer(2) ? 'channel' : 'tensor'
-  const quantization = new Quantization(engine, network, { weightBits: 8, activationBits: 8, granularity })
+  const quantization = new Quantization(store, network, { weightBits: 8, activationBits: 8, granularity })
   await calibrate(engine, network, store, source, quantization, { seed, batchSize: 30 })
   // steps as training leaves them: a little off what calibration found
   for (const { id } of network.nodes) {
@@ -229,7 +229,7 @@ describe('convertNetwork', () => {
       store.restore(trained)
       const widths = { weightBits: bits, activationBits: bits }
       const start = withStartBits(network, widths)
-      const quantization = new Quantization(engine, start, { ...widths, granularity: 'channel', penalty: 4 })
+      const quantization = new Quantization(store, start, { ...widths, granularity: 'channel', penalty: 4 })
       await calibrate(engine, network, store, source, quantization, { seed: 1, batchSize: 40 })
       const tuner = new Trainer(engine, start, store, source, { ...options, learningRate: 0.003, epochs: 2, purpose: 'tune' }, quantization)
       tuner.initializeQuantizers()
@@ -252,7 +252,7 @@ describe('convertNetwork', () => {
   it('gives a channel that batch norm has switched off its offset, whatever it hears', async () => {
     const network = withBits(wideToneNetwork(400), { weightBits: 8, activationBits: 8 })
     const store = createStore(engine, [network], 0)
-    const quantization = new Quantization(engine, network, { weightBits: 8, activationBits: 8, granularity: 'channel' })
+    const quantization = new Quantization(store, network, { weightBits: 8, activationBits: 8, granularity: 'channel' })
     store.value('front.weight').fill(0.1)
     store.value('front.scale')[2] = 0
     store.value('front.offset').fill(3)[2] = 1.7
@@ -274,7 +274,7 @@ describe('convertNetwork', () => {
       return convertNetwork({
         network,
         store,
-        quantization: new Quantization(engine, quantizedAs, { weightBits: 8, activationBits: 8, granularity: 'channel' }),
+        quantization: new Quantization(store, quantizedAs, { weightBits: 8, activationBits: 8, granularity: 'channel' }),
       })
     }
     const eight = { weightBits: 8, activationBits: 8 }

@@ -5,7 +5,7 @@
 // A layer's sum s of whole products stands for scale[c] * s, scale[c] = scale of its input * scale of its weights. Batch norm or bias is
 // y = slope * x + offset, so y = factor * (s + bias) with factor = slope * scale (convert-channels.ts), all shifted left as far as int32
 // allows, so that biases have fractions of s; where slope is negative, the channel's weights change sign instead, so that factors are
-// positive as TensorFlow Lite wants them. After a log-magnitude,
+// positive as TensorFlow Lite wants them (filters that the device makes cannot: there the factor is negative). After a log-magnitude,
 // ln(|x| + epsilon) = ln 2 / 2^16 * log2Q16(|s| + logOffset) + ln scale: the same form with log2Q16 in the place of s (and a factor that
 // keeps its sign).
 import { type ParameterStore, Tape } from '@bitwright/engine'
@@ -14,7 +14,7 @@ import { RunError } from '../errors.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
 import { isWeighted, nodesById, throughReshapes } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
-import type { ActivationQuantizer } from '../quantizers/index.ts'
+import { type ActivationQuantizer, MadeFilters } from '../quantizers/index.ts'
 import { channelAffine, foldOffset, wholeEpsilon } from './convert-channels.ts'
 import { type Multiplier, requantizer, fixedPoint } from './multiplier.ts'
 import type { Quantization } from './quantization.ts'
@@ -116,6 +116,8 @@ interface LayerSums {
   readonly node: WeightedNetworkNode
   /** [channels][kernelHeight][kernelWidth][inputChannels per group] */
   readonly integers: Int8Array
+  /** What they are made from, in a sinc layer. */
+  readonly cutoffs?: Uint16Array
   /** One unit of the sum, per channel. */
   readonly scale: Float64Array
   /** Largest possible |sum|, per channel. */
@@ -132,7 +134,9 @@ function layerSums(
   { store, quantization }: ConversionOptions,
 ): LayerSums {
   const input = tensors[layer.input]
-  const { values, scale: weightScale } = quantization.weightQuantizer(node.id).toIntegers(source)
+  const quantizer = quantization.weightQuantizer(node.id)
+  const cutoffs = quantizer instanceof MadeFilters ? quantizer.cutoffs() : undefined
+  const { values, scale: weightScale } = quantizer.toIntegers(source)
   const { slope, offset } = channelAffine(store, node)
   const { channels } = node
   const taps = values.length / channels
@@ -141,7 +145,7 @@ function layerSums(
   for (let tap = 0; tap < taps; tap++) {
     for (let c = 0; c < channels; c++) {
       // a channel that batch norm has switched off needs no weights, and its bias all the room
-      const value = slope[c] === 0 && layer.weightBits > 1 ? 0 : values[tap * channels + c]
+      const value = slope[c] === 0 && layer.weightBits > 1 && !cutoffs ? 0 : values[tap * channels + c]
       integers[c * taps + tap] = value
       largest[c] += Math.abs(value) * reachOf(input)
     }
@@ -153,7 +157,7 @@ function layerSums(
       `layer "${node.id}": its sums can reach ${worst}, beyond int32; use fewer weight bits (now ${layer.weightBits}), a smaller kernel or narrower inputs`,
     )
   }
-  return { node, integers, scale, largest, slope, offset }
+  return { node, integers, ...(cutoffs ? { cutoffs } : {}), scale, largest, slope, offset }
 }
 
 function weighted(layer: IntegerConvolution, sums: LayerSums, tensors: readonly IntegerTensor[]): IntegerConvolution {
@@ -171,16 +175,21 @@ function weighted(layer: IntegerConvolution, sums: LayerSums, tensors: readonly 
   for (let c = 0; c < channels; c++) {
     const [scale, slope, offset, largest] = [sums.scale[c], sums.slope[c], sums.offset[c], sums.largest[c]]
     if (logarithm) logOffset[c] = Math.min(2 ** 32 - 1 - largest, wholeEpsilon(scale))
-    else if (slope < 0) for (let tap = 0; tap < taps; tap++) weights[c * taps + tap] *= -1
+    else if (slope < 0 && !sums.cutoffs) for (let tap = 0; tap < taps; tap++) weights[c * taps + tap] *= -1
     const folded = logarithm
       ? foldOffset((slope * Math.LN2) / 2 ** 16, slope * Math.log(scale) + offset, int32Max - largestLog2)
-      : foldOffset(Math.fround(Math.abs(slope * scale)) / 2 ** accumulatorShift, offset, int32Max - largest * 2 ** accumulatorShift)
+      : foldOffset(
+          Math.fround(sums.cutoffs ? slope * scale : Math.abs(slope * scale)) / 2 ** accumulatorShift,
+          offset,
+          int32Max - largest * 2 ** accumulatorShift,
+        )
     bias[c] = folded.bias
     factors.push(requantizer(folded.factor * inverse, reachOf(output)))
   }
   return {
     ...layer,
     weights,
+    ...(sums.cutoffs ? { cutoffs: sums.cutoffs } : {}),
     bias,
     ...columns(factors),
     ...(accumulatorShift > 0 ? { accumulatorShift } : {}),

@@ -41,7 +41,7 @@ afterAll(() => engine.backend.close())
 
 type Bits = readonly [weights: BitsChoice, activations: BitsChoice]
 const open = ([weightBits, activationBits]: Bits, granularity: 'tensor' | 'channel' = 'channel', weightBytes?: number) =>
-  new Quantization(engine, withStartBits(network, { weightBits, activationBits }), {
+  new Quantization(store, withStartBits(network, { weightBits, activationBits }), {
     weightBits,
     activationBits,
     granularity,
@@ -275,7 +275,7 @@ it('gives raw audio and logits no quantizer, and spectral features eight bits', 
   expect(raw.activationQuantizer('logits')).toBeUndefined()
   raw.dispose()
   const mfcc = builtinNetwork('ds-cnn-s', { classes: ['yes', 'no'] })
-  const quantization = new Quantization(engine, withStartBits(mfcc, { weightBits: 4, activationBits: 'trained' }), {
+  const quantization = new Quantization(store, withStartBits(mfcc, { weightBits: 4, activationBits: 'trained' }), {
     weightBits: 4,
     activationBits: 'trained',
     granularity: 'tensor',

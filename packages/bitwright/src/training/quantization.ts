@@ -1,7 +1,7 @@
 // Quantization-aware training of one network: a weight quantizer per layer, an activation quantizer per stored value (and per layer
 // that narrows a stream for itself), their places on the heap, and their learned numbers with an Adam of their own.
-import { type Engine, none, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
-import { isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
+import { type Engine, none, type ParameterStore, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
+import { isWeighted, parameterPrefix, storedWeightBits, weightedNodes } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { inferShapes } from '../network/shapes.ts'
@@ -17,6 +17,7 @@ import {
   type LearnedParameters,
   LearnedRange,
   LearnedStep,
+  MadeFilters,
   type Penalty,
   sizePenalty,
   TrainedBits,
@@ -64,11 +65,17 @@ const weightPressure = 3
 const sizeStrength = 0.1
 
 function weightQuantizer(
+  node: WeightedNetworkNode,
   count: number,
-  channels: number,
-  bits: number,
+  store: ParameterStore,
   { weightBits, weightBytes, granularity }: QuantizationOptions,
 ): WeightQuantizer {
+  const { channels } = node
+  if (node.op === 'sinc') {
+    const at = (suffix: string) => store.value(`${parameterPrefix(node)}.${suffix}`)
+    return new MadeFilters(count / channels, channels, node.sampleRate, () => ({ lowHz: at('lowHz'), bandHz: at('bandHz') }))
+  }
+  const bits = node.weightBits ?? startBits
   if (weightBits === 'trained') {
     return weightBytes === undefined
       ? new TrainedBits(count, channels, { bits, granularity })
@@ -83,6 +90,8 @@ interface WeightEntry {
   readonly node: WeightedNetworkNode
   readonly quantizer: WeightQuantizer
   readonly count: number
+  /** How many of how many bits are stored. */
+  readonly stored: () => WidthItem
   readonly quantized: number
   readonly gradient: number
 }
@@ -92,6 +101,8 @@ interface ActivationEntry {
   /** Counts towards the average: the input of a layer's multipliers. */
   readonly multiplied: boolean
 }
+const widthOf = (quantizer: ActivationQuantizer): WidthItem => ({ bits: quantizer.bits(), count: quantizer.elements })
+
 interface Moments {
   readonly parameters: LearnedParameters
   readonly first: Float64Array
@@ -112,7 +123,8 @@ export class Quantization implements QuantizedReferences {
   private updates = 0
 
   /** `network` must carry bits (withBits) as far as they are fixed; layers whose bits are trained start from 8. */
-  constructor(engine: Engine, network: Network, options: QuantizationOptions) {
+  constructor(store: ParameterStore, network: Network, options: QuantizationOptions) {
+    const { engine } = store
     this.engine = engine
     this.network = network
     this.options = options
@@ -129,12 +141,13 @@ export class Quantization implements QuantizedReferences {
     for (const node of weightedNodes(network)) {
       const count =
         node.op === 'sinc' ? node.kernelSize[0] * node.kernelSize[1] * node.channels : sizes.get(`${parameterPrefix(node)}.weight`)!
-      const bits = node.weightBits ?? startBits
-      const quantizer = weightQuantizer(count, node.channels, bits, options)
+      const quantizer = weightQuantizer(node, count, store, options)
+      const isMade = node.op === 'sinc'
       this.weightEntries.set(node.id, {
         node,
         quantizer,
         count,
+        stored: () => (isMade ? { bits: storedWeightBits(node), count: 2 * node.channels } : { bits: quantizer.bits(), count }),
         quantized: this.allocate(count),
         gradient: this.allocate(count),
       })
@@ -209,6 +222,10 @@ export class Quantization implements QuantizedReferences {
     return [...this.valueEntries.values(), ...this.narrowedEntries.values()]
   }
 
+  private multipliedEntries(): ActivationEntry[] {
+    return this.activationEntries().filter(({ multiplied }) => multiplied)
+  }
+
   // --- what the recorder asks
 
   weights(node: WeightedNetworkNode, source: WeightReference): WeightReference {
@@ -267,12 +284,10 @@ export class Quantization implements QuantizedReferences {
     }
     const strength = this.options.penalty ?? 0.08
     const { weightBytes } = this.options
-    const weights = [...this.weightEntries.values()].map(({ quantizer, count }) => ({ quantizer, count }))
-    const activations = this.activationEntries()
-      .filter(({ multiplied }) => multiplied)
-      .map(({ quantizer }) => ({ quantizer, count: quantizer.elements }))
+    const weights = [...this.weightEntries.values()].map(({ quantizer, stored }) => ({ quantizer, item: stored() }))
+    const activations = this.multipliedEntries().map(({ quantizer }) => ({ quantizer, item: widthOf(quantizer) }))
     for (const group of [weights, activations]) {
-      const items: WidthItem[] = group.map(({ quantizer, count }) => ({ bits: quantizer.bits(), count }))
+      const items = group.map(({ item }) => item)
       const penalty: Penalty =
         group === activations
           ? averageBitsPenalty(items, strength)
@@ -322,10 +337,8 @@ export class Quantization implements QuantizedReferences {
   }
 
   averages(): { weights: number; activations: number } {
-    const weights: WidthItem[] = [...this.weightEntries.values()].map(({ quantizer, count }) => ({ bits: quantizer.bits(), count }))
-    const activations: WidthItem[] = this.activationEntries()
-      .filter(({ multiplied }) => multiplied)
-      .map(({ quantizer }) => ({ bits: quantizer.bits(), count: quantizer.elements }))
+    const weights = [...this.weightEntries.values()].map(({ stored }) => stored())
+    const activations = this.multipliedEntries().map(({ quantizer }) => widthOf(quantizer))
     return { weights: averageBits(weights), activations: averageBits(activations) }
   }
 

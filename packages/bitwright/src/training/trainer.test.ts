@@ -46,7 +46,7 @@ async function open(bits?: Bits, more: Partial<TrainerOptions> & { penalty?: num
   if (bits) {
     const [weightBits, activationBits] = bits
     graph = withStartBits(network, { weightBits, activationBits })
-    quantization = new Quantization(on, graph, {
+    quantization = new Quantization(store, graph, {
       weightBits,
       activationBits,
       granularity: 'channel',
