@@ -67,10 +67,10 @@ describe('lowerSkeleton', () => {
     const { model, tensors, layers, narrowing } = lowerSkeleton(withBits(e2e, { weightBits: 3, activationBits: 4 }))
     const tensor = (id: string) => model.tensors[tensors.get(id)!]
     expect(model.tensors[0]).toMatchObject({ name: 'input', shape: [16000, 1, 1], containerBits: 16, scale: 2 ** -15, zeroPoint: 0 })
-    expect(tensor('frontEnd')).toMatchObject({ shape: [98, 1, 60], containerBits: 4, bits: 4, zeroPoint: 0, min: -7, max: 7 })
-    expect(tensor('map')).toMatchObject({ shape: [98, 60, 1], containerBits: 4, min: -7, max: 7 })
+    expect(tensor('frontEnd')).toMatchObject({ shape: [98, 1, 60], containerBits: 4, bits: 4, zeroPoint: 0, min: -8, max: 7 })
+    expect(tensor('map')).toMatchObject({ shape: [98, 60, 1], containerBits: 4, min: -8, max: 7 })
     expect(tensor('first')).toMatchObject({ containerBits: 4, zeroPoint: 0, min: 0, max: 15 })
-    expect(tensor('s3.l1.e3k5.project')).toMatchObject({ containerBits: 8, min: -127, max: 127 })
+    expect(tensor('s3.l1.e3k5.project')).toMatchObject({ containerBits: 8, min: -128, max: 127 })
     expect(tensor('last')).toMatchObject({ containerBits: 8, zeroPoint: -128, min: -128, max: 127 })
     expect(tensor('pool')).toMatchObject({ shape: [1, 1, 80], containerBits: 4, min: 0, max: 15 })
     expect(tensor('logits')).toMatchObject({ shape: [1, 1, 12], containerBits: 16, min: -32768, max: 32767 })
@@ -87,8 +87,8 @@ describe('integerRange', () => {
     for (let bits = 1; bits <= 8; bits++) {
       for (const signed of bits === 1 ? [false] : [false, true]) {
         const { containerBits, zeroPoint, min, max } = integerRange({ bits, signed })
-        expect(max - min + 1).toBe(signed ? 2 ** bits - 1 : 2 ** bits)
-        expect(zeroPoint).toBe(signed ? (min + max) / 2 : min)
+        expect(max - min + 1).toBe(2 ** bits)
+        expect(zeroPoint).toBe(signed ? (min + max + 1) / 2 : min)
         expect(containerBits).toBe([2, 2, 4, 4, 8, 8, 8, 8][bits - 1])
         expect(min >= -128 && max <= 127).toBe(true)
       }

@@ -2,7 +2,7 @@
 // (scales, weights, multipliers) are stand-ins, which the conversion after training replaces; structure, names and widths are final, so
 // what is priced here is what is exported. Widths and signs come from network/storage.ts.
 //
-// Integer ranges: signed b bits -(2^(b-1) - 1) .. 2^(b-1) - 1 with zero point 0; unsigned b <= 7 bits 0 .. 2^b - 1 with zero point 0;
+// Integer ranges: signed b bits -2^(b-1) .. 2^(b-1) - 1 with zero point 0; unsigned b <= 7 bits 0 .. 2^b - 1 with zero point 0;
 // unsigned 8 bits -128 .. 127 with zero point -128. relu and relu6 are min = zeroPoint (the learned range is what clips above).
 // Containers: 1-2 bits in 2, 3-4 in 4, 5-8 in 8; raw audio and the logits in 16.
 import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from '@bitwright/runtime'
@@ -27,7 +27,7 @@ type Range = Pick<IntegerTensor, 'containerBits' | 'bits' | 'zeroPoint' | 'min' 
 export function integerRange({ bits, signed }: ValueStorage): Range {
   if (bits === 16) return { containerBits: 16, bits, zeroPoint: 0, min: -32768, max: 32767 }
   const containerBits = bits <= 2 ? 2 : bits <= 4 ? 4 : 8
-  if (signed) return { containerBits, bits, zeroPoint: 0, min: -(2 ** (bits - 1) - 1), max: 2 ** (bits - 1) - 1 }
+  if (signed) return { containerBits, bits, zeroPoint: 0, min: -(2 ** (bits - 1)), max: 2 ** (bits - 1) - 1 }
   const least = bits === 8 ? -128 : 0
   return { containerBits, bits, zeroPoint: least, min: least, max: least + 2 ** bits - 1 }
 }

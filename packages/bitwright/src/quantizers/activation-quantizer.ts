@@ -3,7 +3,8 @@
 //   inside = sum of (round(v/s) - v/s) * g over qmin <= v/s <= qmax,  low = sum of g over v/s < qmin,  high = sum of g over v/s > qmax,
 // so that dLoss/ds at fixed limits = inside + qmin * low + qmax * high (straight through the rounding).
 //
-// Limits: unsigned 0 .. 2^b - 1; signed -(2^(b-1) - 1) .. 2^(b-1) - 1, at least 2 bits.
+// Limits: unsigned 0 .. 2^b - 1; signed -2^(b-1) .. 2^(b-1) - 1, at least 2 bits. All levels are used: the one that a symmetric grid would
+// leave out is a quarter of them at 2 bits.
 // Life of one: `initialize` from calibration batches; per step `writeSlot`, the kernels, `backward` once, possibly `penaltyGradient`, the
 // optimiser on `parameters()`, `constrain`.
 import { checkBits, parametersState, restoreParameters, type ParameterGroup } from './uniform.ts'
@@ -63,7 +64,7 @@ export abstract class ActivationQuantizer {
   /** Scale (float32) and integer limits in use. */
   grid(): Grid {
     const maximum = this.limit()
-    return { scale: Math.fround(this.scale()), minimum: this.signed ? -maximum : 0, maximum }
+    return { scale: Math.fround(this.scale()), minimum: this.signed ? -maximum - 1 : 0, maximum }
   }
 
   /** Writes [s, 1/s, qmin, qmax] at `offset`. */

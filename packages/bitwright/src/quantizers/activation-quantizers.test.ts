@@ -64,7 +64,7 @@ describe.each(kinds)('%s', (name, make) => {
       const quantizer = make({ bits, signed, elements })
       quantizer.initialize(statisticsOf(sample(signed, name)))
       const maximum = signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1
-      expect(quantizer.grid()).toMatchObject({ minimum: signed ? -maximum : 0, maximum })
+      expect(quantizer.grid()).toMatchObject({ minimum: signed ? -maximum - 1 : 0, maximum })
       expect(quantizer.bits()).toBe(bits)
       expect(quantizer.sizeBits()).toBe(bits * elements)
       const copy = make({ bits, signed, elements })
@@ -117,7 +117,7 @@ describe.each([true, false])('gradients, signed %s', (signed) => {
       quantizer.backward(sums.inside, sums.low, sums.high)
       const limit = limitOf(bits)
       const unit = learn === 'step' ? 1 : limit
-      const [slope] = finiteDifferences(([p]) => loss(p / unit, signed ? -limit : 0, limit), [learned[0]])
+      const [slope] = finiteDifferences(([p]) => loss(p / unit, signed ? -limit - 1 : 0, limit), [learned[0]])
       expect(gradients[0]).toBeCloseTo(learn === 'step' ? slope / Math.sqrt(elements * limit) : slope, 4)
     }
   })
@@ -137,7 +137,7 @@ describe.each([true, false])('gradients, signed %s', (signed) => {
     const [dAlpha, dOffset] = finiteDifferences(
       ([a, o]) => {
         const limit = limitOf(Math.abs(o) + 2 + rounding)
-        return loss(a / limit, signed ? -limit : 0, limit)
+        return loss(a / limit, signed ? -limit - 1 : 0, limit)
       },
       [alpha.values[0], offset],
     )
@@ -154,12 +154,12 @@ describe.each([true, false])('gradients, signed %s', (signed) => {
     const small = dOut.map((value) => value / 1000) // below the clip of +-d
     const { inside, low, high } = kernelSums(quantizer, values, small)
     quantizer.backward(inside, low, high)
-    // Case (d, x_max): inside Q = d * round, outside Q = +-x_max.
+    // Case (d, x_max): inside Q = d * round, outside Q = x_max or -x_max - d.
     const { scale, minimum, maximum } = quantizer.grid()
     const loss = ([d, x]: number[]): number =>
       values.reduce((sum, value, i) => {
         const ratio = value / scale
-        const out = ratio < minimum ? (signed ? -x : 0) : ratio > maximum ? x : value + d * (Math.round(ratio) - ratio)
+        const out = ratio < minimum ? (signed ? -x - d : 0) : ratio > maximum ? x : value + d * (Math.round(ratio) - ratio)
         return sum + small[i] * out
       }, 0)
     const [dStep, dRange] = finiteDifferences(loss, [scale, range.values[0]])

@@ -39,6 +39,7 @@ export class LearnedRangeActivation extends ActivationQuantizer {
     this.stepAndRange.penalty(dBits)
   }
   backward(inside: number, low: number, high: number): void {
-    this.stepAndRange.backward(inside, high - (this.signed ? low : 0))
+    // the lowest level is -range - step
+    this.stepAndRange.backward(inside - (this.signed ? low : 0), high - (this.signed ? low : 0))
   }
 }

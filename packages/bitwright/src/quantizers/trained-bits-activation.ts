@@ -41,9 +41,11 @@ export class TrainedBitsActivation extends ActivationQuantizer {
     this.width.backward(dBits)
   }
   backward(inside: number, low: number, high: number): void {
-    const limit = this.limit()
+    const { minimum, maximum: limit } = this.grid()
     const slope = Math.LN2 * (limit + 1)
-    this.range.gradients[0] += inside / limit + high - (this.signed ? low : 0)
-    this.width.backward((-inside * this.range.values[0] * slope) / limit ** 2)
+    this.range.gradients[0] += inside / limit + high + (minimum / limit) * low
+    // the lowest level is -range - step, and the step is shorter with more bits
+    const dStep = inside + (this.signed ? -low : 0)
+    this.width.backward((-dStep * this.range.values[0] * slope) / limit ** 2)
   }
 }
