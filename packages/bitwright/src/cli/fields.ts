@@ -59,6 +59,13 @@ export const positiveNumber = (example: string) =>
     return Number.isFinite(value) && value > 0 ? value : undefined
   })
 
+/** An average of widths: 0 for none, else 2 to 8. */
+export const averageBits = () =>
+  field('an average from 2 to 8, or 0 for as few as they go', (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    return value === 0 || (value >= 2 && value <= 8) ? value : undefined
+  })
+
 export const path = (what: string) => field(what, (text) => (text.trim() === '' ? undefined : text))
 
 export const anyText = () => z.string()

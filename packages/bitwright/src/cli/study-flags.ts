@@ -24,7 +24,8 @@ export function addStudyFlags(command: Command): Command {
     .option('--weight-bits <N|trained>', 'width of the weights, 1 to 8, or learned per layer', '8')
     .option('--activation-bits <N|trained>', 'width of the activations, 1 to 8, or learned per layer', '8')
     .option('--granularity <KIND>', 'one weight scale per tensor or per channel', 'channel')
-    .option('--bit-penalty <X>', 'strength of the penalty on average trained bits: larger, fewer bits', '0.08')
+    .option('--average-bits <X>', 'average that trained bits are pressed down to, weights and activations each; 0: as far as they go', '3')
+    .option('--bit-penalty <X>', 'strength of the penalty on average trained bits: larger, sooner fewer', '0.08')
     .option(
       '--weight-bytes <SIZE>',
       'with --weight-bits trained: learn step and range per layer towards this many bytes of weights, e.g. 24k',

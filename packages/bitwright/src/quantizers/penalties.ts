@@ -17,10 +17,14 @@ export function averageBits(items: readonly WidthItem[]): number {
   return items.reduce((sum, item) => sum + item.bits * item.count, 0) / count
 }
 
-/** strength * average bits (arXiv 2104.06666: 0.04 for weights and for activations, each with its own average). */
-export function averageBitsPenalty(items: readonly WidthItem[], strength: number): Penalty {
+/**
+ * strength * max(0, average bits - target) (arXiv 2104.06666 with target 0: 0.04 for weights and for activations, each with its own
+ * average). With a target, the widths share out what it allows instead of falling as far as the strength can press them.
+ */
+export function averageBitsPenalty(items: readonly WidthItem[], strength: number, target = 0): Penalty {
   const count = items.reduce((sum, item) => sum + item.count, 0)
-  return { value: strength * averageBits(items), dBits: items.map((item) => (strength * item.count) / count) }
+  const excess = Math.max(0, averageBits(items) - target)
+  return { value: strength * excess, dBits: items.map((item) => (excess > 0 ? (strength * item.count) / count : 0)) }
 }
 
 /**

@@ -44,6 +44,8 @@ interface StudySpec {
   readonly weightBytes?: number
   /** Strength of the average-bits penalty on trained widths. */
   readonly bitPenalty: number
+  /** Average that trained widths are pressed down to; 0: pressed all the time. */
+  readonly averageBits: number
   readonly budget: BudgetSpec
   readonly epochs: EpochsSpec
   readonly batchSize: number

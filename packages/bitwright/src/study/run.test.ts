@@ -66,6 +66,7 @@ const common = (out: string) =>
     activationBits: 'trained',
     granularity: 'channel',
     bitPenalty: 0.1,
+    averageBits: 3,
     budget: {},
     epochs: { warmup: 1, search: 2, train: 6, quantize: 3 },
     batchSize: 9,

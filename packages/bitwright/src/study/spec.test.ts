@@ -17,6 +17,7 @@ beforeEach(() => {
     activationBits: 4,
     granularity: 'tensor',
     bitPenalty: 0.1,
+    averageBits: 3,
     budget: { flashBytes: 32768, macs: 14e6 },
     epochs: { warmup: 1, search: 2, train: 3, quantize: 4 },
     batchSize: 100,

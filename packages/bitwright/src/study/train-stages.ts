@@ -85,7 +85,7 @@ export async function quantize(
   resumed: Checkpoint | undefined,
 ): Promise<Quantization> {
   const { spec, engine } = session
-  const { weightBits, activationBits, granularity, weightBytes, bitPenalty } = spec
+  const { weightBits, activationBits, granularity, weightBytes, bitPenalty, averageBits } = spec
   return session.stage('quantize', async () => {
     const start = withStartBits(network, { weightBits, activationBits })
     const quantization = new Quantization(store, start, {
@@ -93,6 +93,7 @@ export async function quantize(
       activationBits,
       granularity,
       penalty: bitPenalty,
+      averageBits,
       ...(weightBytes !== undefined ? { weightBytes } : {}),
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })

@@ -35,6 +35,8 @@ export interface QuantizationOptions {
   readonly granularity: Granularity
   /** Strength of the average-bits penalties, default 0.08 (arXiv 2104.06666: 0.04, over a training several times as long). */
   readonly penalty?: number
+  /** Average that trained widths are pressed down to, weights and activations each; default 3. 0: pressed all the time. */
+  readonly averageBits?: number
   /** With trained weight bits: learn step and range of each tensor towards this many bytes of weights (arXiv 1905.11452) instead of widths
    *  under an average-bits penalty. */
   readonly weightBytes?: number
@@ -102,6 +104,25 @@ interface ActivationEntry {
   readonly multiplied: boolean
 }
 const widthOf = (quantizer: ActivationQuantizer): WidthItem => ({ bits: quantizer.bits(), count: quantizer.elements })
+
+/** Takes bits from the trained widths that are nearest to their next lower one, until the average is the target or all have two. */
+function meetAverage(
+  entries: readonly { quantizer: WeightQuantizer | ActivationQuantizer; width: () => WidthItem }[],
+  target: number,
+): void {
+  const trained = entries.filter(({ quantizer }) => quantizer instanceof TrainedBits || quantizer instanceof TrainedBitsActivation)
+  while (averageBits(entries.map(({ width }) => width())) > target) {
+    let [nearest, least]: [(typeof trained)[number] | undefined, number] = [undefined, Infinity]
+    for (const entry of trained) {
+      const bits = entry.quantizer.bits()
+      const above = Math.abs(entry.quantizer.parameters().at(-1)!.values[0]) - (bits - 2.5)
+      if (bits > 2 && above < least) [nearest, least] = [entry, above]
+    }
+    if (!nearest) return
+    const { values } = nearest.quantizer.parameters().at(-1)!
+    values[0] = Math.sign(values[0]) * (nearest.quantizer.bits() - 3)
+  }
+}
 
 interface Moments {
   readonly parameters: LearnedParameters
@@ -283,16 +304,16 @@ export class Quantization implements QuantizedReferences {
       quantizer.backward(inside, low, high)
     }
     const strength = this.options.penalty ?? 0.08
-    const { weightBytes } = this.options
+    const { weightBytes, averageBits: target = 3 } = this.options
     const weights = [...this.weightEntries.values()].map(({ quantizer, stored }) => ({ quantizer, item: stored() }))
     const activations = this.multipliedEntries().map(({ quantizer }) => ({ quantizer, item: widthOf(quantizer) }))
     for (const group of [weights, activations]) {
       const items = group.map(({ item }) => item)
       const penalty: Penalty =
         group === activations
-          ? averageBitsPenalty(items, strength)
+          ? averageBitsPenalty(items, strength, target)
           : weightBytes === undefined
-            ? averageBitsPenalty(items, weightPressure * strength)
+            ? averageBitsPenalty(items, weightPressure * strength, target)
             : sizePenalty(items, weightBytes, sizeStrength)
       group.forEach(({ quantizer }, i) => quantizer.penaltyGradient(penalty.dBits[i]))
     }
@@ -331,9 +352,23 @@ export class Quantization implements QuantizedReferences {
   /** The learned numbers that decide widths, with what one bit is to them: 1, or undefined where it is a factor of two. */
   private readonly widths = new Map<LearnedParameters, 1 | undefined>()
 
-  /** From now on widths stay what they are. */
+  /** From now on widths stay what they are; first, where an average is still above what it is pressed to, those that fall next do so. */
   freezeBits(): void {
+    if (this.frozen) return
     this.frozen = true
+    const { averageBits: target = 3, weightBytes } = this.options
+    if (target === 0) return
+    if (weightBytes === undefined) {
+      const weights = [...this.weightEntries.values()]
+      meetAverage(
+        weights.map(({ quantizer, stored }) => ({ quantizer, width: stored })),
+        target,
+      )
+    }
+    meetAverage(
+      this.multipliedEntries().map(({ quantizer }) => ({ quantizer, width: () => widthOf(quantizer) })),
+      target,
+    )
   }
 
   averages(): { weights: number; activations: number } {

@@ -37,8 +37,12 @@ interface Training {
 type Bits = readonly [weights: BitsChoice, activations: BitsChoice]
 
 /** A training from its start, in float or with these widths. */
-async function open(bits?: Bits, more: Partial<TrainerOptions> & { penalty?: number } = {}, on = engine): Promise<Training> {
-  const { penalty, ...changed } = more
+async function open(
+  bits?: Bits,
+  more: Partial<TrainerOptions> & { penalty?: number; averageBits?: number } = {},
+  on = engine,
+): Promise<Training> {
+  const { penalty, averageBits = 0, ...changed } = more
   const store = createStore(on, [network], 7)
   const source = toneSource(on, dataset)
   let quantization: Quantization | undefined
@@ -50,6 +54,7 @@ async function open(bits?: Bits, more: Partial<TrainerOptions> & { penalty?: num
       weightBits,
       activationBits,
       granularity: 'channel',
+      averageBits,
       ...(penalty === undefined ? {} : { penalty }),
     })
     await calibrate(on, network, store, source, quantization, { seed: 1, batchSize: 20 })
@@ -209,6 +214,22 @@ describe('widths', () => {
       expect(averages[1][key]).toBeLessThan(averages[0][key])
       expect(averages[2][key]).toBeLessThan(averages[1][key])
       expect(averages[2][key]).toBeGreaterThanOrEqual(2)
+    }
+  })
+
+  it('fall to the average asked for and, once they stand still, no further', async () => {
+    for (const [penalty, averageBits] of [
+      [1, 4],
+      [0.001, 3],
+    ]) {
+      const training = await open(['trained', 'trained'], { penalty, averageBits, epochs: 4, freezeBitsAt: 0.75 })
+      await run(training)
+      const { weights, activations } = training.quantization!.averages()
+      for (const average of [weights, activations]) {
+        expect(average).toBeLessThanOrEqual(averageBits)
+        expect(average).toBeGreaterThan(averageBits - 1)
+      }
+      training.dispose()
     }
   })
 
