@@ -1,11 +1,11 @@
-// Softmax cross-entropy with label smoothing over a batch of logits, and its gradient.
+// Softmax cross-entropy over a batch of logits, against smoothed labels or whole distributions, and its gradient.
 #include "kernels.h"
 
 enum { MAX_CLASSES = 4096 };
 
 // args: batch, chunks, classes, stride, logits, transform, labels (int32 in the heap, negative: row is ignored), smoothing (float),
-// divisor (float), out logits [batch][stride], partial [chunks][2] (loss sum, correct), dx or NONE, stats or NONE.
-// The loss is sum over rows / divisor; target = (1 - smoothing) * onehot + smoothing / classes.
+// divisor (float), out logits [batch][stride], partial [chunks][2] (loss sum, correct), dx or NONE, stats or NONE, targets or NONE.
+// The loss is sum over rows / divisor; target = (1 - smoothing) * onehot + smoothing / classes, or the row of targets [batch][stride].
 void k_cross_entropy(Task *task) {
   const int32_t *a = task->arg;
   float *heap = task->heap;
@@ -30,10 +30,12 @@ void k_cross_entropy(Task *task) {
       double sum = 0, mean = 0;
       for (int i = 0; i < classes; i++) sum += exp_d((double)z[i] - z[best]), mean += z[i];
       double logSum = log_d(sum) + z[best];
-      loss += logSum - (1 - smoothing) * z[label] - smoothing * mean / classes;
+      const float *wanted = a[17] == NONE ? 0 : heap + a[17] + (int64_t)row * stride;
+      if (wanted) for (int i = 0; i < classes; i++) loss += wanted[i] * (logSum - z[i]);
+      else loss += logSum - (1 - smoothing) * z[label] - smoothing * mean / classes;
       if (dx)
         for (int i = 0; i < classes; i++) {
-          double target = smoothing / classes + (i == label ? 1 - smoothing : 0);
+          double target = wanted ? wanted[i] : smoothing / classes + (i == label ? 1 - smoothing : 0);
           float g = (float)((exp_d(z[i] - logSum) - target) / divisor);
           dx[i] = g;
           if (stats) stats[i] += g, stats[stride + i] += g * x[i];

@@ -24,7 +24,8 @@ export interface Builder<V> {
   reshape(x: V, height: number, width: number, channels: number): V
   /** Compares this value, and starts the backward pass there with seeded normal numbers. */
   output(name: string, x: V): void
-  crossEntropy(x: V, labels: readonly number[], options?: { smoothing?: number; scale?: number }): void
+  /** With `targets`: against seeded distributions. */
+  crossEntropy(x: V, labels: readonly number[], options?: { smoothing?: number; scale?: number; targets?: boolean }): void
 }
 
 export type Program = <V>(b: Builder<V>) => void
@@ -33,6 +34,17 @@ export type Mode = 'train' | 'recalibrate' | 'evaluate'
 
 /** Every array a run leaves behind, dense and under a name such as `output y`, `gradient conv.weight` or `mean norm`. */
 export type Result = Map<string, ArrayLike<number>>
+
+/** Distributions over classes, one a row: float32, each row about one. */
+export function distributions(numbers: Numbers, rows: number, classes: number): Float32Array {
+  const out = numbers.normal('targets', rows * classes).map(Math.exp)
+  for (let row = 0; row < rows; row++) {
+    const own = out.subarray(row * classes, (row + 1) * classes)
+    const sum = own.reduce((a, b) => a + b, 0)
+    own.forEach((value, k) => (own[k] = value / sum))
+  }
+  return out
+}
 
 /** Seeded float32 numbers for a name; the same for every backend and the reference. */
 export class Numbers {

@@ -55,16 +55,24 @@ export function fakeQuantize(
   return { output, rounding }
 }
 
+/** What the loss compares logits with. */
+export interface Wanted {
+  readonly labels: readonly number[]
+  readonly smoothing: number
+  /** In the place of smoothed labels: [batch][classes]. */
+  readonly targets?: ArrayLike<number>
+}
+
 /** sum over rows of -sum_k target_k log softmax_k, times scale / batch; rows with a negative label are left out. */
 export function crossEntropy(
   reference: Reference,
   logits: Node,
-  labels: readonly number[],
-  smoothing: number,
+  { labels, smoothing, targets }: Wanted,
   scale: number,
 ): { loss: number; correct: number } {
   const [batch, , , classes] = logits.shape
-  const target = (row: number, k: number) => (k === labels[row] ? 1 - smoothing : 0) + smoothing / classes
+  const target = (row: number, k: number) =>
+    targets ? targets[row * classes + k] : (k === labels[row] ? 1 - smoothing : 0) + smoothing / classes
   const probabilities = new Float64Array(batch * classes)
   let loss = 0
   let correct = 0

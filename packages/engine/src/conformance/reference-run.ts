@@ -1,5 +1,5 @@
 // Runs a conformance program in float64.
-import { type Builder, type Mode, Numbers, parameterValues, type Program, type Result } from './program.ts'
+import { type Builder, distributions, type Mode, Numbers, parameterValues, type Program, type Result } from './program.ts'
 import { Node, Reference } from './reference.ts'
 import { crossEntropy, fakeQuantize, type Rounding, sincFilters } from './reference-losses.ts'
 
@@ -106,8 +106,13 @@ export function runReference(program: Program, options: ReferenceOptions): Refer
       x.data.forEach((value, i) => (objective += value * seeds[i]))
       reference.onBackward(() => seeds.forEach((g, i) => (x.gradient[i] += g)))
     },
-    crossEntropy(x, labels, { smoothing = 0, scale = 1 } = {}) {
-      const { loss, correct } = crossEntropy(reference, x, labels, Math.fround(smoothing), scale)
+    crossEntropy(x, labels, { smoothing = 0, scale = 1, targets = false } = {}) {
+      const wanted = {
+        labels,
+        smoothing: Math.fround(smoothing),
+        ...(targets ? { targets: distributions(numbers, x.shape[0], x.shape[3]) } : {}),
+      }
+      const { loss, correct } = crossEntropy(reference, x, wanted, scale)
       objective += loss * scale
       result.set('loss', [loss])
       result.set('correct', [correct])

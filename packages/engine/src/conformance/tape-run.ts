@@ -10,7 +10,7 @@ import { batchNorm, bias, fakeQuantize, relu, relu6 } from '../ops/normalization
 import { sincFilters } from '../ops/sinc.ts'
 import { ParameterStore } from '../parameters.ts'
 import { type Stored, Tape, type Value } from '../tape.ts'
-import { type Builder, type Mode, Numbers, parameterValues, type Program, type Result } from './program.ts'
+import { type Builder, distributions, type Mode, Numbers, parameterValues, type Program, type Result } from './program.ts'
 import { batchNormEpsilon } from './reference-run.ts'
 
 const poison = 0x7fc0dead // a NaN
@@ -106,6 +106,7 @@ export function record(
   const outputs: { name: string; stored: Stored; gradient: number }[] = []
   let loss: Loss | undefined
   let labels: readonly number[] = []
+  let fillTargets = (): void => {}
 
   const at = (name: string) => store.values + store.get(name).position
   const gradientAt = (name: string) => (mode === 'train' ? store.gradients + store.get(name).position : none)
@@ -166,6 +167,15 @@ export function record(
     },
     crossEntropy(x, wanted, how) {
       loss = crossEntropy(tape, x, how)
+      if (how?.targets) {
+        const { channels, stride } = x.stored
+        const rows = distributions(numbers, batch, channels)
+        const { targets } = loss
+        fillTargets = () => {
+          for (let row = 0; row < batch; row++)
+            engine.floats(targets + row * stride, channels).set(rows.subarray(row * channels, (row + 1) * channels))
+        }
+      }
       labels = wanted
     },
   }
@@ -180,6 +190,7 @@ export function record(
       writeMap(engine, stored, numbers.normal(`seed ${name}`, stored.batch * stored.height * stored.width * stored.channels), gradient)
     }
     if (loss) engine.integers(loss.labels, batch).set(labels)
+    fillTargets()
     engine.backend.run(code)
     const result: Result = new Map()
     if (mode !== 'evaluate') {

@@ -10,12 +10,13 @@ import { crossEntropy } from './loss.ts'
 const labelsOf = (batch: number, classes: number, ignored: (row: number) => boolean = () => false) =>
   Array.from({ length: batch }, (_, row) => (ignored(row) ? -1 : (row * 7 + 2) % classes))
 
-const cases: [string, number, number, { smoothing?: number; scale?: number }, ((row: number) => boolean)?][] = [
+const cases: [string, number, number, { smoothing?: number; scale?: number; targets?: boolean }, ((row: number) => boolean)?][] = [
   ['2 classes', 5, 2, {}],
   ['12 classes, smoothed', 13, 12, { smoothing: 0.1 }],
   ['35 classes, scaled', 64, 35, { smoothing: 0.05, scale: 1024 }],
   ['10 classes, every third row left out', 13, 10, { smoothing: 0.2 }, (row) => row % 3 === 0],
   ['3 classes, one sample', 1, 3, {}],
+  ['12 classes against distributions', 13, 12, { targets: true, scale: 13 }, (row) => row % 5 === 0],
   ['17 classes, all rows left out', 3, 17, {}, () => true],
 ]
 

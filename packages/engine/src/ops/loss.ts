@@ -1,4 +1,4 @@
-// Softmax cross-entropy with label smoothing.
+// Softmax cross-entropy against smoothed labels, or against any distribution over the classes.
 import { float, none } from '../commands.ts'
 import type { Tape, Value } from '../tape.ts'
 import { settle } from './elementwise.ts'
@@ -6,19 +6,25 @@ import { settle } from './elementwise.ts'
 export interface Loss {
   /** Heap offset of the batch's labels (int32), to be filled before a run; a negative label leaves its row out. */
   readonly labels: number
+  /** With `targets`: heap offset of the distributions [batch][stride] that take the labels' place, to be filled before a run. */
+  readonly targets: number
   /** After a run: mean loss over the batch (rows left out count as 0) and the number of right answers. */
   read(): { loss: number; correct: number }
   /** Logits [batch][stride] of the last run. */
   logits(): { values: Float32Array; stride: number }
 }
 
-/** logits [batch][1][1][classes] against labels; target = (1 - smoothing) onehot + smoothing / classes. */
-export function crossEntropy(tape: Tape, value: Value, options: { smoothing?: number; scale?: number } = {}): Loss {
+/**
+ * logits [batch][1][1][classes] against labels; target = (1 - smoothing) onehot + smoothing / classes. With `targets` the caller says what
+ * the target is, row by row, and labels only count right answers and leave rows out.
+ */
+export function crossEntropy(tape: Tape, value: Value, options: { smoothing?: number; scale?: number; targets?: boolean } = {}): Loss {
   // the kernel undoes a normalisation in its gradient, but neither limits nor rounding
   const logits = value.low === -Infinity && value.high === Infinity && !value.quantizer ? value : settle(tape, value)
   const { stored } = logits
   const { channels: classes, stride } = stored
   const labels = tape.allocate(tape.batch)
+  const targets = options.targets ? tape.allocate(tape.batch * stride) : none
   const out = tape.allocate(tape.batch * stride)
   const partial = tape.allocate(tape.chunks * 2)
   const common = [
@@ -36,10 +42,11 @@ export function crossEntropy(tape: Tape, value: Value, options: { smoothing?: nu
   ]
   const [gradient, accumulate, sums] = tape.gradientTarget(logits)
   if (accumulate) throw new Error('crossEntropy: these logits have a loss already')
-  tape.emit('forward', 'crossEntropy', [...common, gradient, tape.training ? sums : none])
+  tape.emit('forward', 'crossEntropy', [...common, gradient, tape.training ? sums : none, targets])
   const { engine, batch, chunks } = tape
   return {
     labels,
+    targets,
     read: () => {
       const sum = engine.floats(partial, chunks * 2)
       let loss = 0
