@@ -14,6 +14,9 @@ export const training = { optimizer: 'adam', learningRate: 3e-3, weightDecay: 0.
 /** Quantization starts from trained weights: half the rate. */
 export const quantizeRate = training.learningRate / 2
 
+/** Share of the float network's answers in what the quantized one is asked for. */
+export const teacherWeight = 0.7
+
 /** Asked to stop between two steps; the last epoch's checkpoint stands. */
 export class Interrupted extends Error {
   readonly stage: StageName

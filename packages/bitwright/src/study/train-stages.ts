@@ -7,7 +7,7 @@ import { Quantization, withStartBits } from '../training/quantization.ts'
 import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { scoreModels } from './score.ts'
-import { Interrupted, quantizeRate, type Session, type Spec, training } from './session.ts'
+import { Interrupted, quantizeRate, type Session, type Spec, teacherWeight, training } from './session.ts'
 
 /** Epochs of a trainer from a saved state on, each with its event and checkpoint. */
 async function runEpochs(
@@ -97,8 +97,16 @@ export async function quantize(
       ...(weightBytes !== undefined ? { weightBytes } : {}),
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
+    const teacher = { network, parameters: floatParameters, weight: teacherWeight }
     const rate = spec.learningRate === undefined ? quantizeRate : spec.learningRate / 2
-    const trainer = new Trainer(engine, start, store, source, trainerOptions(spec, spec.epochs.quantize, rate, 'quantize'), quantization)
+    const trainer = new Trainer(
+      engine,
+      start,
+      store,
+      source,
+      { ...trainerOptions(spec, spec.epochs.quantize, rate, 'quantize'), teacher },
+      quantization,
+    )
     if (resumed?.trainer) trainer.restore(resumed.trainer)
     else trainer.initializeQuantizers()
     await runEpochs(session, 'quantize', trainer, store, source, start, resumed?.epoch ?? 0, quantization, () => ({

@@ -23,6 +23,7 @@ import { ActivationStatistics } from '../quantizers/index.ts'
 import type { ClipSource } from './clip-source.ts'
 import type { Quantization } from './quantization.ts'
 import { Recorder, type WeightSources } from './record.ts'
+import { Teacher, type TeacherOptions } from './teacher.ts'
 
 export interface TrainerOptions {
   readonly batchSize: number
@@ -39,6 +40,8 @@ export interface TrainerOptions {
   readonly rise?: number
   /** Trained widths stand still after this share of the epochs. Default 0.4: weights then recover at fixed widths. */
   readonly freezeBitsAt?: number
+  /** A trained network whose answers are learned beside the labels. */
+  readonly teacher?: TeacherOptions
 }
 
 export interface EpochResult {
@@ -70,6 +73,7 @@ export class Trainer {
   private readonly input: Stored
   private readonly sources: WeightSources
   private readonly loss: Loss
+  private readonly teacher?: Teacher
   private readonly optimizer: Optimizer
   private readonly generate: Int32Array
   private readonly pass: Int32Array
@@ -101,7 +105,8 @@ export class Trainer {
     const { input, logits } = recorder.network(network)
     this.sources = recorder.sources
     this.input = input
-    this.loss = crossEntropy(this.tape, logits, { smoothing: options.labelSmoothing })
+    this.teacher = options.teacher && new Teacher(store, this.tape.batch, options.teacher)
+    this.loss = crossEntropy(this.tape, logits, { smoothing: options.labelSmoothing, targets: this.teacher !== undefined })
     this.tape.backward()
     const learned = new Set(parameterShapes(network).map(({ name }) => name))
     this.optimizer = optimizer(
@@ -134,6 +139,7 @@ export class Trainer {
     this.source.fill(this.input, clips, { seed: this.draws, epoch })
     const labels = this.engine.integers(this.loss.labels, this.input.batch).fill(-1)
     clips.forEach((clip, row) => (labels[row] = clip.label))
+    this.teacher?.teach(this.input, this.loss, this.options.labelSmoothing)
   }
 
   /** One pass over the training clips. `between` runs after every step and may end the epoch early by returning false. */
@@ -203,6 +209,7 @@ export class Trainer {
 
   dispose(): void {
     this.tape.dispose()
+    this.teacher?.dispose()
   }
 }
 
