@@ -3,11 +3,12 @@
 import { crossEntropy, dot, type Engine, type ParameterStore, Random, Tape } from '@bitwright/engine'
 import type { Clip } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
-import { parameterShapes, statisticShapes } from '../network/parameters.ts'
+import { parameterShapes } from '../network/parameters.ts'
 import type { Space } from '../spaces/space.ts'
 import type { ClipSource } from '../training/clip-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
+import { Recalibration } from '../training/recalibrate.ts'
 import { Recorder } from '../training/record.ts'
 import { DivergedError } from '../training/trainer.ts'
 import { SharedWeights } from './shared-weights.ts'
@@ -131,21 +132,16 @@ export class Supernet {
   /** Accuracy on `clips` of the network of these decisions with the shared weights, batch-norm statistics taken anew from training clips. */
   async sharedAccuracy(network: Network, training: readonly Clip[], clips: readonly Clip[]): Promise<number> {
     const { engine, store } = this
+    const { batchSize, seed } = this.options
     this.shared.load(parameterShapes(network).map(({ name }) => name))
-    const tape = new Tape(engine, { batch: Math.min(this.options.batchSize, training.length), mode: 'recalibrate' })
-    const { input } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
-    const program = tape.program(['generate', 'pack', 'forward'])
-    // the first batch replaces them: what was there before must not even matter in the last bit
-    for (const { name, kind } of statisticShapes(network)) store.value(name).fill(kind === 'mean' ? 0 : 1)
-    const order = new Random(this.options.seed, 'recalibration').permutation(training.length)
-    for (let batch = 0; batch < recalibrationBatches; batch++) {
-      const drawn = Array.from(order.subarray(batch * tape.batch, (batch + 1) * tape.batch), (i) => training[i])
-      if (drawn.length < tape.batch) break
-      this.source.fill(input, drawn, { seed: this.options.seed, epoch: 0 })
-      engine.floats(this.momentum, 1)[0] = 1 / (batch + 1)
-      engine.backend.run(program)
-    }
-    tape.dispose()
+    const size = Math.min(batchSize, training.length)
+    const order = new Random(seed, 'recalibration').permutation(training.length)
+    const batches = Array.from({ length: Math.min(recalibrationBatches, Math.floor(training.length / size)) }, (_, batch) =>
+      Array.from(order.subarray(batch * size, (batch + 1) * size), (i) => training[i]),
+    )
+    const recalibration = new Recalibration(engine, network, store, size)
+    await recalibration.run(this.source, batches, { seed, epoch: 0 })
+    recalibration.dispose()
     const evaluator = new Evaluator(engine, network, store)
     const { logits } = await evaluator.logits(this.source, clips)
     evaluator.dispose()

@@ -9,6 +9,9 @@ import type { Checkpoint } from './checkpoint.ts'
 import { scoreModels } from './score.ts'
 import { Interrupted, quantizeRate, type Session, type Spec, teacherWeight, training } from './session.ts'
 
+/** Batches that batch norm's statistics come from after an epoch of few bits; after the last, all. */
+const recalibrationBatches = 8
+
 /** Epochs of a trainer from a saved state on, each with its event and checkpoint. */
 async function runEpochs(
   session: Session,
@@ -27,6 +30,7 @@ async function runEpochs(
     const start = performance.now()
     const result = await trainer.epoch(epoch, session.between(stage, 'steps'))
     if (!result) throw new Interrupted(stage, epoch)
+    if (quantization) await trainer.recalibrate(epoch, epoch + 1 < epochs ? recalibrationBatches : undefined)
     const validation = await scoreModels.network(engine, network, store, source, dataset.splits.validation, quantization)
     const averages = quantization?.averages()
     emit({

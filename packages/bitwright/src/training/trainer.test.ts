@@ -201,6 +201,33 @@ describe('a second training', () => {
   })
 })
 
+describe.each(variants)('recalibration, %s', (_, bits) => {
+  it('averages the batches of an epoch, whatever stood there, touches nothing else, and gives its memory back', async () => {
+    const { bytes } = engine.heap
+    const training = await open(bits)
+    await training.trainer.epoch(0)
+    const statistics = () =>
+      [...training.store.all()]
+        .filter(({ name }) => /\.(mean|variance)$/.test(name))
+        .map(({ name }) => ({ name, values: training.store.value(name).slice() }))
+    const others = () =>
+      [...training.store.all()].filter(({ name }) => !/\.(mean|variance)$/.test(name)).map(({ name }) => training.store.value(name).slice())
+    const running = statistics()
+    const before = others()
+    await training.trainer.recalibrate(0)
+    const taken = statistics()
+    expect(taken).not.toEqual(running)
+    for (const { name } of taken) training.store.value(name).fill(name.endsWith('.mean') ? 7 : 0.01)
+    await training.trainer.recalibrate(0)
+    expect(statistics()).toEqual(taken)
+    await training.trainer.recalibrate(0, 1)
+    expect(statistics()).not.toEqual(taken)
+    expect(others()).toEqual(before)
+    training.dispose()
+    expect(engine.heap.bytes).toBe(bytes)
+  })
+})
+
 describe('widths', () => {
   it('are fewer on average with a larger penalty', async () => {
     const averages = []

@@ -22,6 +22,7 @@ import { parameterShapes } from '../network/parameters.ts'
 import { ActivationStatistics } from '../quantizers/index.ts'
 import type { ClipSource } from './clip-source.ts'
 import type { Quantization } from './quantization.ts'
+import { Recalibration } from './recalibrate.ts'
 import { Recorder, type WeightSources } from './record.ts'
 import { Teacher, type TeacherOptions } from './teacher.ts'
 
@@ -74,6 +75,8 @@ export class Trainer {
   private readonly sources: WeightSources
   private readonly loss: Loss
   private readonly teacher?: Teacher
+  private readonly network: Network
+  private recalibration?: Recalibration
   private readonly optimizer: Optimizer
   private readonly generate: Int32Array
   private readonly pass: Int32Array
@@ -93,6 +96,7 @@ export class Trainer {
     quantization?: Quantization,
   ) {
     this.engine = engine
+    this.network = network
     this.store = store
     this.source = source
     this.options = options
@@ -187,6 +191,12 @@ export class Trainer {
     return { loss: loss / batches.length, accuracy: correct / seen, learningRate: this.options.learningRate * factor }
   }
 
+  /** Takes batch norm's statistics anew, from some batches of this epoch, or all of them. After the epoch. */
+  async recalibrate(epoch: number, most = Infinity): Promise<void> {
+    this.recalibration ??= new Recalibration(this.engine, this.network, this.store, this.input.batch, this.quantization)
+    await this.recalibration.run(this.source, this.batches(epoch).slice(0, most), { seed: this.draws, epoch })
+  }
+
   /** Starts the weight quantizers from the float weights; once, before the first epoch. */
   initializeQuantizers(): void {
     this.engine.backend.run(this.generate)
@@ -210,6 +220,7 @@ export class Trainer {
   dispose(): void {
     this.tape.dispose()
     this.teacher?.dispose()
+    this.recalibration?.dispose()
   }
 }
 
