@@ -1,7 +1,7 @@
 // What accuracy do the networks, searched and given, reach at which widths? Every row is one run of the command line, kept in its own
 // folder and resumed or skipped where it exists, so that the matrix can be filled in several sittings:
 //
-//   node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only PREFIX] [--json]
+//   node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--threads N] [--json]
 //
 // The lists folder has sc12_train.txt, sc12_val.txt and sc12_test.txt (`path class` a line). Test clips are only ever scored, by runs
 // whose every choice was made on validation clips.
@@ -36,13 +36,16 @@ const { values } = parseArgs({
     lists: { type: 'string' },
     out: { type: 'string' },
     seeds: { type: 'string', default: '0,1,2' },
-    only: { type: 'string', default: '' },
+    only: { type: 'string' },
+    threads: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
 })
 const { data, lists, out } = values
 if (data === undefined || lists === undefined || out === undefined) {
-  console.error('usage: node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only PREFIX] [--json]')
+  console.error(
+    'usage: node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--threads N] [--json]',
+  )
   process.exit(2)
 }
 
@@ -112,6 +115,7 @@ function perform({ name, seed, verb, flags }: Run): StudyEvent[] {
     list('test'),
     '--seed',
     `${seed}`,
+    ...(values.threads === undefined ? [] : ['--threads', values.threads]),
   ]
   const { status } = spawnSync(process.execPath, [launcher, verb, ...flags, ...common, '--out', folder, ...resume], {
     stdio: ['ignore', 'ignore', 'inherit'],
@@ -166,11 +170,12 @@ function rowOf({ name, seed }: Run, events: readonly StudyEvent[]): Row {
   }
 }
 
+const only = values.only === undefined ? undefined : new Set(values.only.split(','))
 const rows: Row[] = []
 for (const seed of values.seeds.split(',').map(Number)) {
   writeRandomNetworks(seed)
   for (const run of matrix(seed)) {
-    if (!run.name.startsWith(values.only)) continue
+    if (only && !only.has(run.name)) continue
     console.error(`${run.name}, seed ${seed}`)
     rows.push(rowOf(run, perform(run)))
   }
