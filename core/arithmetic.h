@@ -50,14 +50,16 @@ static inline uint32_t bw_load32(const uint8_t *p) {
   return v;
 }
 
-/* Weight number i of a stream of bits-wide fields, least significant bit first: w + 2^(bits-1), at one bit 0 for -1 and 1 for +1. */
-static inline int32_t bw_weight(const uint8_t *stream, uint32_t bits, uint64_t i) {
+/* Weight number i of a stream of fields, least significant bit first. kind: their width, plus 16 where the weights are odd: 2 field + 1 -
+ * 2^bits, as they always are at one bit (-1, +1); else field - 2^(bits-1). */
+static inline int32_t bw_weight(const uint8_t *stream, uint32_t kind, uint64_t i) {
+  const uint32_t bits = kind & 15;
   uint64_t at = i * bits;
   const uint8_t *p = stream + (at >> 3);
   uint32_t low = (uint32_t)(at & 7), word = p[0];
   if (low + bits > 8) word |= (uint32_t)p[1] << 8;
   word = word >> low & ((1u << bits) - 1);
-  return bits == 1 ? (int32_t)(2 * word) - 1 : (int32_t)word - (1 << (bits - 1));
+  return kind > 16 || bits == 1 ? (int32_t)(2 * word + 1) - (1 << bits) : (int32_t)word - (1 << (bits - 1));
 }
 
 #endif

@@ -67,7 +67,7 @@ typedef struct {
 } bw_tensor;       /* 24 bytes */
 
 typedef struct {
-  uint8_t op, weightBits, depthwise, logMagnitude; /* weightBits 0: two cut-offs a channel instead of weights (sinc.h) */
+  uint8_t op, weightKind, depthwise, logMagnitude; /* weightKind: their kind (bw_weight), or 0: two cut-offs a channel instead (sinc.h) */
   uint16_t input[2], output, accumulatorShift; /* of a convolution's sums, to the left, before the bias is added */
   uint16_t kernel[2], stride[2], padding[4]; /* padding: top, bottom, left, right */
   uint32_t weights, parameters;              /* offsets in the image */

@@ -55,7 +55,7 @@ uint32_t bw_scratch_bytes(const bw_layer *l, uint32_t inputChannels) {
 }
 
 static uint64_t weight_bytes(const bw_layer *l, uint64_t channels, uint64_t taps) {
-  return l->weightBits ? (channels * taps * l->weightBits + 7) / 8 : 4 * channels;
+  return l->weightKind ? (channels * taps * (l->weightKind & 15) + 7) / 8 : 4 * channels;
 }
 
 static int inside(const bw_model *m, uint32_t offset, uint64_t size) {
@@ -132,13 +132,13 @@ static int check_shape(const bw_model *m, const bw_layer *l, const bw_tensor *x,
   }
   switch (l->op) {
     case BW_CONVOLUTION:
-      if (l->weightBits > 8 || l->depthwise > 1 || l->logMagnitude > 1) return BW_BAD_LAYER;
+      if (l->weightKind > 23 || (l->weightKind > 8 && l->weightKind < 17) || l->depthwise > 1 || l->logMagnitude > 1) return BW_BAD_LAYER;
       if (l->depthwise && x->channels != y->channels) return BW_BAD_SHAPE;
       k = depth(l, x->channels);
       if (k > LIMIT_DEPTH) return BW_BAD_SHAPE;
       *work += elements(y) * k;
       channels = y->channels;
-      if (l->weightBits == 0 && (l->depthwise || x->channels != 1 || channels * k > LIMIT_MADE)) return BW_BAD_LAYER;
+      if (l->weightKind == 0 && (l->depthwise || x->channels != 1 || channels * k > LIMIT_MADE)) return BW_BAD_LAYER;
       if (!inside(m, l->weights, weight_bytes(l, channels, k))) return BW_BAD_DATA;
       return inside(m, l->parameters, channels * (l->logMagnitude ? 13 : 9)) ? BW_OK : BW_BAD_DATA;
     case BW_AVERAGE_POOL:
@@ -202,10 +202,10 @@ static int check_shifts(const uint8_t *shift, uint32_t count) {
 }
 
 /* Sum of |w| over the k weights of a channel. */
-static int64_t magnitudes(const uint8_t *weights, uint32_t bits, uint32_t channel, uint32_t k) {
+static int64_t magnitudes(const uint8_t *weights, uint32_t kind, uint32_t channel, uint32_t k) {
   int64_t sum = 0;
   uint32_t i;
-  if (bits == 0) {
+  if (kind == 0) {
     const bw_sinc filter = bw_sinc_load(weights, channel, k);
     for (i = 0; i < k; i++) {
       const int32_t w = bw_sinc_tap(&filter, bw_sinc_distance(i, k));
@@ -214,7 +214,7 @@ static int64_t magnitudes(const uint8_t *weights, uint32_t bits, uint32_t channe
     return sum;
   }
   for (i = 0; i < k; i++) {
-    const int32_t w = bw_weight(weights, bits, (uint64_t)channel * k + i);
+    const int32_t w = bw_weight(weights, kind, (uint64_t)channel * k + i);
     sum += w < 0 ? -w : w;
   }
   return sum;
@@ -231,7 +231,7 @@ static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x
       bw_get_tensor(m, l->output, &y);
       k = (uint32_t)depth(l, x->channels);
       for (c = 0; c < y.channels; c++) {
-        int64_t bias = (int32_t)bw_load32(p + 4 * c), sum = magnitudes(m->image + l->weights, l->weightBits, c, k) * reach(x);
+        int64_t bias = (int32_t)bw_load32(p + 4 * c), sum = magnitudes(m->image + l->weights, l->weightKind, c, k) * reach(x);
         if (bias < 0) bias = -bias;
         if (l->logMagnitude) {
           if (sum > limit || sum + (int64_t)bw_load32(p + 4 * (2 * y.channels + c)) > UINT32_MAX) return BW_BAD_RANGE;

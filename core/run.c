@@ -197,12 +197,12 @@ static void finish(const step *s, uint32_t index, uint32_t count, const epilogue
 /* The weights of one output channel of a dense convolution; a filter made from cut-offs is the same from both ends. */
 static void unpack(const step *s, uint32_t channel, uint32_t depth, int8_t *to) {
   uint32_t k;
-  if (s->l.weightBits == 0) {
+  if (s->l.weightKind == 0) {
     const bw_sinc filter = bw_sinc_load(s->weights, channel, depth);
     for (k = 0; 2 * k < depth; k++) to[k] = to[depth - 1 - k] = (int8_t)bw_sinc_tap(&filter, bw_sinc_distance(k, depth));
     return;
   }
-  for (k = 0; k < depth; k++) to[k] = (int8_t)bw_weight(s->weights, s->l.weightBits, (uint64_t)channel * depth + k);
+  for (k = 0; k < depth; k++) to[k] = (int8_t)bw_weight(s->weights, s->l.weightKind, (uint64_t)channel * depth + k);
 }
 
 static void convolve(const step *s) {
@@ -281,7 +281,7 @@ static void convolve_depthwise(const step *s) {
     epilogue epilogues[8];
     load_epilogues(s, c0, count, epilogues);
     for (k = 0; k < taps; k++) {
-      for (c = 0; c < count; c++) weights[8 * k + c] = (int16_t)bw_weight(s->weights, s->l.weightBits, (uint64_t)(c0 + c) * taps + k);
+      for (c = 0; c < count; c++) weights[8 * k + c] = (int16_t)bw_weight(s->weights, s->l.weightKind, (uint64_t)(c0 + c) * taps + k);
     }
     for (row = 0; row < s->y.height; row++) {
       for (at = 0; at < s->y.width; at++) {

@@ -49,13 +49,15 @@ test('WebAssembly agrees with the reference on random models', () => {
       seen.add(layer.op === 'convolution' ? `${layer.groups > 1 ? 'depthwise' : 'dense'} ${layer.weightBits}` : layer.op)
       if (layer.op === 'convolution')
         seen
-          .add(layer.cutoffs ? 'made weights' : 'stored weights')
+          .add(layer.cutoffs ? 'made weights' : layer.oddWeights ? 'odd weights' : 'weights')
           .add(layer.logOffset ? 'logarithm' : layer.accumulatorShift ? 'shifted sums' : 'linear')
           .add(`input ${model.tensors[layer.input].containerBits}`)
     }
   }
   for (const kind of ['dense', 'depthwise']) for (let bits = 1; bits <= 8; bits++) expect(seen).toContain(`${kind} ${bits}`)
   for (const kind of [
+    'made weights',
+    'odd weights',
     'add',
     'averagePool',
     'requantize',

@@ -1,7 +1,7 @@
 // .bw file to integer model: the inverse of encode.ts. The core checks the file first, so that reading it needs no checks.
 
 import { BadModelError } from './errors.ts'
-import { defaultTensorNames, frontEndKinds, layerRecordBytes, operations, sameName, tensorRecordBytes } from './layout.ts'
+import { defaultTensorNames, frontEndKinds, layerRecordBytes, oddKind, operations, sameName, tensorRecordBytes } from './layout.ts'
 import { checkImage } from './machine.ts'
 import type { IntegerFrontEnd, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
 import { sincFilters } from './sinc-filter.ts'
@@ -92,14 +92,11 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
     case 'convolution': {
       const channels = tensors[output].shape[2]
       const depthwise = view.getUint8(at + 2) === 1
-      const storedBits = view.getUint8(at + 1)
+      const kind = view.getUint8(at + 1)
       const kernelSize = pair(12)
       const taps = kernelSize[0] * kernelSize[1] * (depthwise ? 1 : tensors[input].shape[2])
       const weightsAt = view.getUint32(at + 28, true)
-      const coded =
-        storedBits === 0
-          ? madeWeights(view, weightsAt, channels, taps)
-          : { weightBits: storedBits, weights: unpackWeights(view, weightsAt, storedBits, channels * taps) }
+      const coded = kind === 0 ? madeWeights(view, weightsAt, channels, taps) : storedWeights(view, weightsAt, kind, channels * taps)
       const [bias, multiplier] = [words(channels), words(channels)]
       const logOffset = view.getUint8(at + 3) === 1 ? { logOffset: Uint32Array.from(words(channels)) } : {}
       const shift = shifts(channels)
@@ -128,14 +125,20 @@ function madeWeights(view: DataView, from: number, channels: number, taps: numbe
   return { weightBits: 8, weights: sincFilters(cutoffs, taps), cutoffs }
 }
 
-function unpackWeights(view: DataView, from: number, bits: number, count: number): Int8Array {
+function storedWeights(view: DataView, from: number, kind: number, count: number) {
+  const isOdd = kind > oddKind
+  const weightBits = isOdd ? kind - oddKind : kind
+  return { weightBits, weights: unpackWeights(view, from, weightBits, isOdd, count), ...(isOdd ? { oddWeights: true as const } : {}) }
+}
+
+function unpackWeights(view: DataView, from: number, bits: number, isOdd: boolean, count: number): Int8Array {
   const weights = new Int8Array(count)
   for (let i = 0; i < count; i++) {
     const at = i * bits
     let word = view.getUint8(from + (at >>> 3))
     if ((at & 7) + bits > 8) word |= view.getUint8(from + (at >>> 3) + 1) << 8
     const field = (word >>> (at & 7)) & ((1 << bits) - 1)
-    weights[i] = bits === 1 ? 2 * field - 1 : field - (1 << (bits - 1))
+    weights[i] = isOdd || bits === 1 ? 2 * field + 1 - (1 << bits) : field - (1 << (bits - 1))
   }
   return weights
 }

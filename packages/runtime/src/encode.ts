@@ -3,7 +3,17 @@
 import { isDepthwise, filterTaps, layerInputs } from './arena.ts'
 import { crc32 } from './crc32.ts'
 import { BadModelError } from './errors.ts'
-import { frontEndKinds, layerRecordBytes, layoutModel, magic, operations, tensorRecordBytes, version, type Layout } from './layout.ts'
+import {
+  frontEndKinds,
+  layerRecordBytes,
+  layoutModel,
+  magic,
+  oddKind,
+  operations,
+  tensorRecordBytes,
+  version,
+  type Layout,
+} from './layout.ts'
 import { checkImage } from './machine.ts'
 import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
 import { sincFilters } from './sinc-filter.ts'
@@ -96,7 +106,9 @@ function writeLayer(view: DataView, at: number, model: IntegerModel, layer: Inte
       throw new BadModelError(`layer ${layer.name}: groups is ${layer.groups}: only 1 or all ${channels} input channels are supported`)
     }
     const weightBits = integer(layer.weightBits, 1, 8, what('weightBits'))
-    view.setUint8(at + 1, layer.cutoffs ? 0 : weightBits)
+    if (layer.oddWeights && weightBits > 7)
+      throw new BadModelError(`layer ${layer.name}: odd weights have at most 7 bits, not ${weightBits}`)
+    view.setUint8(at + 1, layer.cutoffs ? 0 : weightBits + (layer.oddWeights ? oddKind : 0))
     view.setUint8(at + 2, depthwise ? 1 : 0)
     view.setUint8(at + 3, layer.logOffset ? 1 : 0)
     words(10, [layer.accumulatorShift ?? 0], 'accumulatorShift')
@@ -132,20 +144,21 @@ function writeCutoffs(layer: IntegerConvolution, cutoffs: Uint16Array, count: nu
   cutoffs.forEach((value, i) => view.setUint16(2 * i, value, true))
 }
 
-/** Fields of weightBits each, least significant bit first: w + 2^(bits-1); at one bit 0 for -1 and 1 for +1. */
+/** Fields of weightBits each, least significant bit first: w + 2^(bits-1), or (w + 2^bits - 1) / 2 of odd weights. */
 function packWeights(layer: IntegerConvolution, to: Uint8Array): void {
   const bits = layer.weightBits
   const half = 1 << (bits - 1)
+  const isOdd = layer.oddWeights ?? bits === 1
   for (let i = 0; i < layer.weights.length; i++) {
     const weight = layer.weights[i]
-    const fits = bits === 1 ? weight === 1 || weight === -1 : weight >= -half && weight < half
+    const fits = isOdd ? Math.abs(weight) < 2 * half && weight % 2 !== 0 : weight >= -half && weight < half
     if (!fits) {
-      const range = bits === 1 ? '-1 or +1' : `in ${-half}..${half - 1}`
+      const range = bits === 1 ? '-1 or +1' : isOdd ? `odd and in ${1 - 2 * half}..${2 * half - 1}` : `in ${-half}..${half - 1}`
       throw new BadModelError(
         `layer ${layer.name}: weight ${i} is ${weight}: at ${bits} bits it must be ${range} (sizes alone: use modelInfo)`,
       )
     }
-    const field = bits === 1 ? (weight + 1) / 2 : weight + half
+    const field = isOdd ? (weight + 2 * half - 1) / 2 : weight + half
     const at = i * bits
     to[at >>> 3] |= field << (at & 7)
     if ((at & 7) + bits > 8) to[(at >>> 3) + 1] |= field >>> (8 - (at & 7))

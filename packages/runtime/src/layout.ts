@@ -10,6 +10,8 @@ export const version = 1
 export const headerBytes = 84
 export const tensorRecordBytes = 24
 export const layerRecordBytes = 40
+/** Added to the width in a layer's record where its weights are odd. */
+export const oddKind = 16
 export const operations = ['convolution', 'add', 'averagePool', 'requantize', 'reshape'] as const
 export const frontEndKinds = ['raw', 'mfcc', 'logmel'] as const
 /** In the table of names: this tensor is called as the layer that makes it (tensor 0: 'input'). */

@@ -34,8 +34,10 @@ export interface IntegerConvolution extends LayerBase {
   /** [top, bottom, left, right], filled with the input's zero point. */
   readonly padding: readonly [number, number, number, number]
   readonly groups: number
-  /** 1..8. Values lie in [-2^(b-1), 2^(b-1)-1]; at 1 bit they are -1 and +1. */
+  /** 1..8. Values lie in [-2^(b-1), 2^(b-1)-1], or are odd. */
   readonly weightBits: number
+  /** Weights are the odd numbers from 1 - 2^b to 2^b - 1, b <= 7: all 2^b levels and no zero; always so at 1 bit, where it need not be said. */
+  readonly oddWeights?: true
   /** [outputChannels][kernelHeight][kernelWidth][inputChannels / groups] */
   readonly weights: Int8Array
   /** Of a band-pass layer (one input channel, groups 1): its filters' cut-offs [outputChannels][low, high] in 2^-16 of the sample rate. The

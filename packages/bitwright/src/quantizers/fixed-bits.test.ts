@@ -15,8 +15,8 @@ it('puts the largest weight on the largest integer', () => {
   expect([...values]).toEqual([1, -7, 2, 4]) // 0.4375 / 0.125 = 3.5, away from zero
   expect(scale[0]).toBe(0.125)
   const channels = new FixedBits(4, 2, { bits: 2, granularity: 'channel' }).toIntegers(weights)
-  expect([...channels.values]).toEqual([0, -1, 1, 1])
-  expect([...channels.scale]).toEqual([Math.fround(0.3), 0.875])
+  expect([...channels.values]).toEqual([1, -3, 3, 1]) // odd below 4 bits: steps of a third of the largest
+  expect([...channels.scale]).toEqual([Math.fround(Math.fround(0.3) / 3), Math.fround(0.875 / 3)])
 })
 
 it('at one bit is the sign times the mean magnitude, with a clipped gradient', () => {

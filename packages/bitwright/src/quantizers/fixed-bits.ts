@@ -1,4 +1,4 @@
-// Fixed width, scale from the weights themselves. From 2 bits: symmetric, narrow range, scale = max|w| / (2^(b-1) - 1) (the weight
+// Fixed width, scale from the weights themselves. From 2 bits: symmetric, scale = max|w| / largest integer (the weight
 // quantizer of arXiv 2104.06666), gradients straight through the rounding, the scale seen as a constant. 1 bit: sign(w) * mean|w|
 // (XNOR-Net, arXiv 1603.05279), gradients straight through where |w| <= 1 (Hubara et al., arXiv 1602.02830, section 1.3).
 import { smallestScale, UniformWeightQuantizer } from './uniform.ts'

@@ -101,6 +101,10 @@ export class LearnedRange extends UniformWeightQuantizer {
   protected override limit(): number {
     return this.grid.limit()
   }
+  /** Its range is learned, not a power of two: zero stays a level. */
+  protected override isOdd(): boolean {
+    return false
+  }
   protected scales(): Float32Array {
     return Float32Array.of(this.grid.scale())
   }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { finiteDifferences, normalWeights, testWeightQuantizer } from './conformance.ts'
 import { LearnedStep } from './learned-step.ts'
+import { areOdd, weightLimit } from './uniform.ts'
 
 testWeightQuantizer('learned step', {
   make: (size, channels, options) => new LearnedStep(size, channels, options),
@@ -17,12 +18,13 @@ describe.each(['tensor', 'channel'] as const)('gradients, one step per %s', (gra
     const dOut = normalWeights(size, channels, 'lsq dOut', bits)
     const quantizer = new LearnedStep(size, channels, { bits, granularity })
     quantizer.initialize(weights)
-    const limit = 2 ** (bits - 1) - 1
+    const limit = weightLimit(bits)
+    const nearest = (ratio: number) => (areOdd(bits) ? 2 * Math.floor(ratio / 2) + 1 : Math.round(ratio))
     const [{ values, gradients }] = quantizer.parameters()
     values.forEach((value, i) => (values[i] = 0.8 * value)) // so that some weights are clipped
     const groups = values.length
     const steps = [...values]
-    const errors = Array.from(weights, (w, i) => Math.round(w / steps[i % groups]) - w / steps[i % groups])
+    const errors = Array.from(weights, (w, i) => nearest(w / steps[i % groups]) - w / steps[i % groups])
     const inside = Array.from(weights, (w, i) => Math.abs(w / steps[i % groups]) <= limit)
     expect(inside).toContain(true)
     expect(inside).toContain(false)
@@ -43,15 +45,16 @@ describe.each(['tensor', 'channel'] as const)('gradients, one step per %s', (gra
 
 it('starts at the step of least squared error', () => {
   const weights = normalWeights(2000, 1, 'mse')
-  const error = (step: number, limit: number): number =>
-    weights.reduce((sum, w) => sum + (w - step * Math.max(-limit, Math.min(limit, Math.round(w / step)))) ** 2, 0)
+  const levels = (bits: number) =>
+    bits === 2 ? [-3, -1, 1, 3] : bits === 3 ? [-7, -5, -3, -1, 1, 3, 5, 7] : [...Array(15)].map((_, i) => i - 7)
+  const error = (step: number, bits: number): number =>
+    weights.reduce((sum, w) => sum + Math.min(...levels(bits).map((level) => (w - step * level) ** 2)), 0)
   for (const bits of [2, 3, 4]) {
     const quantizer = new LearnedStep(2000, 1, { bits, granularity: 'tensor' })
     quantizer.initialize(weights)
     const step = quantizer.parameters()[0].values[0]
-    const limit = 2 ** (bits - 1) - 1
     let best = Infinity
-    for (let candidate = 0.0005; candidate < 0.5; candidate += 0.0005) best = Math.min(best, error(candidate, limit))
-    expect(error(step, limit)).toBeLessThan(1.005 * best)
+    for (let candidate = 0.0005; candidate < 0.5; candidate += 0.0005) best = Math.min(best, error(candidate, bits))
+    expect(error(step, bits)).toBeLessThan(1.005 * best)
   }
 })

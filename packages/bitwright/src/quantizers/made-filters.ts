@@ -58,7 +58,7 @@ export class MadeFilters implements WeightQuantizer {
     const rows = sincFilters(this.cutoffs(), taps)
     const values = new Int8Array(this.size)
     for (let c = 0; c < channels; c++) for (let tap = 0; tap < taps; tap++) values[tap * channels + c] = rows[c * taps + tap]
-    return { values, scale: Float32Array.of(scale) }
+    return { values, scale: Float32Array.of(scale), isOdd: false }
   }
 
   bits(): number {

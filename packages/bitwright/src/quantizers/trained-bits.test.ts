@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { finiteDifferences, normalWeights, testWeightQuantizer } from './conformance.ts'
 import { TrainedBits } from './trained-bits.ts'
+import { areOdd, weightLimit } from './uniform.ts'
 
 testWeightQuantizer('trained bits', {
   make: (size, channels, options) => new TrainedBits(size, channels, options),
@@ -26,10 +27,15 @@ describe.each(['tensor', 'channel'] as const)('gradients, one scale per %s', (gr
     const scales = (w: readonly number[], o: number): number[] =>
       Array.from({ length: groups }, (_, group) => {
         const largest = Math.max(...w.filter((_value, i) => i % groups === group).map(Math.abs))
-        return largest / (2 ** (Math.abs(o) + 2 + bitsError - 1) - 1)
+        return largest / (2 ** (Math.abs(o) + 2 + bitsError - (areOdd(bits) ? 0 : 1)) - 1)
       })
     const base = scales([...weights], offset)
-    const errors = Array.from(weights, (w, i) => Math.round(w / base[i % groups]) - w / base[i % groups])
+    const errors = Array.from(weights, (w, i) => {
+      const ratio = w / base[i % groups]
+      const nearest = areOdd(bits) ? 2 * Math.floor(ratio / 2) + 1 : Math.round(ratio)
+      // the largest is on its level or next to the edge
+      return Math.max(-weightLimit(bits), Math.min(weightLimit(bits), nearest)) - ratio
+    })
     const loss = (w: readonly number[], o: number): number => {
       const s = scales(w, o)
       return w.reduce((sum, value, i) => sum + dOut[i] * s[i % groups] * (value / s[i % groups] + errors[i]), 0)

@@ -1,7 +1,7 @@
 // Trained width (arXiv 2104.06666, which uses Brevitas's mechanics; papers.md section 2): bits = round(|offset| + 2), straight through the
-// rounding; scale = max|w| / (2^(bits-1) - 1). The loss reaches the width, and the largest weight, through the scale; a penalty on the
+// rounding; scale = max|w| / limit, the limit being 2^(bits-1) - 1, or 2^bits - 1 of odd numbers below 4 bits. The loss reaches the width, and the largest weight, through the scale; a penalty on the
 // average width, lambda * bits, pulls it down. Bits are one number for the tensor, at least 2; ours: at most 8.
-import { ParameterGroup, quantize, signedLimitSlope, smallestScale, UniformWeightQuantizer } from './uniform.ts'
+import { ParameterGroup, quantize, smallestScale, UniformWeightQuantizer, weightLimitSlope } from './uniform.ts'
 import type { WeightQuantizerOptions } from './weight-quantizer.ts'
 
 /** Adam's steps on a width are this much longer than the learning rate: a bit is a large unit, and 8 of them lie between the ends. */
@@ -68,17 +68,18 @@ export class TrainedBits extends UniformWeightQuantizer {
   backward(weights: Float32Array, dOut: Float32Array, dWeights: Float32Array): void {
     const { magnitude, index } = this.largest(weights)
     const limit = this.limit()
+    const isOdd = this.isOdd()
     const scales = this.scales(weights)
     const dScale = new Float64Array(this.groups)
     for (let i = 0; i < this.size; i++) {
       const group = i % this.groups
       dWeights[i] += dOut[i]
-      dScale[group] += dOut[i] * (quantize(weights[i], scales[group], limit) - weights[i] / scales[group])
+      dScale[group] += dOut[i] * (quantize(weights[i], scales[group], limit, isOdd) - weights[i] / scales[group])
     }
     let dBits = 0
     for (let group = 0; group < this.groups; group++) {
       dWeights[index[group]] += (Math.sign(weights[index[group]]) * dScale[group]) / limit
-      dBits -= (dScale[group] * magnitude[group] * signedLimitSlope(this.bits())) / limit ** 2
+      dBits -= (dScale[group] * magnitude[group] * weightLimitSlope(this.bits())) / limit ** 2
     }
     this.width.backward(dBits)
   }

@@ -1,5 +1,9 @@
-// The arithmetic all quantizers here share: a symmetric uniform grid, rounding half away from zero, MSE-optimal steps; and the base
-// class that turns "these are my scales, this is my largest integer" into forward pass and integers.
+// The arithmetic all quantizers here share: two symmetric uniform grids, MSE-optimal steps; and the base class that turns "these are my
+// scales, this is my largest integer" into forward pass and integers.
+//
+// From 4 bits on weights are whole numbers -limit..limit, limit = 2^(b-1) - 1. With fewer bits they are odd numbers -limit..limit,
+// limit = 2^b - 1: all 2^b levels where the other grid has one less, a quarter of them at 2 bits and half of them at 1 (ours for 2 and 3;
+// DoReFa-Net, arXiv 1606.06160, section 2.3, has the same levels). The 3-bit levels are among the 4-bit ones of the same scale.
 import { UsageError } from '../errors.ts'
 import type { IntegerWeights, LearnedParameters, WeightQuantizer, WeightQuantizerOptions } from './weight-quantizer.ts'
 
@@ -11,34 +15,48 @@ export function roundAway(value: number): number {
   return value < 0 ? 0 - Math.round(-value) : Math.round(value)
 }
 
-/** Nearest integer of value / scale in [-limit, limit]. */
-export function quantize(value: number, scale: number, limit: number): number {
+/** Widest odd grid. */
+const mostOddBits = 3
+
+/** Whether weights of this width are odd numbers. */
+export function areOdd(bits: number): boolean {
+  return bits <= mostOddBits
+}
+
+/** Nearest integer, or odd integer, of value / scale in [-limit, limit]. */
+export function quantize(value: number, scale: number, limit: number, isOdd = false): number {
+  if (isOdd) return Math.max(-limit, Math.min(limit, 2 * Math.floor(value / scale / 2) + 1))
   return Math.max(-limit, Math.min(limit, roundAway(value / scale)))
 }
 
-/** Largest integer of the signed narrow-range grid: 2^(bits-1) - 1. */
+/** Largest integer of the grid without odd numbers only: 2^(bits-1) - 1. */
 export function signedLimit(bits: number): number {
   return 2 ** (bits - 1) - 1
 }
 
-/** d limit / d bits of the signed narrow-range grid. */
-export function signedLimitSlope(bits: number): number {
-  return Math.LN2 * 2 ** (bits - 1)
+/** Largest integer of a weight. */
+export function weightLimit(bits: number): number {
+  return areOdd(bits) ? 2 ** bits - 1 : signedLimit(bits)
+}
+
+/** d limit / d bits, on the grid of this width. */
+export function weightLimitSlope(bits: number): number {
+  return Math.LN2 * (weightLimit(bits) + 1)
 }
 
 interface StepFit {
   readonly step: number
-  /** Sum of counts * (magnitude - step * integer)^2, integer = clamp(round(magnitude / step), 0, limit). */
+  /** Sum of counts * (magnitude - step * integer)^2, integer the nearest (odd) one of at most limit. */
   readonly error: number
   /** Least-squares step for the same integers. */
   readonly refined: number
 }
-function fitStep(magnitudes: ArrayLike<number>, step: number, limit: number, counts?: ArrayLike<number>): StepFit {
+function fitStep(magnitudes: ArrayLike<number>, step: number, limit: number, counts?: ArrayLike<number>, isOdd = false): StepFit {
   let error = 0
   let products = 0
   let squares = 0
   for (let i = 0; i < magnitudes.length; i++) {
-    const integer = Math.min(limit, Math.round(magnitudes[i] / step))
+    const integer = Math.min(limit, isOdd ? 2 * Math.floor(magnitudes[i] / step / 2) + 1 : Math.round(magnitudes[i] / step))
     const count = counts?.[i] ?? 1
     error += count * (magnitudes[i] - step * integer) ** 2
     products += count * magnitudes[i] * integer
@@ -48,17 +66,17 @@ function fitStep(magnitudes: ArrayLike<number>, step: number, limit: number, cou
 }
 
 /**
- * The step of the grid step * {0..limit} with the least squared error over magnitudes (each `counts` times): a scan over 64 fractions of
+ * The step of the grid step * {0..limit}, or of its odd numbers, with the least squared error over magnitudes (each `counts` times): a scan over 64 fractions of
  * max / limit, then Lloyd's iteration (assign integers, least-squares step).
  */
-export function mseOptimalStep(magnitudes: ArrayLike<number>, limit: number, counts?: ArrayLike<number>): number {
+export function mseOptimalStep(magnitudes: ArrayLike<number>, limit: number, counts?: ArrayLike<number>, isOdd = false): number {
   let largest = 0
   for (let i = 0; i < magnitudes.length; i++) if (magnitudes[i] > largest && (counts?.[i] ?? 1) > 0) largest = magnitudes[i]
   if (largest === 0) return smallestScale
 
-  let best = fitStep(magnitudes, largest / limit, limit, counts)
+  let best = fitStep(magnitudes, largest / limit, limit, counts, isOdd)
   const consider = (step: number): boolean => {
-    const fit = fitStep(magnitudes, step, limit, counts)
+    const fit = fitStep(magnitudes, step, limit, counts, isOdd)
     if (fit.error >= best.error) return false
     best = fit
     return true
@@ -82,7 +100,7 @@ export function checkBits(quantizer: string, bits: number, least: number): void 
   }
 }
 
-/** A quantizer on the grid scale[group] * {-limit..limit}, or scale * {-1, +1} at 1 bit. */
+/** A quantizer on the grid scale[group] * {-limit..limit}, or the odd numbers of it. */
 export abstract class UniformWeightQuantizer implements WeightQuantizer {
   readonly size: number
   readonly channels: number
@@ -106,7 +124,11 @@ export abstract class UniformWeightQuantizer implements WeightQuantizer {
 
   /** Largest integer. */
   protected limit(): number {
-    return signedLimit(this.bits())
+    return weightLimit(this.bits())
+  }
+  /** Whether integers are odd. */
+  protected isOdd(): boolean {
+    return areOdd(this.bits())
   }
 
   forward(weights: Float32Array, out: Float32Array): void {
@@ -116,17 +138,17 @@ export abstract class UniformWeightQuantizer implements WeightQuantizer {
   toIntegers(weights: Float32Array): IntegerWeights {
     const values = new Int8Array(this.size)
     const scale = this.eachInteger(weights, (i, integer) => (values[i] = integer))
-    return { values, scale }
+    return { values, scale, isOdd: this.isOdd() }
   }
 
   private eachInteger(weights: Float32Array, visit: (index: number, integer: number, scale: number) => void): Float32Array {
     const scales = this.scales(weights)
     const { groups, size } = this
-    const binary = this.bits() === 1
     const limit = this.limit()
+    const isOdd = this.isOdd()
     for (let i = 0; i < size; i++) {
       const scale = scales[groups === 1 ? 0 : i % groups]
-      visit(i, binary ? (weights[i] < 0 ? -1 : 1) : quantize(weights[i], scale, limit), scale)
+      visit(i, quantize(weights[i], scale, limit, isOdd), scale)
     }
     return scales
   }

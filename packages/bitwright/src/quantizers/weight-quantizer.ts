@@ -27,8 +27,9 @@ export interface LearnedParameters {
 }
 
 export interface IntegerWeights {
-  /** In the tensor's own order: |value| <= 2^(bits-1) - 1; at 1 bit -1 or +1. */
+  /** In the tensor's own order: |value| <= 2^(bits-1) - 1, or odd with |value| <= 2^bits - 1. */
   readonly values: Int8Array
+  readonly isOdd: boolean
   /** Length 1 (tensor) or `channels`; float32 scale * value is `forward`'s output bit for bit. */
   readonly scale: Float32Array
 }

@@ -116,6 +116,7 @@ interface LayerSums {
   readonly node: WeightedNetworkNode
   /** [channels][kernelHeight][kernelWidth][inputChannels per group] */
   readonly integers: Int8Array
+  readonly isOdd: boolean
   /** What they are made from, in a sinc layer. */
   readonly cutoffs?: Uint16Array
   /** One unit of the sum, per channel. */
@@ -136,7 +137,7 @@ function layerSums(
   const input = tensors[layer.input]
   const quantizer = quantization.weightQuantizer(node.id)
   const cutoffs = quantizer instanceof MadeFilters ? quantizer.cutoffs() : undefined
-  const { values, scale: weightScale } = quantizer.toIntegers(source)
+  const { values, scale: weightScale, isOdd } = quantizer.toIntegers(source)
   const { slope, offset } = channelAffine(store, node)
   const { channels } = node
   const taps = values.length / channels
@@ -145,7 +146,7 @@ function layerSums(
   for (let tap = 0; tap < taps; tap++) {
     for (let c = 0; c < channels; c++) {
       // a channel that batch norm has switched off needs no weights, and its bias all the room
-      const value = slope[c] === 0 && layer.weightBits > 1 && !cutoffs ? 0 : values[tap * channels + c]
+      const value = slope[c] === 0 && !isOdd && !cutoffs ? 0 : values[tap * channels + c]
       integers[c * taps + tap] = value
       largest[c] += Math.abs(value) * reachOf(input)
     }
@@ -157,7 +158,7 @@ function layerSums(
       `layer "${node.id}": its sums can reach ${worst}, beyond int32; use fewer weight bits (now ${layer.weightBits}), a smaller kernel or narrower inputs`,
     )
   }
-  return { node, integers, ...(cutoffs ? { cutoffs } : {}), scale, largest, slope, offset }
+  return { node, integers, isOdd, ...(cutoffs ? { cutoffs } : {}), scale, largest, slope, offset }
 }
 
 function weighted(layer: IntegerConvolution, sums: LayerSums, tensors: readonly IntegerTensor[]): IntegerConvolution {
@@ -189,6 +190,7 @@ function weighted(layer: IntegerConvolution, sums: LayerSums, tensors: readonly 
   return {
     ...layer,
     weights,
+    ...(sums.isOdd && layer.weightBits > 1 ? { oddWeights: true as const } : {}),
     ...(sums.cutoffs ? { cutoffs: sums.cutoffs } : {}),
     bias,
     ...columns(factors),

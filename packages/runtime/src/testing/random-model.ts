@@ -174,15 +174,21 @@ function randomWeights(
   x: IntegerTensor,
   y: IntegerTensor,
   shape: Pick<IntegerConvolution, 'kernelSize' | 'groups'>,
-): Pick<IntegerConvolution, 'weightBits' | 'weights' | 'cutoffs' | 'accumulatorShift' | 'bias' | 'multiplier' | 'shift' | 'logOffset'> {
+): Pick<
+  IntegerConvolution,
+  'weightBits' | 'oddWeights' | 'weights' | 'cutoffs' | 'accumulatorShift' | 'bias' | 'multiplier' | 'shift' | 'logOffset'
+> {
   const channels = y.shape[2]
   const taps = shape.kernelSize[0] * shape.kernelSize[1] * (x.shape[2] / shape.groups)
   const cutoffs = x.shape[2] === 1 && draw(3) === 0 ? randomCutoffs(draw, channels) : undefined
   const weightBits = cutoffs ? 8 : 1 + draw(8)
-  const half = 2 ** (weightBits - 1)
+  const isOdd = weightBits <= 7 && !cutoffs && draw(3) === 0
+  const half = 2 ** (weightBits - (isOdd ? 0 : 1))
   const weights = cutoffs
     ? sincFilters(cutoffs, taps)
-    : Int8Array.from({ length: channels * taps }, () => (weightBits === 1 ? 2 * draw(2) - 1 : draw(2 * half) - half))
+    : Int8Array.from({ length: channels * taps }, () =>
+        isOdd ? 2 * draw(half) + 1 - half : weightBits === 1 ? 2 * draw(2) - 1 : draw(2 * half) - half,
+      )
   const reach = Math.max(x.max - x.zeroPoint, x.zeroPoint - x.min, 1)
   const typical = Math.sqrt(taps) * half * reach * 0.4
   const logarithm = draw(6) === 0
@@ -196,6 +202,7 @@ function randomWeights(
   return {
     weightBits,
     weights,
+    ...(isOdd ? { oddWeights: true as const } : {}),
     ...(cutoffs ? { cutoffs } : {}),
     ...(accumulatorShift > 0 ? { accumulatorShift } : {}),
     bias: Int32Array.from({ length: channels }, () => Math.round((draw(2001) / 1000 - 1) * (logarithm ? 2 ** 20 : typical * unit))),
