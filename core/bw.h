@@ -14,7 +14,7 @@
 
 #define BW_MAX_BANDS 128 /* and the most coefficients of a frame */
 
-enum { BW_RAW = 0, BW_MFCC = 1, BW_LOGMEL = 2 };
+enum { BW_RAW = 0, BW_MFCC = 1, BW_LOGMEL = 2, BW_IMAGE = 3 };
 enum { BW_CONVOLUTION = 0, BW_ADD = 1, BW_AVERAGE_POOL = 2, BW_REQUANTIZE = 3, BW_RESHAPE = 4 };
 
 /* What bw_open() may answer; from BW_BAD_TENSOR on, model->fault is the index of the tensor or layer. */
@@ -47,7 +47,7 @@ enum {
 typedef struct {
   uint32_t kind, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients;
   float lowHz, highHz;
-} bw_front_end; /* 36 bytes */
+} bw_front_end; /* 36 bytes; of an image all but the kind are 0, and tensor 0 has its size */
 
 typedef struct {
   uint32_t magic, version, length, checksum; /* CRC-32 of everything after this field */
@@ -78,10 +78,15 @@ typedef struct {
   const uint8_t *image;
   uint32_t fault;
   bw_header header;
+  const void *prepared; /* NULL until bw_prepare() */
 } bw_model;
 
 /* Checks the image (4-byte aligned) completely and fills model; returns a BW_ status. */
 int bw_open(bw_model *model, const void *image, uint32_t length);
+/* Optional, for hosts with vectors and memory to spare: lays an opened model's weights out for them, in bw_prepared_bytes() of memory,
+ * 64-byte aligned, which stays in place as long as the model; 0 bytes where this build has no such paths. Same bits, sooner. */
+uint64_t bw_prepared_bytes(const bw_model *model);
+void bw_prepare(bw_model *model, void *memory);
 /* Bytes of scratch a layer needs in the arena. */
 uint32_t bw_scratch_bytes(const bw_layer *layer, uint32_t inputChannels);
 void bw_get_tensor(const bw_model *model, uint32_t index, bw_tensor *tensor);
@@ -96,8 +101,10 @@ bw_spectral *bw_front_end_prepare(const bw_front_end *config, void *memory);
 /* One frame: windowSamples of PCM give config.coefficients features. */
 void bw_front_end_frame(bw_spectral *spectral, const int16_t *pcm, float *features);
 
-/* One clip: header.frontEnd.samples of PCM in, header.classCount logits out. spectral: NULL for a raw-audio model. */
+/* One clip: header.frontEnd.samples of PCM in, header.classCount logits out. spectral: NULL for a raw-audio model. Not for images. */
 void bw_run(const bw_model *model, void *arena, bw_spectral *spectral, const int16_t *pcm, int16_t *logits);
+/* One image: pixels [height][width][channels] as in tensor 0, each 0..255. For BW_IMAGE alone. */
+void bw_run_pixels(const bw_model *model, void *arena, const uint8_t *pixels, int16_t *logits);
 /* The same from features [frames][coefficients] (for a raw-audio model: samples in [-1, 1]) computed elsewhere. */
 void bw_run_features(const bw_model *model, void *arena, const float *features, int16_t *logits);
 

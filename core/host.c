@@ -1,8 +1,8 @@
 /* The core as a host program for the tests: runs a whole batch of jobs in one process, each with buffers of exactly the promised size,
- * so that a sanitizer sees every byte out of bounds.
+ * so that a sanitizer sees every byte out of bounds. Each model runs as it lies in the image and prepared; other logits are a failure.
  *   host JOBS RESULTS
  * JOBS holds records of three words and two blobs: kind, firstBytes, secondBytes, first, second (each blob padded to 4 bytes).
- *   kind 0: .bw image, int16 PCM      -> status, logits (2 bytes each)
+ *   kind 0: .bw image, PCM or pixels  -> status, logits (2 bytes each)
  *   kind 1: .bw image, float features -> status, logits
  *   kind 2: bw_front_end, int16 PCM   -> status, float features
  * An input shorter than the model wants is filled with zeros. RESULTS holds a word with the blob's size before each blob. */
@@ -46,7 +46,8 @@ static void run_job(int features, const uint8_t *image, uint32_t imageBytes, con
   bw_model model;
   bw_spectral *spectral = NULL;
   void *arena, *memory = NULL, *input;
-  int16_t *logits;
+  uint8_t *room, *prepared;
+  int16_t *logits, *again;
   int status = bw_open(&model, image, imageBytes);
   if (status != BW_OK) {
     write_result((uint32_t)status, NULL, 0);
@@ -54,11 +55,23 @@ static void run_job(int features, const uint8_t *image, uint32_t imageBytes, con
   }
   arena = allocate(model.header.arenaBytes);
   logits = allocate(2 * model.header.classCount);
+  again = allocate(2 * model.header.classCount);
+  room = allocate(bw_prepared_bytes(&model) + 64);
+  prepared = room + (64 - (uintptr_t)room % 64);
   if (features) {
     bw_tensor t;
     bw_get_tensor(&model, 0, &t);
     input = resized(data, bytes, (size_t)4 * t.height * t.width * t.channels);
     bw_run_features(&model, arena, input, logits);
+    bw_prepare(&model, prepared);
+    bw_run_features(&model, arena, input, again);
+  } else if (model.header.frontEnd.kind == BW_IMAGE) {
+    bw_tensor t;
+    bw_get_tensor(&model, 0, &t);
+    input = resized(data, bytes, (size_t)t.height * t.width * t.channels);
+    bw_run_pixels(&model, arena, input, logits);
+    bw_prepare(&model, prepared);
+    bw_run_pixels(&model, arena, input, again);
   } else {
     if (model.header.frontEnd.kind != BW_RAW) {
       memory = allocate(bw_front_end_bytes(&model.header.frontEnd));
@@ -66,8 +79,16 @@ static void run_job(int features, const uint8_t *image, uint32_t imageBytes, con
     }
     input = resized(data, bytes, (size_t)2 * model.header.frontEnd.samples);
     bw_run(&model, arena, spectral, input, logits);
+    bw_prepare(&model, prepared);
+    bw_run(&model, arena, spectral, input, again);
+  }
+  if (memcmp(logits, again, 2 * model.header.classCount) != 0) {
+    fputs("a prepared model gives other logits\n", stderr);
+    exit(5);
   }
   write_result(BW_OK, logits, 2 * model.header.classCount);
+  free(room);
+  free(again);
   free(input);
   free(memory);
   free(logits);

@@ -114,6 +114,11 @@ static int check_input(const bw_model *m) {
     if (f->sampleRate < 1 || f->sampleRate > 384000 || f->samples < 1) return BW_BAD_FRONT_END;
     return elements(&t) == f->samples && t.containerBits == 16 && t.zeroPoint == 0 ? BW_OK : BW_BAD_INPUT;
   }
+  if (f->kind == BW_IMAGE) {
+    if (f->sampleRate | f->samples | f->windowSamples | f->hopSamples | f->melBands | f->coefficients) return BW_BAD_FRONT_END;
+    if (f->lowHz != 0 || f->highHz != 0) return BW_BAD_FRONT_END;
+    return t.containerBits == 8 && t.min == -128 && t.max == 127 ? BW_OK : BW_BAD_INPUT;
+  }
   if (!bw_front_end_valid(f)) return BW_BAD_FRONT_END;
   return elements(&t) == (uint64_t)bw_front_end_frames(f) * f->coefficients ? BW_OK : BW_BAD_INPUT;
 }
@@ -300,6 +305,7 @@ int bw_open(bw_model *m, const void *image, uint32_t length) {
   int status;
   m->image = image;
   m->fault = 0;
+  m->prepared = 0;
   if ((uintptr_t)image % 4 != 0) return BW_BAD_ALIGNMENT;
   if (length < sizeof m->header) return BW_TOO_SHORT;
   memcpy(&m->header, image, sizeof m->header);

@@ -2,15 +2,12 @@
  *
  * A dense convolution unpacks four output channels of weights to int8 once, then walks the map two pixels at a time: their input
  * windows are copied to int16 columns with the zero point taken off, so that padding is zero and odd containers cost nothing in the
- * inner loop. A depthwise one takes eight channels at a time. The SIMD loops give the same bits as the plain ones because bw_open()
- * has shown that no partial sum can overflow. */
+ * inner loop. A depthwise one takes eight channels at a time. Hosts with wide vectors and memory to spare have prepared.c. */
 #include "arithmetic.h"
 #include "bw.h"
+#include "prepared.h"
 #include "sinc.h"
-
-#ifdef __wasm_simd128__
-#include <wasm_simd128.h>
-#endif
+#include "values.h"
 
 typedef struct {
   bw_layer l;
@@ -18,79 +15,6 @@ typedef struct {
   const uint8_t *in, *weights, *parameters;
   uint8_t *out, *scratch;
 } step;
-
-#ifdef __wasm_simd128__
-/* Eight values from element `index` on, each less its zero point; narrow containers must start on a byte. */
-static inline v128_t fetch8(const bw_tensor *t, const uint8_t *base, uint32_t index) {
-  const v128_t zero = wasm_i16x8_splat(t->zeroPoint), offset = wasm_i16x8_splat((int16_t)(t->min - t->zeroPoint));
-  v128_t v;
-  if (t->containerBits == 8) return wasm_i16x8_sub(wasm_i16x8_load8x8(base + index), zero);
-  if (t->containerBits == 16) return wasm_i16x8_sub(wasm_v128_load(base + 2 * index), zero);
-  if (t->containerBits == 4) { /* each byte twice, then its field moved to the top of the byte by a multiplication */
-    v = wasm_u16x8_load8x8(base + (index >> 1));
-    v = wasm_i16x8_shuffle(v, v, 0, 0, 1, 1, 2, 2, 3, 3);
-    v = wasm_v128_and(wasm_i16x8_mul(v, wasm_i16x8_const(16, 1, 16, 1, 16, 1, 16, 1)), wasm_i16x8_const_splat(0xf0));
-    return wasm_i16x8_add(wasm_u16x8_shr(v, 4), offset);
-  }
-  v = wasm_v128_load16_splat(base + (index >> 2));
-  v = wasm_i8x16_shuffle(v, wasm_i16x8_const_splat(0), 0, 16, 0, 16, 0, 16, 0, 16, 1, 16, 1, 16, 1, 16, 1, 16);
-  v = wasm_v128_and(wasm_i16x8_mul(v, wasm_i16x8_const(64, 16, 4, 1, 64, 16, 4, 1)), wasm_i16x8_const_splat(0xc0));
-  return wasm_i16x8_add(wasm_u16x8_shr(v, 6), offset);
-}
-#endif
-
-/* Whether element `index` starts on a byte. */
-static inline int on_byte(const bw_tensor *t, uint32_t index) { return t->containerBits >= 8 || ((index * t->containerBits) & 7) == 0; }
-
-static inline int16_t fetch1(const bw_tensor *t, const uint8_t *base, uint32_t index) {
-  int16_t value;
-  switch (t->containerBits) {
-    case 8:
-      return (int16_t)((int8_t)base[index] - t->zeroPoint);
-    case 16:
-      memcpy(&value, base + 2 * index, 2);
-      return (int16_t)(value - t->zeroPoint);
-    case 4:
-      return (int16_t)((base[index >> 1] >> ((index & 1) * 4) & 15) + t->min - t->zeroPoint);
-    default:
-      return (int16_t)((base[index >> 2] >> ((index & 3) * 2) & 3) + t->min - t->zeroPoint);
-  }
-}
-
-/* count values from element `index` on, each less its zero point. */
-static void fetch(const bw_tensor *t, const uint8_t *base, uint32_t index, uint32_t count, int16_t *to) {
-  const uint32_t end = index + count;
-#ifdef __wasm_simd128__
-  for (; index < end && !on_byte(t, index); index++) *to++ = fetch1(t, base, index);
-  for (; index + 8 <= end; index += 8, to += 8) wasm_v128_store(to, fetch8(t, base, index));
-#endif
-  if (t->containerBits == 8) {
-    for (; index < end; index++) *to++ = (int16_t)((int8_t)base[index] - t->zeroPoint);
-  } else {
-    for (; index < end; index++) *to++ = fetch1(t, base, index);
-  }
-}
-
-static inline void clear(int16_t *to, int32_t count) {
-  if (count > 0) memset(to, 0, (size_t)count * sizeof *to);
-}
-
-/* Clamps value (without the zero point) and puts it into element `index`. */
-static inline void store(const bw_tensor *t, uint8_t *base, uint32_t index, int32_t value) {
-  int32_t low = t->min - t->zeroPoint, high = t->max - t->zeroPoint, q;
-  uint32_t bits = t->containerBits, at, field;
-  q = (value < low ? low : value > high ? high : value) + t->zeroPoint;
-  if (bits == 8) {
-    base[index] = (uint8_t)q;
-  } else if (bits == 16) {
-    ((int16_t *)(void *)base)[index] = (int16_t)q;
-  } else {
-    at = (index * bits) & 7;
-    field = (1u << bits) - 1;
-    base += bits == 4 ? index >> 1 : index >> 2;
-    *base = (uint8_t)((*base & ~(field << at)) | (uint32_t)(q - t->min) << at);
-  }
-}
 
 /* The window of output pixel (row, column) as int16, kernel order, zero where it is padding; length kernel * channels. */
 static void gather(const step *s, uint32_t row, uint32_t column, int16_t *to) {
@@ -121,36 +45,8 @@ static void gather(const step *s, uint32_t row, uint32_t column, int16_t *to) {
   }
 }
 
-/* sums[4 * pixel + channel] = columns[pixel] . weights[channel], both padded with zeros to `length`, a multiple of 8. */
+/* sums[4 * pixel + channel] = columns[pixel] . weights[channel], both padded with zeros to `length`. */
 static void dot(const int16_t *columns, const int8_t *weights, uint32_t length, int32_t sums[8]) {
-#ifdef __wasm_simd128__
-  const int16_t *x0 = columns, *x1 = columns + length;
-  const int8_t *w0 = weights, *w1 = w0 + length, *w2 = w1 + length, *w3 = w2 + length;
-  v128_t a0 = wasm_i32x4_splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
-  uint32_t k;
-  int pixel;
-  for (k = 0; k < length; k += 8) {
-    v128_t p = wasm_v128_load(x0 + k), q = wasm_v128_load(x1 + k), w;
-    w = wasm_i16x8_load8x8(w0 + k);
-    a0 = wasm_i32x4_add(a0, wasm_i32x4_dot_i16x8(p, w));
-    b0 = wasm_i32x4_add(b0, wasm_i32x4_dot_i16x8(q, w));
-    w = wasm_i16x8_load8x8(w1 + k);
-    a1 = wasm_i32x4_add(a1, wasm_i32x4_dot_i16x8(p, w));
-    b1 = wasm_i32x4_add(b1, wasm_i32x4_dot_i16x8(q, w));
-    w = wasm_i16x8_load8x8(w2 + k);
-    a2 = wasm_i32x4_add(a2, wasm_i32x4_dot_i16x8(p, w));
-    b2 = wasm_i32x4_add(b2, wasm_i32x4_dot_i16x8(q, w));
-    w = wasm_i16x8_load8x8(w3 + k);
-    a3 = wasm_i32x4_add(a3, wasm_i32x4_dot_i16x8(p, w));
-    b3 = wasm_i32x4_add(b3, wasm_i32x4_dot_i16x8(q, w));
-  }
-  for (pixel = 0; pixel < 2; pixel++) { /* transpose and add: one vector of the four channels' sums */
-    v128_t t0 = wasm_i32x4_add(wasm_i32x4_shuffle(a0, a1, 0, 4, 1, 5), wasm_i32x4_shuffle(a0, a1, 2, 6, 3, 7));
-    v128_t t1 = wasm_i32x4_add(wasm_i32x4_shuffle(a2, a3, 0, 4, 1, 5), wasm_i32x4_shuffle(a2, a3, 2, 6, 3, 7));
-    wasm_v128_store(sums + 4 * pixel, wasm_i32x4_add(wasm_i32x4_shuffle(t0, t1, 0, 1, 4, 5), wasm_i32x4_shuffle(t0, t1, 2, 3, 6, 7)));
-    a0 = b0, a1 = b1, a2 = b2, a3 = b3;
-  }
-#else
   uint32_t pixel, c, k;
   for (pixel = 0; pixel < 2; pixel++) {
     for (c = 0; c < 4; c++) {
@@ -161,7 +57,6 @@ static void dot(const int16_t *columns, const int8_t *weights, uint32_t length, 
       sums[4 * pixel + c] = sum;
     }
   }
-#endif
 }
 
 /* What the epilogue of one output channel needs. */
@@ -238,37 +133,17 @@ static void dot_depthwise(const step *s, int32_t top, int32_t left, uint32_t c0,
   const int32_t height = (int32_t)s->x.height, width = s->x.width, kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1];
   const int32_t first = left < 0 ? -left : 0, last = width - left < kernelWidth ? width - left : kernelWidth;
   int32_t ky, kx;
-#ifdef __wasm_simd128__
-  v128_t low = wasm_i32x4_splat(0), high = low;
-#else
   uint32_t c;
   memset(sums, 0, 8 * sizeof *sums);
-#endif
   for (ky = 0; ky < kernelHeight; ky++) {
     if (top + ky < 0 || top + ky >= height) continue;
     for (kx = first; kx < last; kx++) {
       const uint32_t index = (uint32_t)((top + ky) * width + left + kx) * s->x.channels + c0;
       const int16_t *w = weights + 8 * (ky * kernelWidth + kx);
-#ifdef __wasm_simd128__
-      v128_t x;
-      if (count == 8 && on_byte(&s->x, index)) {
-        x = fetch8(&s->x, s->in, index);
-      } else {
-        fetch(&s->x, s->in, index, count, column);
-        x = wasm_v128_load(column);
-      }
-      low = wasm_i32x4_add(low, wasm_i32x4_extmul_low_i16x8(x, wasm_v128_load(w)));
-      high = wasm_i32x4_add(high, wasm_i32x4_extmul_high_i16x8(x, wasm_v128_load(w)));
-#else
       fetch(&s->x, s->in, index, count, column);
       for (c = 0; c < 8; c++) sums[c] += column[c] * w[c];
-#endif
     }
   }
-#ifdef __wasm_simd128__
-  wasm_v128_store(sums, low);
-  wasm_v128_store(sums + 4, high);
-#endif
 }
 
 static void convolve_depthwise(const step *s) {
@@ -340,6 +215,7 @@ static void execute(const bw_model *m, uint8_t *arena, int16_t *logits) {
   uint32_t i;
   for (i = 0; i < m->header.layerCount; i++) {
     bw_get_layer(m, i, &s.l);
+    if (m->prepared && bw_run_prepared(m, i, arena)) continue;
     bw_get_tensor(m, s.l.input[0], &s.x);
     bw_get_tensor(m, s.l.output, &s.y);
     s.in = arena + s.x.offset;
@@ -360,6 +236,7 @@ static void execute(const bw_model *m, uint8_t *arena, int16_t *logits) {
       requantize(&s);
     }
   }
+  bw_get_tensor(m, s.l.output, &s.y);
   memcpy(logits, arena + s.y.offset, m->header.classCount * sizeof *logits);
 }
 
@@ -391,6 +268,17 @@ void bw_run(const bw_model *m, void *arena, bw_spectral *spectral, const int16_t
       quantize(&t, arena, i * f->coefficients, features, f->coefficients);
     }
   }
+  execute(m, arena, logits);
+}
+
+void bw_run_pixels(const bw_model *m, void *arena, const uint8_t *pixels, int16_t *logits) {
+  bw_tensor t;
+  uint8_t *to;
+  uint32_t i, count;
+  bw_get_tensor(m, 0, &t);
+  to = (uint8_t *)arena + t.offset;
+  count = t.height * t.width * t.channels;
+  for (i = 0; i < count; i++) to[i] = pixels[i] ^ 0x80; /* p - 128 as int8 */
   execute(m, arena, logits);
 }
 

@@ -18,6 +18,11 @@ void *memset(void *to, int value, size_t n) { return __builtin_memset(to, value,
 EXPORT("heap") uint32_t heap(void) { return ((uint32_t)(uintptr_t)&__heap_base + 15) & ~15u; }
 EXPORT("open") int open_model(const void *image, uint32_t length) { return bw_open(&model, image, length); }
 EXPORT("fault") uint32_t fault(void) { return model.fault; }
+EXPORT("preparedBytes") uint32_t prepared_bytes(void) {
+  const uint64_t bytes = bw_prepared_bytes(&model);
+  return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes;
+}
+EXPORT("prepare") void prepare(void *memory) { bw_prepare(&model, memory); }
 EXPORT("frontEndValid") int front_end_valid(const bw_front_end *config) { return bw_front_end_valid(config); }
 EXPORT("frontEndBytes") uint32_t front_end_bytes(const bw_front_end *config) { return bw_front_end_bytes(config); }
 EXPORT("frontEndPrepare") void front_end_prepare(const bw_front_end *config, void *memory) {
@@ -28,6 +33,9 @@ EXPORT("features") void features(const int16_t *pcm, uint32_t frames, uint32_t h
   for (i = 0; i < frames; i++) bw_front_end_frame(spectral, pcm + i * hop, to + i * coefficients);
 }
 EXPORT("run") void run(void *arena, const int16_t *pcm, int16_t *logits) { bw_run(&model, arena, spectral, pcm, logits); }
+EXPORT("runPixels") void run_pixels(void *arena, const uint8_t *pixels, int16_t *logits) {
+  bw_run_pixels(&model, arena, pixels, logits);
+}
 EXPORT("runFeatures") void run_features(void *arena, const float *values, int16_t *logits) {
   bw_run_features(&model, arena, values, logits);
 }

@@ -10,7 +10,7 @@ import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
 const cases = Array.from({ length: 300 }, (_, seed) => {
   const draw = seededDraw(seed)
   const model = randomModel(draw)
-  return { seed, model, bytes: encodeModel(model), pcm: randomClip(draw, model.frontEnd.samples), draw }
+  return { seed, model, bytes: encodeModel(model), clip: randomClip(draw, model.frontEnd), draw }
 })
 
 test('requantize rounds as gemmlowp does', () => {
@@ -34,10 +34,12 @@ test('the integer logarithm is within 1.2 units of the true one', () => {
 
 test('WebAssembly agrees with the reference on random models', () => {
   const seen = new Set<string>()
-  for (const { seed, model, bytes, pcm, draw } of cases) {
+  for (const { seed, model, bytes, clip, draw } of cases) {
     const loaded = load(bytes)
     const raw = model.frontEnd.kind === 'raw'
-    if (raw) expect([seed, ...loaded.run(pcm)]).toEqual([seed, ...referenceLogits(model, pcm)])
+    const values = clip instanceof Uint8Array ? Int16Array.from(clip, (pixel) => pixel - 128) : clip
+    seen.add(model.frontEnd.kind)
+    if (raw || clip instanceof Uint8Array) expect([seed, ...loaded.run(clip)]).toEqual([seed, ...referenceLogits(model, values)])
     const [height, width, channels] = model.tensors[0].shape
     // Every third lies half way between two values, where ties go to even.
     const features = Float32Array.from({ length: height * width * channels }, (_, i) =>
@@ -58,6 +60,9 @@ test('WebAssembly agrees with the reference on random models', () => {
   for (const kind of [
     'made weights',
     'odd weights',
+    'raw',
+    'mfcc',
+    'image',
     'add',
     'averagePool',
     'requantize',
@@ -86,9 +91,9 @@ test('sums are shifted only where that fits int32 and no logarithm follows', () 
 
 test('logits do not depend on which models ran before', () => {
   const [a, b] = [load(cases[0].bytes), load(cases[1].bytes)]
-  const first = a.run(cases[0].pcm)
-  b.run(cases[1].pcm)
-  expect(a.run(cases[0].pcm)).toEqual(first)
+  const first = a.run(cases[0].clip)
+  b.run(cases[1].clip)
+  expect(a.run(cases[0].clip)).toEqual(first)
 })
 
 test('a file decodes to the model it was made from', () => {
@@ -105,18 +110,18 @@ test('the size of a file follows from structure, names and widths', () => {
   }
 })
 
-describe.skipIf(!hasHostCompiler())('host build (skipped without cc)', () => {
+describe.skipIf(!hasHostCompiler()).each([false, true])('host build, for this very processor: %s (skipped without cc)', (native) => {
   let host: Host
   beforeAll(() => {
-    host = new Host({ sanitize: hasSanitizers() })
+    host = new Host({ sanitize: hasSanitizers(), native })
   })
   afterAll(() => host?.close())
 
-  test('gives the same logits as WebAssembly, clean under the sanitizers', () => {
-    const results = host.run(cases.map(({ bytes, pcm }) => ({ kind: 'run', first: bytes, second: pcm })))
-    for (const [i, { seed, bytes, pcm }] of cases.entries()) {
+  test('gives the same logits as WebAssembly, prepared or not, clean under the sanitizers', () => {
+    const results = host.run(cases.map(({ bytes, clip }) => ({ kind: 'run', first: bytes, second: clip })))
+    for (const [i, { seed, bytes, clip }] of cases.entries()) {
       expect(results[i].status).toBe(0)
-      expect([seed, ...new Int16Array(results[i].bytes.buffer)]).toEqual([seed, ...load(bytes).run(pcm)])
+      expect([seed, ...new Int16Array(results[i].bytes.buffer)]).toEqual([seed, ...load(bytes).run(clip)])
     }
   })
 })

@@ -29,7 +29,7 @@ export function parseModel(bytes: Uint8Array, file: string): IntegerModel {
   for (let i = 0; i < layerCount; i++) layers.push(readLayer(view, layersAt + i * layerRecordBytes, names[i] ?? '', tensors))
   const defaults = defaultTensorNames(layers, tensorCount)
   const named = tensors.map((tensor, i): IntegerTensor => ({ ...tensor, name: tensorNames[i] ?? defaults[i] }))
-  return { name, classes, frontEnd: readFrontEnd(view), tensors: named, layers }
+  return { name, classes, frontEnd: readFrontEnd(view, tensors[0]), tensors: named, layers }
 }
 
 /** undefined where a tensor is called as the layer that makes it. */
@@ -52,12 +52,13 @@ function readNames(table: Uint8Array, file: string): (string | undefined)[] {
   return names
 }
 
-export function readFrontEnd(view: DataView): IntegerFrontEnd {
+function readFrontEnd(view: DataView, { shape }: IntegerTensor): IntegerFrontEnd {
   const [kind, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients] = [16, 20, 24, 28, 32, 36, 40].map((at) =>
     view.getUint32(at, true),
   )
   const name = frontEndKinds[kind]
   if (name === 'raw') return { kind: name, sampleRate, samples }
+  if (name === 'image') return { kind: name, height: shape[0], width: shape[1], channels: shape[2] }
   const lowHz = view.getFloat32(44, true)
   const highHz = view.getFloat32(48, true)
   return { kind: name, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients, lowHz, highHz }
@@ -143,7 +144,7 @@ function unpackWeights(view: DataView, from: number, bits: number, isOdd: boolea
   return weights
 }
 
-/** Sizes a runner needs: the arena, and the samples and classes of one run. */
+/** Sizes a runner needs: the arena, and the samples (0 of an image) and classes of one run. */
 export function readSizes(bytes: Uint8Array): {
   arenaBytes: number
   samples: number

@@ -23,6 +23,7 @@ import { sincFilters } from './sinc-filter.ts'
  * @throws BadModelError where a value does not fit its width, arrays have the wrong length, or the core would refuse the file
  */
 export function encodeModel(model: IntegerModel): Uint8Array {
+  checkPicture(model)
   const layout = layoutModel(model)
   const bytes = new Uint8Array(layout.bytes)
   const view = new DataView(bytes.buffer)
@@ -52,6 +53,13 @@ export function sealImage(bytes: Uint8Array): void {
   new DataView(bytes.buffer, bytes.byteOffset).setUint32(12, crc32(bytes.subarray(16)), true)
 }
 
+/** The file has an image's size in tensor 0 alone. */
+function checkPicture({ frontEnd, tensors }: IntegerModel): void {
+  if (frontEnd.kind !== 'image') return
+  const size = [frontEnd.height, frontEnd.width, frontEnd.channels]
+  if (size.join() !== tensors[0].shape.join()) throw new BadModelError(`tensor ${tensors[0].name}: shape [${tensors[0].shape}] differs from [${size}], which the front end gives`)
+}
+
 function integer(value: number, low: number, high: number, what: string): number {
   if (Number.isInteger(value) && value >= low && value <= high) return value
   throw new BadModelError(`${what} is ${value}: it must be a whole number in ${low}..${high}`)
@@ -63,8 +71,9 @@ function expectLength(layer: IntegerLayer, what: string, values: ArrayLike<numbe
 
 function writeHeader(view: DataView, model: IntegerModel, layout: Layout): void {
   const frontEnd = model.frontEnd
-  const spectral = frontEnd.kind === 'raw' ? undefined : frontEnd
-  const fields = [magic, version, layout.bytes, 0, frontEndKinds.indexOf(frontEnd.kind), frontEnd.sampleRate, frontEnd.samples]
+  const audio = frontEnd.kind === 'image' ? undefined : frontEnd
+  const spectral = audio?.kind === 'raw' ? undefined : audio
+  const fields = [magic, version, layout.bytes, 0, frontEndKinds.indexOf(frontEnd.kind), audio?.sampleRate ?? 0, audio?.samples ?? 0]
   fields.push(spectral?.windowSamples ?? 0, spectral?.hopSamples ?? 0, spectral?.melBands ?? 0, spectral?.coefficients ?? 0)
   fields.forEach((value, i) => view.setUint32(4 * i, integer(value, 0, 2 ** 32 - 1, 'a number of the front end'), true))
   view.setFloat32(44, spectral?.lowHz ?? 0, true)

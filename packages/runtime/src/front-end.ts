@@ -2,7 +2,11 @@
 
 import { Machine } from './machine.ts'
 import { frontEndKinds } from './layout.ts'
-import type { IntegerSpectralFrontEnd } from './model.ts'
+import type { IntegerFrontEnd, IntegerSpectralFrontEnd } from './model.ts'
+
+export function isSpectral(frontEnd: IntegerFrontEnd): frontEnd is IntegerSpectralFrontEnd {
+  return frontEnd.kind === 'mfcc' || frontEnd.kind === 'logmel'
+}
 
 /** Number of frames of a clip: 1 + floor((samples - windowSamples) / hopSamples), without centring. */
 export function spectralFrames(config: IntegerSpectralFrontEnd): number {

@@ -3,7 +3,7 @@
 
 import { describe, expect, test } from 'vitest'
 import { sealImage } from './encode.ts'
-import { BadModelError, encodeModel, load } from './index.ts'
+import { BadModelError, encodeModel, load, type IntegerFrontEnd } from './index.ts'
 import { Host } from './testing/host.ts'
 import { randomClip, randomModel, seededDraw, type Draw } from './testing/random-model.ts'
 import { hasSanitizers } from './tools/build-core.ts'
@@ -45,7 +45,7 @@ test('10,000 mutated files are refused clearly or run', () => {
     let reason = 'runs'
     try {
       const model = load(bytes)
-      model.run(randomClip(seededDraw(5), model.frontEnd.samples))
+      model.run(randomClip(seededDraw(5), model.frontEnd))
     } catch (error) {
       if (!(error instanceof BadModelError)) throw error
       expect(error.message).toMatch(/^model\.bw: [^\n]+$/)
@@ -72,6 +72,15 @@ test('every single flipped bit is refused', () => {
   }
 })
 
+/** The clip's first bytes, as the host program takes them. */
+function fitted(clip: Int16Array | Uint8Array, frontEnd: IntegerFrontEnd): Int16Array | Uint8Array {
+  const fit =
+    frontEnd.kind === 'image' ? new Uint8Array(frontEnd.height * frontEnd.width * frontEnd.channels) : new Int16Array(frontEnd.samples)
+  const bytes = new Uint8Array(fit.buffer)
+  bytes.set(new Uint8Array(clip.buffer).subarray(0, bytes.length))
+  return fit
+}
+
 /** The core does not look at the names' letters; loading does. */
 function isUtf8(bytes: Uint8Array): boolean {
   try {
@@ -84,18 +93,16 @@ function isUtf8(bytes: Uint8Array): boolean {
 
 describe.skipIf(!hasSanitizers())('sanitized host build (skipped without cc and its sanitizers)', () => {
   test('the same files leave no trace in the sanitizers, and the same ones are refused', () => {
-    const host = new Host({ sanitize: true })
+    const host = new Host({ sanitize: true, native: true })
     try {
-      const clip = randomClip(seededDraw(5), 400)
+      const clip = randomClip(seededDraw(5), { kind: 'raw', sampleRate: 16000, samples: 400 })
       const results = host.run(mutants.map((first) => ({ kind: 'run', first, second: clip })))
       expect(results.length).toBe(mutants.length)
       results.forEach(({ status, bytes }, i) => {
         if (status !== 0) expect(() => load(mutants[i])).toThrow(BadModelError)
         else if (isUtf8(mutants[i])) {
           const model = load(mutants[i])
-          const pcm = new Int16Array(model.frontEnd.samples)
-          pcm.set(clip.subarray(0, pcm.length))
-          expect(bytes).toEqual(new Uint8Array(model.run(pcm).buffer))
+          expect(bytes).toEqual(new Uint8Array(model.run(fitted(clip, model.frontEnd)).buffer))
         }
       })
     } finally {

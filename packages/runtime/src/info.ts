@@ -3,7 +3,7 @@
 
 import { filterTaps, layerInputs, tensorBytes } from './arena.ts'
 import { decodeModel } from './decode.ts'
-import { frontEndBytes } from './front-end.ts'
+import { frontEndBytes, isSpectral } from './front-end.ts'
 import { layoutModel } from './layout.ts'
 import type { IntegerLayer, IntegerModel } from './model.ts'
 
@@ -31,7 +31,7 @@ export interface ModelInfo {
   readonly flashBytes: number
   /** The planned arena: every tensor, the input included, and scratch. */
   readonly ramBytes: number
-  /** Tables and buffers of an MFCC or log-mel front end, not in ramBytes; 0 for raw audio. */
+  /** Tables and buffers of an MFCC or log-mel front end, not in ramBytes; 0 for raw audio and images. */
   readonly frontEndBytes: number
   readonly layers: readonly LayerInfo[]
 }
@@ -62,7 +62,7 @@ export function modelInfo(source: IntegerModel | Uint8Array): ModelInfo {
     macs: layers.reduce((sum, layer) => sum + layer.macs, 0),
     flashBytes: layout.bytes,
     ramBytes: layout.arena.bytes,
-    frontEndBytes: model.frontEnd.kind === 'raw' ? 0 : frontEndBytes(model.frontEnd),
+    frontEndBytes: isSpectral(model.frontEnd) ? frontEndBytes(model.frontEnd) : 0,
     layers,
   }
 }

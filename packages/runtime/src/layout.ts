@@ -13,7 +13,7 @@ export const layerRecordBytes = 40
 /** Added to the width in a layer's record where its weights are odd. */
 export const oddKind = 16
 export const operations = ['convolution', 'add', 'averagePool', 'requantize', 'reshape'] as const
-export const frontEndKinds = ['raw', 'mfcc', 'logmel'] as const
+export const frontEndKinds = ['raw', 'mfcc', 'logmel', 'image'] as const
 /** In the table of names: this tensor is called as the layer that makes it (tensor 0: 'input'). */
 export const sameName = 255
 

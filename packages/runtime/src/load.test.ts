@@ -70,6 +70,27 @@ test('a clip or features of the wrong length are a RangeError with both lengths'
   expect(() => model.runFeatures(new Float32Array(5))).toThrow(RangeError)
 })
 
+test('an image goes in as its pixels less 128', () => {
+  const { tensors, ...rest } = wholeClip(4, 64, { shift: -4 })
+  const image: IntegerModel = {
+    ...rest,
+    frontEnd: { kind: 'image', height: 4, width: 1, channels: 1 },
+    tensors: [{ ...tensors[0], containerBits: 8, bits: 8, scale: 2 ** -7, min: -128, max: 127 }, tensors[1]],
+  }
+  const model = load(encodeModel(image))
+  expect(model.frontEnd).toEqual(image.frontEnd)
+  // 64 * (100 + 0 - 128 + 127) / 2^1 / 2^4
+  expect([...model.run(Uint8Array.of(228, 128, 0, 255))]).toEqual([198, -198])
+  expect(model.runFeatures(Float32Array.of(100 / 128, 0, -1, 127 / 128))).toEqual(model.run(Uint8Array.of(228, 128, 0, 255)))
+  expect(model.predict(Uint8Array.of(255, 255, 255, 255)).label).toBe('up')
+  expect(() => model.run(new Uint8Array(5))).toThrow('whole: image has 5 bytes, the model takes 4 x 1 x 1')
+  expect(() => model.run(new Int16Array(4))).toThrow('whole: takes the pixels of an image')
+  expect(() => load(encodeModel(wholeClip(4, 1))).run(new Uint8Array(4))).toThrow('whole: takes 16-bit samples')
+  const [input, logits] = image.tensors
+  expect(() => encodeModel({ ...image, tensors: [{ ...input, min: -127 }, logits] })).toThrow(/input tensor does not fit/)
+  expect(() => encodeModel({ ...image, frontEnd: { kind: 'image', height: 2, width: 2, channels: 1 } })).toThrow(/differs from \[2,2,1\]/)
+})
+
 test('a loaded model keeps its own copy of the file', () => {
   const bytes = encodeModel(wholeClip(4, 64, { shift: -4 }))
   const model = load(bytes)

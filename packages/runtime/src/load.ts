@@ -1,7 +1,7 @@
-// A loaded model: PCM in, logits or a prediction out, computed by core/.
+// A loaded model: PCM or pixels in, logits or a prediction out, computed by core/.
 
 import { parseModel, readSizes } from './decode.ts'
-import { prepareFrontEnd } from './front-end.ts'
+import { isSpectral, prepareFrontEnd } from './front-end.ts'
 import { checkImage, inferenceMachine, type Machine } from './machine.ts'
 import type { IntegerFrontEnd, IntegerModel } from './model.ts'
 
@@ -13,6 +13,9 @@ export interface Prediction {
   /** int16; times the last tensor's scale they are the real logits (its zero point taken off). */
   readonly logits: Int16Array
 }
+
+/** Bytes beyond which weights are not laid out for vectors. */
+const largestPrepared = 2 ** 30
 
 interface Places {
   readonly arena: number
@@ -41,12 +44,17 @@ export class Model {
   }
 
   /**
-   * Logits of one clip.
-   * @param pcm `frontEnd.samples` 16-bit samples at `frontEnd.sampleRate`
-   * @throws RangeError where the clip has another length
+   * Logits of one clip or image.
+   * @param input `frontEnd.samples` 16-bit samples at `frontEnd.sampleRate`; of a model for images, its pixels [height][width][channels]
+   * @throws RangeError where the model takes the other kind, or another number
    */
-  run(pcm: Int16Array): Int16Array {
+  run(input: Int16Array | Uint8Array): Int16Array {
+    return input instanceof Uint8Array ? this.runPixels(input) : this.runPcm(input)
+  }
+
+  private runPcm(pcm: Int16Array): Int16Array {
     const { samples } = this.sizes
+    if (this.frontEnd.kind === 'image') throw new RangeError(`${this.name}: takes the pixels of an image (Uint8Array), not samples`)
     if (pcm.length !== samples) throw new RangeError(`${this.name}: clip has ${pcm.length} samples, the model takes ${samples}`)
     const { core } = this.install()
     new Int16Array(core.memory.buffer, this.places.input, samples).set(pcm)
@@ -54,8 +62,20 @@ export class Model {
     return this.logits()
   }
 
+  private runPixels(pixels: Uint8Array): Int16Array {
+    const { inputValues } = this.sizes
+    if (this.frontEnd.kind !== 'image') throw new RangeError(`${this.name}: takes 16-bit samples (Int16Array), not pixels`)
+    if (pixels.length !== inputValues)
+      throw new RangeError(`${this.name}: image has ${pixels.length} bytes, the model takes ${this.integerModel.tensors[0].shape.join(' x ')}`)
+    const { core } = this.install()
+    new Uint8Array(core.memory.buffer, this.places.input, inputValues).set(pixels)
+    core.runPixels(this.places.arena, this.places.input, this.places.logits)
+    return this.logits()
+  }
+
   /**
-   * Logits from features computed before with `computeFeatures` ([frames][coefficients]; for a raw-audio model samples in [-1, 1]).
+   * Logits from features computed before with `computeFeatures` ([frames][coefficients]; for a raw-audio model samples in [-1, 1],
+   * for one of images the real values of tensor 0).
    * @throws RangeError where their number is wrong
    */
   runFeatures(features: Float32Array): Int16Array {
@@ -67,9 +87,9 @@ export class Model {
     return this.logits()
   }
 
-  /** The most likely class of a clip. @param pcm 16-bit samples, or floats in [-1, 1] */
-  predict(pcm: Int16Array | Float32Array): Prediction {
-    return this.interpret(this.run(pcm instanceof Float32Array ? toInt16(pcm) : pcm))
+  /** The most likely class of a clip or image. @param input 16-bit samples, or floats in [-1, 1], or pixels */
+  predict(input: Int16Array | Float32Array | Uint8Array): Prediction {
+    return this.interpret(this.run(input instanceof Float32Array ? toInt16(input) : input))
   }
 
   /** A prediction from logits that `run` or `runFeatures` gave. */
@@ -85,13 +105,16 @@ export class Model {
     const machine = inferenceMachine()
     if (machine.owner === this) return machine
     checkImage(this.image, this.name)
-    if (this.frontEnd.kind !== 'raw') prepareFrontEnd(machine, this.frontEnd)
+    if (isSpectral(this.frontEnd)) prepareFrontEnd(machine, this.frontEnd)
     const { arenaBytes, samples, inputValues, classes } = this.sizes
     this.places = {
       arena: machine.take(arenaBytes),
       input: machine.take(Math.max(2 * samples, 4 * inputValues)),
       logits: machine.take(2 * classes),
     }
+    // a model whose laid-out weights would not fit runs as it lies in the file
+    const bytes = machine.core.preparedBytes()
+    if (bytes < largestPrepared) machine.core.prepare(machine.take(bytes))
     machine.owner = this
     return machine
   }

@@ -9,11 +9,14 @@ interface Core {
   heap(): number
   open(image: number, length: number): number
   fault(): number
+  preparedBytes(): number
+  prepare(memory: number): void
   frontEndValid(config: number): number
   frontEndBytes(config: number): number
   frontEndPrepare(config: number, memory: number): void
   features(pcm: number, frames: number, hop: number, coefficients: number, to: number): void
   run(arena: number, pcm: number, logits: number): void
+  runPixels(arena: number, pixels: number, logits: number): void
   runFeatures(arena: number, features: number, logits: number): void
 }
 

@@ -101,7 +101,14 @@ export interface IntegerSpectralFrontEnd {
   readonly lowHz: number
   readonly highHz: number
 }
-export type IntegerFrontEnd = IntegerRawFrontEnd | IntegerSpectralFrontEnd
+/** Pixels of 8 bits go in as p - 128 (tensor 0: [height, width, channels], container 8, -128..127), so real = scale * (p - 128 - zeroPoint). */
+export interface IntegerImageFrontEnd {
+  readonly kind: 'image'
+  readonly height: number
+  readonly width: number
+  readonly channels: number
+}
+export type IntegerFrontEnd = IntegerRawFrontEnd | IntegerSpectralFrontEnd | IntegerImageFrontEnd
 
 export interface IntegerModel {
   readonly name: string

@@ -4,13 +4,13 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { buildHost } from '../tools/build-core.ts'
+import { buildHost, type HostOptions } from '../tools/build-core.ts'
 
 export interface HostJob {
   readonly kind: 'run' | 'runFeatures' | 'features'
   /** A .bw image, or the 36 bytes of a front end. */
   readonly first: Uint8Array
-  readonly second: Int16Array | Float32Array
+  readonly second: Int16Array | Float32Array | Uint8Array
 }
 export interface HostResult {
   readonly status: number
@@ -22,7 +22,7 @@ export class Host {
   private readonly directory = mkdtempSync(join(tmpdir(), 'bitwright-host-'))
   private readonly program = join(this.directory, 'host')
 
-  constructor(options: { readonly sanitize: boolean }) {
+  constructor(options: HostOptions) {
     buildHost(this.program, options)
   }
 

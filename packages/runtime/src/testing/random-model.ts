@@ -147,6 +147,12 @@ export function randomModel(draw: Draw): IntegerModel {
 }
 
 function randomInput(draw: Draw): { frontEnd: IntegerFrontEnd; input: IntegerTensor } {
+  if (draw(4) === 0) {
+    const [height, width, channels] = [1 + draw(12), 1 + draw(12), 1 + draw(4)]
+    const range = { containerBits: 8, bits: 8, zeroPoint: draw(300) - 150, min: -128, max: 127 } as const
+    const scale = Math.fround(0.001 + draw(1000) / 500)
+    return { frontEnd: { kind: 'image', height, width, channels }, input: { name: 'input', shape: [height, width, channels], scale, ...range } }
+  }
   if (draw(2)) {
     const samples = 20 + draw(300)
     const frontEnd = { kind: 'raw', sampleRate: 16000, samples } as const
@@ -212,10 +218,13 @@ function randomWeights(
   }
 }
 
-/** The float32 and int16 inputs a random model may be given. */
-export function randomClip(draw: Draw, samples: number): Int16Array {
+/** What a model may be given: samples, or the pixels of an image. */
+export function randomClip(draw: Draw, frontEnd: IntegerFrontEnd): Int16Array | Uint8Array {
+  if (frontEnd.kind === 'image') {
+    return Uint8Array.from({ length: frontEnd.height * frontEnd.width * frontEnd.channels }, () => draw(256))
+  }
   const loudness = 2 ** (4 + draw(13))
-  return Int16Array.from({ length: samples }, () => Math.max(-32768, Math.min(32767, draw(2 * loudness) - loudness)))
+  return Int16Array.from({ length: frontEnd.samples }, () => Math.max(-32768, Math.min(32767, draw(2 * loudness) - loudness)))
 }
 
 /** Logits by the reference interpreter. */

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const coreDirectory = fileURLToPath(new URL('../../../../core/', import.meta.url))
-const sources = ['log2_table.c', 'sine_table.c', 'open.c', 'run.c', 'front_end.c']
+const sources = ['log2_table.c', 'sine_table.c', 'open.c', 'run.c', 'prepared.c', 'front_end.c']
 const warnings = ['-Wall', '-Wextra', '-Werror']
 
 /** The newest usable clang that targets wasm32 and has its linker, e.g. 'clang-19'; undefined where there is none. */
@@ -50,10 +50,27 @@ export function buildWasm(clang: string): Uint8Array {
   }
 }
 
+export interface HostOptions {
+  readonly sanitize: boolean
+  /** For this very processor, with whatever vectors it has. */
+  readonly native?: boolean
+}
+
 /** Compiles the batch program core/host.c to `output`. */
-export function buildHost(output: string, options: { readonly sanitize: boolean }): void {
+export function buildHost(output: string, options: HostOptions): void {
   const flags = options.sanitize ? ['-O1', '-g', '-fsanitize=address,undefined', '-fno-sanitize-recover=all'] : ['-O2']
-  const all = ['-std=c99', '-pedantic', ...warnings, '-ffp-contract=off', ...flags, ...sources, 'host.c', '-o', output]
+  const all = [
+    '-std=c99',
+    '-pedantic',
+    ...warnings,
+    '-ffp-contract=off',
+    ...flags,
+    ...(options.native ? ['-march=native'] : []),
+    ...sources,
+    'host.c',
+    '-o',
+    output,
+  ]
   execFileSync('cc', all, { cwd: coreDirectory, stdio: ['ignore', 'inherit', 'inherit'] })
 }
 
