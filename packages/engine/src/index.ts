@@ -3,6 +3,7 @@ export { type Backend, BackendError } from './backends/backend.ts'
 export { commandName, float, none } from './commands.ts'
 export { align, Engine, type EngineOptions, Heap } from './engine.ts'
 export { type CommandProfile, profileProgram, profileTable } from './profile.ts'
+export { type CommandWork, programWork, totalWork } from './work.ts'
 export { type Parameter, type ParameterShape, ParameterStore } from './parameters.ts'
 export {
   type QuantizerSlot,

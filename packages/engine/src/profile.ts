@@ -2,37 +2,20 @@
 // times are listed beside what it computed. Alone, a command pays for one call of the backend (some microseconds), so the sum is a
 // little above the time of the whole program; a command that differs much from the others in GFLOP/s is where to look first.
 import type { Backend } from './backends/backend.ts'
-import { type CommandName, commandName, none } from './commands.ts'
+import { commandName } from './commands.ts'
+import { type CommandWork, layerWork, programCommands } from './work.ts'
 
-export interface CommandProfile {
-  readonly name: CommandName
-  /** What a layer maps to what, e.g. `25x15x24 > 25x15x64, 1x1`; channels as stored, padded to the vector width. Empty for other commands. */
-  readonly layer: string
+export interface CommandProfile extends Pick<CommandWork, 'name' | 'layer' | 'flops'> {
   /** Median time of one execution. */
   readonly ms: number
-  /** Floating-point operations of one execution, two a multiply-accumulate, padding channels included; 0 where they do not matter. */
-  readonly flops: number
-}
-
-/** Layer and operations of a convolution command from its arguments (kernels/layer.h). */
-function convolutionWork(name: CommandName, args: Int32Array): { layer: string; flops: number } {
-  const [batch, , , height, width, channels] = args
-  const [outHeight, outWidth, outChannels, kernelHeight, kernelWidth, strideY, strideX] = args.subarray(14)
-  const depthwise = name === 'depthwise' || name === 'depthwiseBackward'
-  const backward = name === 'convolutionBackward' || name === 'depthwiseBackward'
-  const products = backward ? Number(args[27] !== none) + Number(args[28] !== none) : 1
-  const macs = batch * outHeight * outWidth * outChannels * kernelHeight * kernelWidth * (depthwise ? 1 : channels)
-  const stride = strideY === 1 && strideX === 1 ? '' : ` / ${strideY}x${strideX}`
-  const layer = `${height}x${width}x${channels} > ${outHeight}x${outWidth}x${outChannels}, ${kernelHeight}x${kernelWidth}${stride}`
-  return { layer, flops: 2 * macs * products }
 }
 
 /** Runs the program `runs` times, command by command (so it does to the heap what `runs` plain runs would do). One entry a command. */
 export function profileProgram(backend: Backend, program: Int32Array, runs = 11): CommandProfile[] {
-  const commands: { program: Int32Array; times: number[] }[] = []
-  for (let at = 2; at < program.length; at += program[at + 1]) {
-    commands.push({ program: Int32Array.from([program[0], program[1], ...program.subarray(at, at + program[at + 1])]), times: [] })
-  }
+  const commands = programCommands(program).map((command) => ({
+    program: Int32Array.from([program[0], program[1], ...command]),
+    times: [] as number[],
+  }))
   for (let run = 0; run < runs; run++) {
     for (const { program: single, times } of commands) {
       const start = performance.now()
@@ -42,8 +25,7 @@ export function profileProgram(backend: Backend, program: Int32Array, runs = 11)
   }
   return commands.map(({ program: single, times }) => {
     const name = commandName(single[2])
-    const work = /^(convolution|depthwise)/.test(name) ? convolutionWork(name, single.subarray(4)) : { layer: '', flops: 0 }
-    return { name, ...work, ms: times.toSorted((a, b) => a - b)[runs >> 1] }
+    return { name, ...layerWork(name, single.subarray(4)), ms: times.toSorted((a, b) => a - b)[runs >> 1] }
   })
 }
 

@@ -1,0 +1,265 @@
+// What a program does, counted from its commands alone: nothing is run, so the numbers are exact and the same on every machine of the
+// same vector width. A regression that a clock would lose in its noise shows here as a different number.
+//
+// Bytes are those that have to move between the heap and the processor: every number that a command's outcome depends on counts once for
+// reading, every number that it stores once for writing, the padding of channels included. What a kernel keeps in its scratch memory, or
+// reads again, does not count.
+import { type CommandName, commandName, float, none } from './commands.ts'
+
+export interface CommandWork {
+  readonly name: CommandName
+  /** What a layer maps to what, e.g. `25x15x24 > 25x15x64, 1x1`; channels as stored, padded to the vector width. Empty for other commands. */
+  readonly layer: string
+  /** Floating-point operations of one execution, two a multiply-accumulate, padding channels included; 0 where they do not matter. */
+  readonly flops: number
+  readonly readBytes: number
+  readonly writtenBytes: number
+}
+
+/** The commands of a program in order. `lanes`: floats per vector (`engine.lanes`). */
+export function programWork(program: Int32Array, lanes: number): CommandWork[] {
+  return programCommands(program).map((command) => {
+    const name = commandName(command[0])
+    const args = command.subarray(2)
+    const { read, written } = touched(name, args, lanes)
+    return { name, ...layerWork(name, args), readBytes: 4 * read, writtenBytes: 4 * written }
+  })
+}
+
+/** Sums over commands. */
+export function totalWork(commands: readonly CommandWork[]): { commands: number; flops: number; readBytes: number; writtenBytes: number } {
+  const sum = (of: 'flops' | 'readBytes' | 'writtenBytes') => commands.reduce((total, command) => total + command[of], 0)
+  return { commands: commands.length, flops: sum('flops'), readBytes: sum('readBytes'), writtenBytes: sum('writtenBytes') }
+}
+
+/** Each command of a program, with its opcode and length. */
+export function programCommands(program: Int32Array): Int32Array[] {
+  const commands: Int32Array[] = []
+  for (let at = 2; at < program.length; at += program[at + 1]) commands.push(program.subarray(at, at + program[at + 1]))
+  return commands
+}
+
+const isLayer = (name: CommandName): boolean => /^(convolution|depthwise)/.test(name)
+
+/** Layer and operations of a command; empty and 0 unless it is a convolution. */
+export function layerWork(name: CommandName, args: Int32Array): { layer: string; flops: number } {
+  if (!isLayer(name)) return { layer: '', flops: 0 }
+  const { batch, height, width, channels, outHeight, outWidth, outChannels, taps } = layer(args)
+  const [kernelHeight, kernelWidth, strideY, strideX] = args.subarray(17)
+  const depthwise = name === 'depthwise' || name === 'depthwiseBackward'
+  const backward = name === 'convolutionBackward' || name === 'depthwiseBackward'
+  const products = backward ? Number(args[27] !== none) + Number(args[28] !== none) : 1
+  const macs = batch * outHeight * outWidth * outChannels * taps * (depthwise ? 1 : channels)
+  const stride = strideY === 1 && strideX === 1 ? '' : ` / ${strideY}x${strideX}`
+  return {
+    layer: `${height}x${width}x${channels} > ${outHeight}x${outWidth}x${outChannels}, ${kernelHeight}x${kernelWidth}${stride}`,
+    flops: 2 * macs * products,
+  }
+}
+
+/** The first arguments of a convolution command (kernels/layer.h), and the floats of its maps. */
+function layer(args: Int32Array) {
+  const [batch, chunks, , height, width, channels, rowStride] = args
+  const [outHeight, outWidth, outChannels, kernelHeight, kernelWidth] = args.subarray(14)
+  const input = batch * height * width * channels
+  const output = batch * outHeight * outWidth * outChannels
+  const taps = kernelHeight * kernelWidth
+  return { batch, chunks, height, width, channels, rowStride, outHeight, outWidth, outChannels, taps, input, output }
+}
+
+interface Touched {
+  /** Floats. */
+  readonly read: number
+  readonly written: number
+}
+
+/** `count`, or 0 for an absent offset. */
+const given = (offset: number, count: number): number => (offset === none ? 0 : count)
+
+/** What is read to apply what is pending on a map: scales and offsets, the quantizer's slot. `at`: where the transform's arguments begin. */
+const pending = (args: Int32Array, at: number, channels: number): number => given(args[at], 2 * channels) + given(args[at + 4], 4)
+
+interface StoredMap {
+  readonly count: number
+  readonly channels: number
+  readonly chunks: number
+}
+
+/**
+ * The way back through what is pending (arguments from `transform` on) to the gradient of a map: [d x, accumulate, batch-norm sums,
+ * quantizer sums] from `target` on. The map itself is read where a limit or a level cuts gradients off, or for batch norm's sums.
+ * @param alreadyRead the map and what is pending on it are read anyway, for the gradient of the weights
+ */
+function gradientTarget(args: Int32Array, transform: number, target: number, map: StoredMap, lanes: number, alreadyRead = false): Touched {
+  const [dx, accumulate, sums, quantizerSums] = args.subarray(target)
+  if (dx === none) return { read: 0, written: 0 }
+  const { count, channels, chunks } = map
+  const [scale, , low, high, quantizer] = args.subarray(transform)
+  const cut = low !== lowest || high !== highest || quantizer !== none
+  const kept = count + given(sums, 2 * chunks * channels)
+  const values = cut || sums !== none ? count : 0
+  // a quantizer divides by its step, but never multiplies
+  const numbers = cut ? given(scale, 2 * channels) + given(quantizer, 3) : 0
+  return {
+    read: (accumulate ? kept : 0) + (alreadyRead ? 0 : values + numbers),
+    written: kept + given(quantizerSums, 3 * chunks * lanes),
+  }
+}
+const lowest = float(-Infinity)
+const highest = float(Infinity)
+
+/** Floats that a command reads and writes. The arguments are those that the kernels' comments list. */
+function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
+  switch (name) {
+    case 'pack': {
+      const [, taps, channels, channelStride, outChannels, outStride, , transposed] = a
+      const depth = taps * channelStride
+      const written = transposed ? outChannels * Math.ceil(depth / lanes) * lanes : depth * outStride
+      return { read: taps * channels * outChannels, written }
+    }
+    case 'packDepthwise': {
+      const [, taps, channels] = a
+      return { read: taps * channels, written: taps * Math.ceil(channels / lanes) * lanes }
+    }
+    case 'convolution':
+    case 'depthwise': {
+      const { chunks, channels, outChannels, taps, input, output } = layer(a)
+      const weights = taps * channels * (name === 'depthwise' ? 1 : outChannels)
+      return { read: input + pending(a, 7, channels) + weights, written: output + given(a[25], 2 * chunks * outChannels) }
+    }
+    case 'convolutionBackward':
+    case 'depthwiseBackward': {
+      const { batch, chunks, height, channels, rowStride, outChannels, taps, input, output } = layer(a)
+      const depth = taps * channels
+      const depthwise = name === 'depthwiseBackward'
+      const weighted = a[27] !== none
+      // the end of a row of a one-channel map is written too
+      const count = channels === 1 ? batch * height * rowStride : input
+      const dx = gradientTarget(a, 7, 28, { count, channels, chunks }, lanes, weighted)
+      const gradient = output + given(a[26], output + 3 * outChannels)
+      const values = weighted ? input + pending(a, 7, channels) : 0
+      return {
+        read: gradient + values + given(a[28], depth * (depthwise ? 1 : a[32])) + dx.read,
+        written: given(a[27], chunks * depth * (depthwise ? 1 : outChannels)) + dx.written,
+      }
+    }
+    case 'reduceWeights': {
+      const [, chunks, taps, channels, , outChannels, , , accumulate] = a
+      const count = taps * channels * outChannels
+      return { read: (chunks + (accumulate ? 1 : 0)) * count, written: count }
+    }
+    case 'reduceDepthwise': {
+      const [, chunks, taps, channels, , , accumulate] = a
+      const count = taps * channels
+      return { read: (chunks + (accumulate ? 1 : 0)) * count, written: count }
+    }
+    case 'normTrain': {
+      const [, chunks, channels, stride, , scale, offset, mean] = a
+      const running = given(mean, 2 * channels)
+      return {
+        read: 2 * chunks * stride + given(scale, channels) + given(offset, channels) + running + given(mean, 1),
+        written: 4 * stride + running,
+      }
+    }
+    case 'normEval': {
+      const [channels, stride, scale, offset] = a
+      return { read: 2 * channels + given(scale, channels) + given(offset, channels), written: 4 * stride }
+    }
+    case 'normBackward': {
+      const [, chunks, channels, stride, , scale, , dScale, dOffset, , , accumulate] = a
+      const gradients = given(dScale, channels) + given(dOffset, channels)
+      return {
+        read: 2 * chunks * channels + 2 * channels + given(scale, channels) + (accumulate ? gradients : 0),
+        written: 3 * stride + gradients,
+      }
+    }
+    case 'bias': {
+      const [, channels, stride] = a
+      return { read: channels, written: 2 * stride }
+    }
+    case 'biasBackward': {
+      const [, chunks, channels, , , accumulate] = a
+      return { read: (chunks + (accumulate ? 1 : 0)) * channels, written: channels }
+    }
+    case 'add': {
+      const [batch, , pixels, channels, , inputs] = a
+      const map = batch * pixels * channels
+      let read = 0
+      for (let i = 0; i < inputs; i++) read += map + pending(a, 7 + 6 * i, channels)
+      return { read, written: map }
+    }
+    case 'addBackward': {
+      const [batch, chunks, pixels, channels] = a
+      const map = batch * pixels * channels
+      const dx = gradientTarget(a, 5, 11, { count: map, channels, chunks }, lanes)
+      return { read: map + dx.read, written: dx.written }
+    }
+    case 'pool':
+    case 'poolBackward': {
+      const [batch, chunks, height, width, channels] = a
+      const map = batch * height * width * channels
+      const pooled = batch * a[12] * a[13] * channels
+      if (name === 'pool') return { read: map + pending(a, 6, channels), written: pooled }
+      const dx = gradientTarget(a, 6, 18, { count: map, channels, chunks }, lanes)
+      return { read: pooled + dx.read, written: dx.written }
+    }
+    case 'logMagnitude': {
+      const [batch, chunks, pixels, channels, , , , sums] = a
+      const map = batch * pixels * channels
+      return { read: map, written: map + given(sums, 2 * chunks * channels) }
+    }
+    case 'logMagnitudeBackward': {
+      const [batch, , pixels, channels, , , , , coefficients] = a
+      const map = batch * pixels * channels
+      return { read: 2 * map + given(coefficients, map + 3 * channels), written: map }
+    }
+    case 'sinc': {
+      const [, , channels, taps] = a
+      return { read: 2 * channels, written: taps * channels }
+    }
+    case 'sincBackward': {
+      const [, , channels, taps] = a
+      return { read: 2 * channels + taps * channels, written: 2 * channels }
+    }
+    case 'crossEntropy': {
+      const [batch, chunks, classes, stride] = a
+      const [, partial, dx, sums, targets] = a.subarray(13)
+      const map = batch * stride
+      return {
+        read: map + pending(a, 5, stride) + batch + given(targets, batch * classes),
+        written: map + given(partial, 2 * chunks) + given(dx, map) + given(sums, 2 * chunks * stride),
+      }
+    }
+    case 'reduceLanes': {
+      const [, chunks, sums, , accumulate] = a
+      return { read: chunks * sums * lanes + (accumulate ? sums : 0), written: sums }
+    }
+    case 'dot': {
+      const [batch, chunks, pixels, channels] = a
+      return { read: 2 * batch * pixels * channels + pending(a, 5, channels), written: chunks * lanes }
+    }
+    case 'observe': {
+      const [batch, chunks, pixels, channels] = a
+      return { read: batch * pixels * channels + pending(a, 6, channels), written: 3 * chunks + a[13] }
+    }
+    case 'copyRows': {
+      const [, , , toStride, rows, count] = a
+      return { read: rows * count, written: rows * toStride }
+    }
+    case 'sgd':
+      return update(a.subarray(4), { numbers: 3, read: 3, written: 2 })
+    case 'adam':
+      return update(a.subarray(5), { numbers: 6, read: 4, written: 3 })
+    case 'lanes':
+      return { read: 0, written: 1 }
+    default:
+      throw new Error(`unknown command ${name satisfies never}`)
+  }
+}
+
+/** An optimiser over its ranges: how many blocks of parameter size it reads and writes, and how many hyperparameters it takes. */
+function update([ranges, ...list]: Int32Array, { numbers, read, written }: Touched & { readonly numbers: number }): Touched {
+  let count = 0
+  for (let range = 0; range < ranges; range++) count += list[4 * range + 1]
+  return { read: read * count + numbers, written: written * count }
+}
