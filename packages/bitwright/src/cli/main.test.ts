@@ -136,6 +136,18 @@ describe('bitwright', () => {
       })
     })
 
+    test('predict refuses a model for images', () => {
+      const [input, logits] = model.tensors
+      const pixels = { ...input, containerBits: 8, bits: 8, min: -128, max: 127, scale: 2 ** -7 } as const
+      const frontEnd = { kind: 'image', height: 4, width: 1, channels: 1 } as const
+      writeFileSync(join(folder, 'image.bw'), encodeModel({ ...model, frontEnd, tensors: [pixels, logits] }))
+      expect(bitwright('predict', 'image.bw', 'clip.wav')).toMatchObject({
+        status: 2,
+        stderr: 'bitwright predict: image.bw: reads images, and predict takes a WAV file\n',
+      })
+      expect(bitwright('info', 'image.bw').stdout).toMatch(/^input +image, 4x1 pixels of 1 bytes$/m)
+    })
+
     test('info refuses an altered file', () => {
       writeFileSync(join(folder, 'cut.bw'), file.subarray(0, -1))
       expect(bitwright('info', 'cut.bw')).toMatchObject({ status: 1, stderr: expect.stringMatching(/^bitwright info: .*cut\.bw/) })

@@ -2,7 +2,17 @@
 import { decodeModel, modelInfo } from '@bitwright/runtime'
 import { UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
-import { builtinNames, builtinNetwork, isWeighted, storedWeightBits, parseNetwork, type FrontEnd, type Network } from '../network/index.ts'
+import {
+  type BuiltinName,
+  builtinNames,
+  builtinNetwork,
+  isWeighted,
+  paperClasses,
+  parseNetwork,
+  storedWeightBits,
+  type FrontEnd,
+  type Network,
+} from '../network/index.ts'
 import { bytes, count } from '../report/units.ts'
 import { readGivenFile } from './given-file.ts'
 import { nearest } from './nearest.ts'
@@ -33,15 +43,13 @@ export interface ModelDescription {
   }[]
 }
 
-/** Classes of the built-in networks where nobody says otherwise: ten words, unknown and silence, as in the papers. */
-const paperClasses = Array.from({ length: 12 }, (_, index) => `class ${index}`)
-
 /**
  * Describes what `subject` names: a file, or else a built-in network.
  * @throws UsageError for neither; BadModelError for a damaged .bw file
  */
 export function describeSubject(subject: string): ModelDescription {
-  if ((builtinNames as readonly string[]).includes(subject)) return describeNetwork(builtinNetwork(subject, { classes: paperClasses }))
+  if ((builtinNames as readonly string[]).includes(subject))
+    return describeNetwork(builtinNetwork(subject, { classes: paperClasses(subject as BuiltinName) }))
   if (/\.json$/i.test(subject)) return describeNetwork(readNetwork(subject))
   if (!/[./\\]/.test(subject)) {
     const guess = nearest(subject, builtinNames)
@@ -98,13 +106,18 @@ function averageOf(layers: readonly { params: number; weightBits?: number }[]): 
   return { averageWeightBits: weighted.reduce((sum, layer) => sum + layer.weightBits! * layer.params, 0) / params }
 }
 
+function inputText(frontEnd: FrontEnd): string {
+  if (frontEnd.kind === 'image') return `image, ${frontEnd.height}x${frontEnd.width} pixels of ${frontEnd.channels} bytes`
+  return `${frontEnd.kind}, ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz`
+}
+
 export function descriptionText(description: ModelDescription): string {
   const { name, classes, frontEnd, params, macs, flashBytes, ramBytes, frontEndBytes, averageWeightBits, layers } = description
   const asIf = averageWeightBits === undefined ? ' with 8-bit weights and activations' : ''
   const facts = [
     ['name', name],
     ['classes', `${classes.length}: ${classes.join(', ')}`],
-    ['input', `${frontEnd.kind}, ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz`],
+    ['input', inputText(frontEnd)],
     ['params', `${count(params)} (${params})`],
     ['MACs', `${count(macs)} (${macs})`],
     ['flash', `${bytes(flashBytes)} (${flashBytes} bytes)${asIf}`],

@@ -12,12 +12,14 @@ export function command(): Command {
       const { load } = await import('@bitwright/runtime')
       const { readGivenFile } = await import('./given-file.ts')
       const { fitClip, readPcm } = await import('../data/clip.ts')
-      const { RunError } = await import('../errors.ts')
+      const { RunError, UsageError } = await import('../errors.ts')
       const model = load(readGivenFile(modelPath), modelPath)
       readGivenFile(clipPath)
-      const pcm = new Int16Array(model.frontEnd.samples)
+      const { frontEnd } = model
+      if (frontEnd.kind === 'image') throw new UsageError(`${modelPath}: reads images, and predict takes a WAV file`)
+      const pcm = new Int16Array(frontEnd.samples)
       try {
-        fitClip(readPcm(clipPath, model.frontEnd.sampleRate), pcm)
+        fitClip(readPcm(clipPath, frontEnd.sampleRate), pcm)
       } catch (error) {
         throw error instanceof RunError ? new RunError(`${clipPath}: ${error.message}`) : error
       }

@@ -82,6 +82,14 @@ describe('lowerSkeleton', () => {
   })
 })
 
+it('stores a pixel p as p - 128, worth (p - 128) / 128', () => {
+  const { model, narrowing } = lowerSkeleton(withBits(builtinNetwork('resnet8', { classes }), { weightBits: 4, activationBits: 4 }))
+  const pixel = { containerBits: 8, bits: 8, zeroPoint: 0, min: -128, max: 127, scale: 2 ** -7 }
+  expect(model.tensors[0]).toMatchObject({ shape: [32, 32, 3], ...pixel })
+  expect(model.layers[0]).toMatchObject({ name: 'first', input: 0 })
+  expect(narrowing.has('stack1.first')).toBe(true)
+})
+
 describe('integerRange', () => {
   it('has as many levels as the width allows, zero among them, in the smallest container', () => {
     for (let bits = 1; bits <= 8; bits++) {

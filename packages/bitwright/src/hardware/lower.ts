@@ -4,7 +4,7 @@
 //
 // Integer ranges: signed b bits -2^(b-1) .. 2^(b-1) - 1 with zero point 0; unsigned b <= 7 bits 0 .. 2^b - 1 with zero point 0;
 // unsigned 8 bits -128 .. 127 with zero point -128. relu and relu6 are min = zeroPoint (the learned range is what clips above).
-// Containers: 1-2 bits in 2, 3-4 in 4, 5-8 in 8; raw audio and the logits in 16.
+// Containers: 1-2 bits in 2, 3-4 in 4, 5-8 in 8; raw audio and the logits in 16. A pixel p is stored as p - 128.
 import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from '@bitwright/runtime'
 import { throughReshapes, nodesById } from '../network/graph.ts'
 import type { Network, NetworkNode, Shape, WeightedNetworkNode } from '../network/network.ts'
@@ -99,8 +99,7 @@ export function lowerSkeleton(network: Network): LoweredNetwork {
   const narrowing = new Map<string, number>()
 
   const addTensor = (name: string, shape: Shape, stored: ValueStorage): number => {
-    const isRaw = modelTensors.length === 0 && stored.bits === 16
-    return modelTensors.push({ name, shape, scale: isRaw ? 2 ** -15 : 1, ...integerRange(stored) }) - 1
+    return modelTensors.push({ name, shape, scale: stored.scale ?? 1, ...integerRange(stored) }) - 1
   }
   const narrowed = (id: string, from: number, shape: Shape, to: ValueStorage): number => {
     const name = `${id}.narrow`

@@ -7,7 +7,7 @@ import { frontEndShape, samePadding } from './shapes.ts'
 export interface BuiltinOptions {
   /** Class names in output order. */
   readonly classes: readonly string[]
-  /** Hz. Default 16000. */
+  /** Hz. Default 16000. Of no meaning to a network for images. */
   readonly sampleRate?: number
   /** Samples of a clip. Default: one second. */
   readonly samples?: number
@@ -78,6 +78,40 @@ function tcResNet8(name: string, classes: readonly string[], clip: Clip): Networ
 }
 
 /**
+ * MLPerf Tiny's image classifier (Banbury et al., arXiv 2106.07597), a ResNet-8 for 32x32x3: 12,501,632 MACs and 77,946 parameters with 10
+ * classes. The reference counts 78,666: it adds the running statistics (480) and biases of layers whose batch norm takes them off again (240).
+ */
+function resNet8(name: string, classes: readonly string[]): Network {
+  const nodes: NetworkNode[] = [
+    { id: 'input', op: 'input', inputs: [], shape: [32, 32, 3] },
+    convolution('first', 'input', { channels: 16, kernelSize: [3, 3] }),
+  ]
+  for (const [index, channels] of [16, 32, 64].entries()) {
+    const id = `stack${index + 1}`
+    const input = nodes.at(-1)!.id
+    const kernelSize: Pair = [3, 3]
+    const isFirst = index === 0
+    const stride: Pair = isFirst ? [1, 1] : [2, 2]
+    const size = 32 / 2 ** Math.max(0, index - 1)
+    const shortcut = convolution(`${id}.shortcut`, input, {
+      channels,
+      kernelSize: [1, 1],
+      stride,
+      normalization: 'none',
+      activation: 'none',
+    })
+    nodes.push(
+      convolution(`${id}.first`, input, { channels, kernelSize, stride, padding: samePadding([size, size], kernelSize, stride) }),
+      convolution(`${id}.second`, `${id}.first`, { channels, kernelSize, activation: 'none' }),
+      ...(isFirst ? [] : [{ ...shortcut, bias: true }]),
+      { id: `${id}.add`, op: 'add', inputs: [isFirst ? input : shortcut.id, `${id}.second`], activation: 'relu' },
+    )
+  }
+  const frontEnd = { kind: 'image', height: 32, width: 32, channels: 3 } as const
+  return network(name, frontEnd, classes, [...nodes, ...classifier(nodes.at(-1)!.id, classes.length)])
+}
+
+/**
  * The backbone of arXiv 2104.06666, Table 1, with F = 60 and every block e = 3, k = 5; no padding before the first layer (98 frames) and
  * affine normalisation after it. 12 classes: 46,592 parameters and 10.17M MACs; 70,472 parameters with Conv1D.
  */
@@ -108,10 +142,16 @@ const builders = {
   'tc-resnet8': tcResNet8,
   'kws-e2e-e3k5': e2eE3K5('sinc'),
   'kws-e2e-e3k5-conv1d': e2eE3K5('conv1d'),
+  resnet8: resNet8,
 }
 export type BuiltinName = keyof typeof builders
 
 export const builtinNames = Object.keys(builders) as BuiltinName[]
+
+/** As many classes as in the network's paper: ten words, unknown and silence; ten kinds of objects. */
+export function paperClasses(name: BuiltinName): string[] {
+  return Array.from({ length: name === 'resnet8' ? 10 : 12 }, (_, index) => `class ${index}`)
+}
 
 /**
  * A built-in network for the given classes, in float.

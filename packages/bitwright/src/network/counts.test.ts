@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { classifier, convolution, network } from './blocks.ts'
-import { builtinNetwork } from './builtins.ts'
+import { builtinNetwork, paperClasses } from './builtins.ts'
 import { countNetwork } from './counts.ts'
 import { parameterShapes, statisticShapes } from './parameters.ts'
 
@@ -13,8 +13,10 @@ describe('countNetwork', () => {
     ['tc-resnet8', 65148, 1522560],
     ['kws-e2e-e3k5', 46592, 10166710],
     ['kws-e2e-e3k5-conv1d', 70472, 10166710],
-  ])('%s', (name, params, macs) => {
-    const count = countNetwork(builtinNetwork(name, { classes }))
+    // 77,360 weights; scales and offsets of 240 normalised channels; 96 + 10 biases
+    ['resnet8', 77946, 12501632],
+  ] as const)('%s', (name, params, macs) => {
+    const count = countNetwork(builtinNetwork(name, { classes: paperClasses(name) }))
     expect(count).toMatchObject({ params, macs })
     expect(count.nodes.reduce((sum, node) => sum + node.params, 0)).toBe(params)
     expect(count.nodes.reduce((sum, node) => sum + node.macs, 0)).toBe(macs)
@@ -52,6 +54,14 @@ describe('countNetwork', () => {
       ['logits.bias', 3],
     ])
     expect(statisticShapes(net).map(({ name }) => name)).toEqual(['dense.mean', 'dense.variance', 'depthwise.mean', 'depthwise.variance'])
+  })
+
+  it('pads resnet8 as TensorFlow does: an odd zero goes after', () => {
+    const node = (id: string) => builtinNetwork('resnet8', { classes }).nodes.find((each) => each.id === id)
+    expect(node('stack1.first')).toMatchObject({ stride: [1, 1], padding: [1, 1, 1, 1] })
+    expect(node('stack2.first')).toMatchObject({ stride: [2, 2], padding: [0, 1, 0, 1] })
+    expect(node('stack3.first')).toMatchObject({ stride: [2, 2], padding: [0, 1, 0, 1] })
+    expect(node('stack3.shortcut')).toMatchObject({ kernelSize: [1, 1], stride: [2, 2], padding: [0, 0, 0, 0], bias: true })
   })
 
   it('has two numbers per sinc filter', () => {

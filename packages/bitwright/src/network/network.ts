@@ -5,7 +5,7 @@
 // Every node has one output; `inputs` name earlier nodes (topological order). Parameters live outside, in a store, under names
 // derived from the node's `parameters` prefix (default: its id): two networks that share a prefix share weights.
 
-import type { IntegerRawFrontEnd, IntegerSpectralFrontEnd } from '@bitwright/runtime'
+import type { IntegerImageFrontEnd, IntegerRawFrontEnd, IntegerSpectralFrontEnd } from '@bitwright/runtime'
 
 export type Pair = readonly [number, number]
 /** Zero rows/columns added before and after each axis: [top, bottom, left, right]. */
@@ -102,7 +102,10 @@ export type Shape = readonly [number, number, number]
 export type RawFrontEnd = IntegerRawFrontEnd
 /** Spectral features computed by core/; input shape [frames, coefficients, 1]. Times in samples; log-mel has melBands coefficients. */
 export type SpectralFrontEnd = IntegerSpectralFrontEnd
-export type FrontEnd = RawFrontEnd | SpectralFrontEnd
+/** Pixels 0..255, seen as (p - 128) / 128; input shape [height, width, channels]. */
+export type ImageFrontEnd = IntegerImageFrontEnd
+export type AudioFrontEnd = RawFrontEnd | SpectralFrontEnd
+export type FrontEnd = AudioFrontEnd | ImageFrontEnd
 
 export interface Network {
   readonly format: 'bitwright-network-1'

@@ -5,12 +5,13 @@ import type { FrontEnd, Network, NetworkNode, Padding, Pair, Shape } from './net
 const text = (shape: Shape): string => `[${shape.join(', ')}]`
 
 /**
- * Shape of the input that a front end gives: raw [samples, 1, 1], spectral [frames, coefficients, 1] with
+ * Shape of the input that a front end gives: raw [samples, 1, 1], image [height, width, channels], spectral [frames, coefficients, 1] with
  * frames = floor((samples - windowSamples) / hopSamples) + 1 (whole windows only, no padding).
  * @throws UsageError when not even one window fits.
  */
 export function frontEndShape(frontEnd: FrontEnd): Shape {
   if (frontEnd.kind === 'raw') return [frontEnd.samples, 1, 1]
+  if (frontEnd.kind === 'image') return [frontEnd.height, frontEnd.width, frontEnd.channels]
   const { samples, windowSamples, hopSamples, coefficients } = frontEnd
   if (windowSamples > samples) {
     throw new UsageError(`front end: a window of ${windowSamples} samples does not fit into ${samples} samples; shorten windowSamples`)

@@ -3,8 +3,9 @@
 //
 // - The raw input: 16 bits. The logits: 16 bits.
 // - A value read exactly once, by a layer with weights: that layer's activationBits, stored directly.
-// - Any other value (read by add or a pool, or more than once), and spectral input: 8 bits, a "stream". A layer with fewer
+// - Any other value (read by add or a pool, or more than once), and spectral or image input: 8 bits, a "stream". A layer with fewer
 //   activationBits that reads a stream narrows it for itself first (`narrowed`).
+// - Raw audio and images come as whole numbers of a known scale, so nothing quantizes them; all other scales are learned.
 // - Unsigned where the value cannot be negative: after relu or relu6, and pools and sums of such values; signed elsewhere.
 // A float network is seen as 8 / 8.
 import { UsageError } from '../errors.ts'
@@ -12,11 +13,15 @@ import { consumers, isWeighted, nodesById, throughReshapes } from './graph.ts'
 import type { Network, NetworkNode } from './network.ts'
 
 export const streamBits = 8
+/** Scales of inputs that are whole numbers already. */
+const inputScales = { raw: 2 ** -15, image: 2 ** -7 }
 
 export interface ValueStorage {
   /** Width of the stored value: 1..8, or 16 for raw audio and the logits. */
   readonly bits: number
   readonly signed: boolean
+  /** What one step is worth, where it is known beforehand: 2^-15 of raw audio, 2^-7 of pixels. */
+  readonly scale?: number
 }
 /** What a layer with weights multiplies. */
 export interface LayerInput extends ValueStorage {
@@ -64,7 +69,9 @@ export function storageOf(network: Network): Storage {
   const nodes = nodesById(network)
   const signed = signedness(network)
   const readers = consumers(network)
-  const raw = network.frontEnd.kind === 'raw' ? network.nodes[0].id : undefined
+  const { kind } = network.frontEnd
+  const input = network.nodes[0].id
+  const raw = kind === 'raw' ? input : undefined
   const last = network.nodes.at(-1)!.id
 
   const values = new Map<string, ValueStorage>()
@@ -74,7 +81,8 @@ export function storageOf(network: Network): Storage {
     const [only] = uses
     const direct = uses.length === 1 && isWeighted(only) && node.op !== 'input'
     const bits = node.id === raw || node.id === last ? 16 : direct ? (only.activationBits ?? streamBits) : streamBits
-    values.set(node.id, { bits, signed: node.id === last || signed.get(node.id)! })
+    const scale = node.id === input && kind in inputScales ? { scale: inputScales[kind as keyof typeof inputScales] } : {}
+    values.set(node.id, { bits, signed: node.id === last || signed.get(node.id)!, ...scale })
   }
 
   const inputs = new Map<string, LayerInput>()
@@ -93,7 +101,8 @@ export function storageOf(network: Network): Storage {
         `node "${node.id}" (${node.op}): 1-bit input that can be negative; use activationBits 2 or more, or relu before it`,
       )
     }
-    inputs.set(node.id, { value, bits, signed: stored.signed, narrowed: bits < stored.bits })
+    const narrowed = bits < stored.bits
+    inputs.set(node.id, { ...(narrowed ? { signed: stored.signed } : stored), value, bits, narrowed })
   }
   return { values, inputs }
 }

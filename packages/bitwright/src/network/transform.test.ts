@@ -51,7 +51,7 @@ describe('storageOf', () => {
   const { values, inputs } = storageOf(withBits(e2e, { weightBits: 3, activationBits: 4 }))
 
   it('stores a value at its one reader and streams at 8 bits', () => {
-    expect(values.get('input')).toEqual({ bits: 16, signed: true })
+    expect(values.get('input')).toEqual({ bits: 16, signed: true, scale: 2 ** -15 })
     expect(values.get('frontEnd')).toEqual({ bits: 4, signed: true })
     expect(values.get('first')).toEqual({ bits: 4, signed: false })
     expect(values.get('s3.l1.e3k5.project')).toEqual({ bits: 8, signed: true }) // read by expand and add
@@ -64,11 +64,21 @@ describe('storageOf', () => {
   })
 
   it('narrows a stream for each layer that wants fewer bits', () => {
-    expect(inputs.get('frontEnd')).toEqual({ value: 'input', bits: 16, signed: true, narrowed: false })
+    expect(inputs.get('frontEnd')).toEqual({ value: 'input', bits: 16, signed: true, scale: 2 ** -15, narrowed: false })
     expect(inputs.get('first')).toEqual({ value: 'frontEnd', bits: 4, signed: true, narrowed: false })
     expect(inputs.get('s3.l2.e3k5.expand')).toEqual({ value: 's3.l1.e3k5.project', bits: 4, signed: true, narrowed: true })
     expect([...inputs.values()].filter(({ narrowed }) => narrowed)).toHaveLength(4)
     expect([...storageOf(e2e).inputs.values()].some(({ narrowed }) => narrowed)).toBe(false)
+  })
+
+  it('keeps pixels at their 8 bits, and narrows them only where that is asked for', () => {
+    const resnet = builtinNetwork('resnet8', { classes })
+    const four = storageOf(withBits(resnet, { weightBits: 4, activationBits: 4 }))
+    expect(four.values.get('input')).toEqual({ bits: 8, signed: true, scale: 2 ** -7 })
+    expect(four.inputs.get('first')).toEqual({ value: 'input', bits: 8, signed: true, scale: 2 ** -7, narrowed: false })
+    expect(four.values.get('first')).toEqual({ bits: 8, signed: false }) // read by stack1.first and stack1.add
+    const narrow = withBits(resnet, { weightBits: 4, activationBits: 4 }, { overrides: { first: { activationBits: 3 } } })
+    expect(storageOf(narrow).inputs.get('first')).toEqual({ value: 'input', bits: 3, signed: true, narrowed: true })
   })
 
   it('refuses raw audio without weights', () => {

@@ -26,7 +26,7 @@ function checkWidth(what: string, bits: number): void {
 
 /**
  * The same network with widths on every layer with weights. The layer that reads raw audio has activationBits 16; a sinc
- * layer's filters are made at 8 bits (quantizers/made-filters.ts); one that reads MFCC or log-mel features has 8; a layer whose input can be negative has at least 2 (one bit cannot hold -1, 0 and +1).
+ * layer's filters are made at 8 bits (quantizers/made-filters.ts); one that reads features or pixels has 8; a layer whose input can be negative has at least 2 (one bit cannot hold -1, 0 and +1).
  * @throws UsageError on a width outside 1..8 or an override for a node that has no weights.
  */
 export function withBits(network: Network, widths: Widths, { edges = '8', overrides = {} }: WithBitsOptions = {}): Network {

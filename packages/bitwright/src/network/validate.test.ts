@@ -7,6 +7,8 @@ import { parseNetwork } from './validate.ts'
 
 const classes = Array.from({ length: 12 }, (_, index) => `word${index}`)
 const e2e = builtinNetwork('kws-e2e-e3k5', { classes })
+const resnet8 = builtinNetwork('resnet8', { classes })
+type Audio = { sampleRate: number }
 
 type Mutable = { -readonly [K in keyof Omit<Network, 'nodes'>]: Network[K] } & { nodes: Record<string, unknown>[] }
 /** A deep copy of the network with one thing broken. */
@@ -50,6 +52,9 @@ describe('parseNetwork', () => {
     ['input shape', broken((net) => ((net.frontEnd as { samples: number }).samples = 8000)), /\[16000,1,1\] differs from \[8000,1,1\]/],
     ['kernel', broken((_, node) => (node('frontEnd').kernelSize = [20000, 1])), /node "frontEnd".*20000x1/],
     ['bias under batch norm', broken((_, node) => (node('first').bias = true)), /node "first".*bias/],
+    ['image size', broken((net) => ((net.frontEnd as { height: number }).height = 31), resnet8), /\[32,32,3\] differs from \[31,32,3\]/],
+    ['image with a rate', broken((net) => ((net.frontEnd as unknown as Audio).sampleRate = 16000), resnet8), /frontEnd.*sampleRate/],
+    ['16-bit pixels', broken((_, node) => (node('first').activationBits = 16), resnet8), /node "first".*raw audio/],
     ['sinc sample rate', broken((_, node) => (node('frontEnd').sampleRate = 8000)), /node "frontEnd".*8000.*16000/],
     ['shared prefix', broken((_, node) => (node('last').parameters = 'first')), /"first.weight".*"last"/],
     [

@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { UsageError } from '../errors.ts'
 import { isWeighted, nodesById, readsInput } from './graph.ts'
-import type { Network, WeightedNetworkNode } from './network.ts'
+import type { AudioFrontEnd, FrontEnd, Network, WeightedNetworkNode } from './network.ts'
 import { parameterShapes } from './parameters.ts'
 import { frontEndShape, inferShapes } from './shapes.ts'
 import { storageOf } from './storage.ts'
@@ -55,13 +55,14 @@ const networkSchema = z.strictObject({
     z.strictObject({ kind: z.literal('raw'), sampleRate: count, samples: count }),
     z.strictObject({ kind: z.literal('mfcc'), ...spectral }),
     z.strictObject({ kind: z.literal('logmel'), ...spectral }),
+    z.strictObject({ kind: z.literal('image'), height: size, width: size, channels: size }),
   ]),
   classes: z.array(name).min(2),
   nodes: z.array(nodeSchema).min(2).max(10_000),
 })
 
 function checkFrontEnd({ frontEnd }: Network): void {
-  if (frontEnd.kind === 'raw') return
+  if (frontEnd.kind === 'raw' || frontEnd.kind === 'image') return
   const { kind, lowHz, highHz, sampleRate, coefficients, melBands } = frontEnd
   if (lowHz >= highHz || highHz > sampleRate / 2) {
     throw new UsageError(`frontEnd: needs lowHz < highHz <= ${sampleRate / 2} (half the sample rate), got ${lowHz} and ${highHz}`)
@@ -84,7 +85,8 @@ function checkWeighted(network: Network, layer: WeightedNetworkNode, onInput: bo
     throw new UsageError(`${where}: activationBits 16 is for the layer that reads raw audio; use 1 to 8`)
   }
   if (layer.op !== 'sinc') return
-  if (!onRaw) throw new UsageError(`${where}: reads raw audio only; its input must be the network's and frontEnd "raw"`)
+  if (!onRaw || network.frontEnd.kind !== 'raw')
+    throw new UsageError(`${where}: reads raw audio only; its input must be the network's and frontEnd "raw"`)
   if (layer.kernelSize[1] !== 1 || layer.stride[1] !== 1 || layer.padding[2] !== 0 || layer.padding[3] !== 0) {
     throw new UsageError(`${where}: is one-dimensional; use kernelSize [k, 1], stride [s, 1], padding [before, after, 0, 0]`)
   }
@@ -134,6 +136,15 @@ export function validateNetwork(network: Network): void {
   for (const layer of nodes.filter(isWeighted)) checkWeighted(network, layer, readsInput(byId, layer))
   storageOf(network)
   parameterShapes(network)
+}
+
+/** @throws UsageError when the network reads images: its data would have to be pictures. */
+export function requireAudio(frontEnd: FrontEnd): asserts frontEnd is AudioFrontEnd {
+  if (frontEnd.kind !== 'image') return
+  const { height, width, channels } = frontEnd
+  throw new UsageError(
+    `the network reads images (${height}x${width}x${channels}) and the data are clips of sound; give a network for sound`,
+  )
 }
 
 /**

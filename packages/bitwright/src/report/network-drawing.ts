@@ -142,6 +142,7 @@ function pips(bits: number, colour: string, letter: string): Html {
 }
 
 function frontEndText({ frontEnd }: Network): string {
+  if (frontEnd.kind === 'image') return `images in, ${frontEnd.height}x${frontEnd.width} pixels of ${frontEnd.channels} bytes`
   const seconds = `${Number((frontEnd.samples / frontEnd.sampleRate).toFixed(2))} s at ${frontEnd.sampleRate / 1000} kHz`
   if (frontEnd.kind === 'raw') return `raw audio in, ${seconds}`
   const milliseconds = (samples: number) => `${Math.round((1000 * samples) / frontEnd.sampleRate)} ms`

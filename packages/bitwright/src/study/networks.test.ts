@@ -8,7 +8,7 @@ import { builtinNetwork } from '../network/builtins.ts'
 import { frontEndShape } from '../network/shapes.ts'
 import { withBits } from '../network/transform.ts'
 import type { SearchSpec } from './api.ts'
-import { networkByName, spaceOf } from './networks.ts'
+import { networkByName, requireNetwork, spaceOf } from './networks.ts'
 
 const classes = ['yes', 'no', '_silence_']
 const dataset = { classes, sampleRate: 8000, samples: 6000 } as unknown as AudioDataset
@@ -39,6 +39,15 @@ describe('networkByName', () => {
     const path = join(folder, 'architecture.json')
     writeFileSync(path, JSON.stringify(withBits(network, { weightBits: 4, activationBits: 4 })))
     expect(networkByName(path, dataset)).toEqual({ ...network, classes })
+  })
+
+  it('refuses networks for images', () => {
+    expect(() => requireNetwork('ds-cnn-s')).not.toThrow()
+    expect(() => requireNetwork('resnet8')).toThrow(UsageError)
+    expect(() => requireNetwork('resnet8')).toThrow('the network reads images (32x32x3)')
+    const path = join(folder, 'pictures.json')
+    writeFileSync(path, JSON.stringify(builtinNetwork('resnet8', { classes })))
+    expect(() => networkByName(path, dataset)).toThrow('the network reads images (32x32x3)')
   })
 
   it('refuses a file that is no network for this data, by its name', () => {

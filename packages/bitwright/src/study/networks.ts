@@ -2,14 +2,14 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { AudioDataset } from '../data/dataset.ts'
 import { UsageError } from '../errors.ts'
-import { builtinNames, builtinNetwork, parseNetwork, withoutBits, type Network } from '../network/index.ts'
+import { builtinNames, builtinNetwork, parseNetwork, requireAudio, withoutBits, type Network } from '../network/index.ts'
 import { kwsE2e, kwsMfcc, type Space } from '../spaces/index.ts'
 import type { SearchSpec } from './api.ts'
 
-/** @throws UsageError when the name is neither a built-in network nor a file; before any data is read. */
+/** @throws UsageError when the name is neither a built-in network for sound nor a file; before any data is read. */
 export function requireNetwork(name: string): void {
   const isFile = existsSync(name) || name.endsWith('.json')
-  if (!isFile) builtinNetwork(name, { classes: ['one', 'other'] })
+  if (!isFile) requireAudio(builtinNetwork(name, { classes: ['one', 'other'] }).frontEnd)
 }
 
 /** A built-in network, or one from a JSON file (its classes must be the data's). */
@@ -24,6 +24,7 @@ export function networkByName(name: string, dataset: AudioDataset): Network {
     throw new UsageError(`--network ${name}: cannot be read as JSON (${(error as Error).message.split('\n')[0]})`)
   }
   const network = withoutBits(parseNetwork(json))
+  requireAudio(network.frontEnd)
   if (network.classes.join() === classes.join()) return network
   if (network.classes.length !== classes.length) {
     throw new UsageError(

@@ -3,19 +3,21 @@ import type { Engine, Stored } from '@bitwright/engine'
 import { computeFeatures } from '@bitwright/runtime'
 import { type AugmentationKey, type AugmentationOptions, fillBatch, fillBatchPcm } from '../data/augment.ts'
 import type { AudioDataset, Clip } from '../data/dataset.ts'
-import type { FrontEnd } from '../network/network.ts'
+import type { AudioFrontEnd, FrontEnd } from '../network/network.ts'
+import { requireAudio } from '../network/validate.ts'
 import { RunError } from '../errors.ts'
 
 export class ClipSource {
   readonly dataset: AudioDataset
   private readonly engine: Engine
-  private readonly frontEnd: FrontEnd
+  private readonly frontEnd: AudioFrontEnd
   private readonly augmentation: AugmentationOptions
   private pcm = new Int16Array(0)
   /** Features of clips that are not augmented, computed once. */
   private readonly plain = new Map<number, Float32Array>()
 
   constructor(engine: Engine, dataset: AudioDataset, frontEnd: FrontEnd, augmentation: AugmentationOptions = {}) {
+    requireAudio(frontEnd)
     if (dataset.samples !== frontEnd.samples || dataset.sampleRate !== frontEnd.sampleRate) {
       throw new RunError(
         `the network takes ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz, the clips have ${dataset.samples} at ${dataset.sampleRate} Hz`,

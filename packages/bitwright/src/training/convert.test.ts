@@ -1,15 +1,17 @@
 // The integer model against the network it comes from: layer by layer against float64 on random networks, and answer by answer against
 // the fake-quantized network on the tape, random and trained.
-import { type Engine, Random, Tape } from '@bitwright/engine'
-import type { IntegerConvolution, IntegerModel, IntegerTensor } from '@bitwright/runtime'
+import { type Engine, Random, type Stored, Tape } from '@bitwright/engine'
+import { encodeModel, type IntegerConvolution, type IntegerModel, type IntegerTensor, load } from '@bitwright/runtime'
 import { interpret } from '@bitwright/runtime/reference'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { AudioDataset } from '../data/dataset.ts'
+import type { AudioDataset, Clip } from '../data/dataset.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
+import { classifier, convolution } from '../network/blocks.ts'
 import { isWeighted, nodesById, throughReshapes } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { withBits } from '../network/transform.ts'
+import { ActivationStatistics } from '../quantizers/index.ts'
 import type { ClipSource } from './clip-source.ts'
 import { foldOffset } from './convert-channels.ts'
 import { convertNetwork } from './convert.ts'
@@ -246,6 +248,53 @@ describe('convertNetwork', () => {
       expect([bits, differing]).toEqual([bits, []])
       // int16 logits are far finer than one step of an 8-bit value that rounding turns over
       expect(largestDifference).toBeLessThan(bits === 8 ? 300 : 1)
+    }
+  })
+
+  it('answers as the fake-quantized network does on images, at every width of the first layer', async () => {
+    const random = new Random(5, 'images')
+    const same = { channels: 6, kernelSize: [3, 3] } as const
+    const nodes: NetworkNode[] = [
+      { id: 'input', op: 'input', inputs: [], shape: [8, 6, 3] },
+      convolution('first', 'input', { ...same, padding: [0, 1, 0, 1] }),
+      convolution('second', 'first', { ...same, activation: 'none' }),
+      { id: 'add', op: 'add', inputs: ['first', 'second'], activation: 'relu' },
+      ...classifier('add', 3),
+    ]
+    const frontEnd = { kind: 'image', height: 8, width: 6, channels: 3 } as const
+    const pictures = Array.from({ length: 20 }, () => Uint8Array.from({ length: 8 * 6 * 3 }, () => random.integer(256)))
+    const fill = (input: Stored, clips: readonly Clip[]): void => {
+      const { stride } = input
+      const values = engine.floats(input.offset, input.batch * 8 * 6 * stride)
+      clips.forEach(({ index }, row) =>
+        pictures[index].forEach((pixel, i) => (values[(row * 8 * 6 + Math.floor(i / 3)) * stride + (i % 3)] = (pixel - 128) / 128)),
+      )
+    }
+    const clips = pictures.map((_, index) => ({ index, label: 0 })) as unknown as Clip[]
+    const statistics = new ActivationStatistics()
+    statistics.observe(Array.from({ length: 1000 }, () => random.normal()))
+    for (const bits of [8, 4]) {
+      const graph: Network = { format: 'bitwright-network-1', name: 'pictures', frontEnd, classes: ['a', 'b', 'c'], nodes }
+      const overrides = { first: { weightBits: 8, activationBits: bits } }
+      const widths = withBits(graph, { weightBits: 4, activationBits: 4 }, { overrides })
+      const store = createStore(engine, [widths], bits)
+      const quantization = new Quantization(store, widths, { weightBits: 4, activationBits: 4, granularity: 'channel' })
+      for (const { id } of nodes)
+        for (const narrowed of [false, true]) quantization.activationQuantizer(id, narrowed)?.initialize(statistics)
+      expect(quantization.activationQuantizer('input')).toBeUndefined()
+      const recorder = new Recorder(new Tape(engine, { batch: 1, mode: 'evaluate' }), { store, momentum: 0 })
+      recorder.network(widths)
+      quantization.initializeWeights(recorder.sources)
+      const evaluator = new Evaluator(engine, widths, store, { quantization, batch: 5 })
+      const { logits } = await evaluator.logits({ fill } as unknown as ClipSource, clips)
+      evaluator.dispose()
+      const model = convertNetwork({ network: quantization.decided(), store, quantization })
+      expect(model.tensors[0]).toMatchObject({ scale: 2 ** -7, zeroPoint: 0, min: -128, max: 127 })
+      const loaded = load(encodeModel(model))
+      const whole = pictures.map((pixels) => loaded.run(pixels))
+      const { largestDifference } = compareAnswers(clips, logits, whole, model.tensors.at(-1)!.scale)
+      expect([bits, largestDifference <= 1 || largestDifference]).toEqual([bits, true])
+      expect(new Set(whole.map((row) => row.join())).size).toBeGreaterThan(10)
     }
   })
 

@@ -14,6 +14,7 @@ import { RunError } from '../errors.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
 import { isWeighted, nodesById, throughReshapes } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
+import { storageOf } from '../network/storage.ts'
 import { type ActivationQuantizer, MadeFilters } from '../quantizers/index.ts'
 import { channelAffine, foldOffset, wholeEpsilon } from './convert-channels.ts'
 import { type Multiplier, requantizer, fixedPoint } from './multiplier.ts'
@@ -49,6 +50,7 @@ export function convertNetwork(options: ConversionOptions): IntegerModel {
   const { model, layers, tensors, narrowing } = lowerSkeleton(network)
   const nodes = nodesById(network)
   const last = network.nodes.at(-1)!
+  const { values } = storageOf(network)
   const newTensors = [...model.tensors]
   const newLayers = [...model.layers]
   const weights = floatWeights(options)
@@ -64,7 +66,8 @@ export function convertNetwork(options: ConversionOptions): IntegerModel {
       newTensors[at] = { ...newTensors[at], scale, min, max }
       continue
     }
-    if (newTensors[at].containerBits < 16) newTensors[at] = clipped(node, scaled(newTensors[at], quantization.activationQuantizer(node.id)))
+    const isGiven = values.get(throughReshapes(nodes, node.id))!.scale !== undefined
+    if (!isGiven && node !== last) newTensors[at] = clipped(node, scaled(newTensors[at], quantization.activationQuantizer(node.id)))
     if (node.op === 'input') continue
     const index = layers.get(node.id)!
     const layer = newLayers[index]

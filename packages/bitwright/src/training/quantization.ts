@@ -185,8 +185,8 @@ export class Quantization implements QuantizedReferences {
       })
     }
     const readDirectly = new Set([...storage.inputs.values()].filter(({ narrowed }) => !narrowed).map(({ value }) => value))
-    for (const [id, { bits, signed }] of storage.values) {
-      if (bits === 16 || id === last.id) continue
+    for (const [id, { bits, signed, scale }] of storage.values) {
+      if (scale !== undefined || id === last.id) continue
       const trained = options.activationBits === 'trained' && this.isTrainable(id, storage.inputs, network)
       const entry = this.activation({ bits, signed, elements: elements(id) }, trained, readDirectly.has(id))
       this.valueEntries.set(id, entry)
@@ -400,7 +400,7 @@ export class Quantization implements QuantizedReferences {
         return {
           ...node,
           weightBits: this.weightQuantizer(node.id).bits(),
-          activationBits: input.bits === 16 ? 16 : activation!.quantizer.bits(),
+          activationBits: activation?.quantizer.bits() ?? input.bits,
         }
       }),
     }

@@ -30,6 +30,8 @@ interface Entry extends WholeLayer {
   readonly node: WeightedNetworkNode
   readonly weightQuantizer: WeightQuantizer
   readonly inputQuantizer?: ActivationQuantizer
+  /** What one step of the input is worth where nothing quantizes it. */
+  readonly inputScale?: number
 }
 
 export class WholeLayers {
@@ -41,7 +43,7 @@ export class WholeLayers {
     this.engine = engine
     const { inputs } = storageOf(quantization.network)
     for (const node of weightedNodes(quantization.network)) {
-      const { value, narrowed } = inputs.get(node.id)!
+      const { value, narrowed, scale: inputScale } = inputs.get(node.id)!
       const inputQuantizer = quantization.activationQuantizer(narrowed ? node.id : value, narrowed)
       const weightQuantizer = quantization.weightQuantizer(node.id)
       const { channels } = node
@@ -49,6 +51,7 @@ export class WholeLayers {
         node,
         weightQuantizer,
         inputQuantizer,
+        ...(inputScale === undefined ? {} : { inputScale }),
         ...(inputQuantizer && node.activation !== 'logMagnitude' ? { input: { offset: this.allocate(4), sums: none } } : {}),
         weights: { offset: this.allocate(weightQuantizer.size), gradient: none },
         scale: this.allocate(channels),
@@ -72,12 +75,12 @@ export class WholeLayers {
   /** Before the kernels, after `generate`: all numbers as they are now. */
   prepare(store: ParameterStore, sources: WeightSources): void {
     const { engine } = this
-    for (const [id, { node, weightQuantizer, inputQuantizer, input, weights, scale, offset, mean, variance }] of this.entries) {
+    for (const [id, { node, weightQuantizer, inputQuantizer, inputScale, input, weights, scale, offset, mean, variance }] of this.entries) {
       const { channels } = node
       const { values, scale: steps } = weightQuantizer.toIntegers(engine.floats(sources.get(id)!.offset, weightQuantizer.size))
       const affine = channelAffine(store, node)
       const grid = inputQuantizer?.grid()
-      const inputStep = grid?.scale ?? 2 ** -15
+      const inputStep = grid?.scale ?? inputScale ?? 1
       const unit = Float64Array.from({ length: channels }, (_, c) => inputStep * steps[steps.length === 1 ? 0 : c])
       // what one whole weight is on the heap, and what its product with one step of the input is there
       const weight = unit.map((real) => (node.activation === 'logMagnitude' ? logMagnitudeEpsilon / wholeEpsilon(real) / inputStep : 1))
