@@ -23,6 +23,12 @@ typedef struct {
   int thread;
 } bw_start;
 
+double bw_now(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return now.tv_sec * 1e3 + now.tv_nsec * 1e-6;
+}
+
 static void *worker(void *argument) {
   bw_start start = *(bw_start *)argument;
   free(argument);

@@ -2,6 +2,9 @@
 // memory is one backend. JavaScript starts the workers, gives each its stack, and reports a trap, which C cannot catch.
 #include "pool.h"
 
+__attribute__((import_module("env"), import_name("now"))) double host_now(void);
+double bw_now(void) { return host_now(); }
+
 #define BW_EXPORT __attribute__((visibility("default")))
 
 static bw_pool pool __attribute__((aligned(64)));

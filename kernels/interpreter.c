@@ -1,10 +1,15 @@
 // Runs a program: every thread walks the same commands and meets the others after each.
 #include "kernels.h"
-#include "threads.h"
+#include "pool.h"
 
 // args: to. Floats per vector: the multiple that channel strides are padded to.
 void k_lanes(Task *task) {
   if (!task->thread) task->heap[task->arg[0]] = LANES;
+}
+
+// args: to (eight bytes, aligned to eight). The time in milliseconds, as a double, when all threads have come so far.
+void k_clock(Task *task) {
+  if (!task->thread) *(double *)(void *)(task->heap + task->arg[0]) = bw_now();
 }
 
 typedef void (*Kernel)(Task *);
@@ -16,7 +21,7 @@ static const Kernel kernels[] = {
     [OP_ADD] = k_add, [OP_ADD_BACKWARD] = k_add_backward, [OP_POOL] = k_pool, [OP_POOL_BACKWARD] = k_pool_backward,
     [OP_LOG_MAGNITUDE] = k_log_magnitude, [OP_LOG_MAGNITUDE_BACKWARD] = k_log_magnitude_backward, [OP_SINC] = k_sinc, [OP_SINC_BACKWARD] = k_sinc_backward,
     [OP_CROSS_ENTROPY] = k_cross_entropy, [OP_REDUCE_LANES] = k_reduce_lanes, [OP_DOT] = k_dot, [OP_OBSERVE] = k_observe,
-    [OP_COPY_ROWS] = k_copy_rows, [OP_SGD] = k_sgd, [OP_ADAM] = k_adam, [OP_LANES] = k_lanes,
+    [OP_COPY_ROWS] = k_copy_rows, [OP_SGD] = k_sgd, [OP_ADAM] = k_adam, [OP_LANES] = k_lanes, [OP_CLOCK] = k_clock,
 };
 
 // Denormal numbers are flushed to zero where the processor can: they say nothing and cost a hundred cycles each. The caller's mode

@@ -44,6 +44,7 @@ enum {
   OP_SGD,
   OP_ADAM,
   OP_LANES,
+  OP_CLOCK,
 };
 
 // One thread's view of a running program.

@@ -10,6 +10,9 @@
 // Runs every command of the program, as one of `threads`; the interpreter's. 0, or 1 + the word where the refused command begins.
 int bw_execute(float *heap, const int32_t *program, int length, int thread, int threads, bw_barrier *barrier);
 
+// Milliseconds since some moment; the host's.
+double bw_now(void);
+
 typedef struct {
   bw_barrier between; // between commands
   bw_barrier finish;  // after the program

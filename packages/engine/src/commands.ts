@@ -30,6 +30,7 @@ const names = [
   'sgd',
   'adam',
   'lanes',
+  'clock',
 ] as const
 
 export type CommandName = (typeof names)[number]

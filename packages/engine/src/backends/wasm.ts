@@ -31,7 +31,7 @@ const spins = 50_000
 const workerSource = `
 const { parentPort, workerData } = require('node:worker_threads')
 const { module, memory, thread, stack } = workerData
-const { exports } = new WebAssembly.Instance(module, { env: { memory } })
+const { exports } = new WebAssembly.Instance(module, { env: { memory, now: () => performance.now() } })
 parentPort.postMessage('ready')
 for (let working = true; working; ) {
   exports.__stack_pointer.value = stack
@@ -82,7 +82,7 @@ export async function openWasm(modules: WasmModules, threads: number, cores: num
   checkThreads(threads)
   const { module, variant } = compile(modules)
   const { memory, limit } = allocate()
-  const entry = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Entry
+  const entry = new WebAssembly.Instance(module, { env: { memory, now: () => performance.now() } }).exports as unknown as Entry
   const { __stack_pointer: stackPointer, __heap_base: dataEnd } = entry
   const stackTop: number = stackPointer.value
   const stacks = Math.ceil(dataEnd.value / 64) * 64
