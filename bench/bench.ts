@@ -3,6 +3,12 @@ import { availableParallelism, cpus } from 'node:os'
 
 export interface BenchOptions {
   readonly threads: readonly number[]
+  /** Which of the bench's works to measure; undefined: all. */
+  readonly works?: readonly string[]
+  /** Few repetitions of small works: shows that the bench runs; its numbers mean nothing. */
+  readonly quick: boolean
+  /** Where to draw the result, for a bench that can. */
+  readonly plot?: string
   /** For lines that belong to the result but not to the table. */
   readonly note: (line: string) => void
 }

@@ -1,12 +1,15 @@
 // The page's looks: two themes from one set of light-dark pairs, one column on a phone. No font or image is loaded.
 
-export const style = `
-:root { color-scheme: light dark;
+/** The colours, for a drawing that stands alone too. */
+export const palette = `:root { color-scheme: light dark;
   --bg: light-dark(#f6f5f1, #0e1016); --card: light-dark(#ffffff, #171a22); --ink: light-dark(#1a1c22, #e9eaf0);
   --muted: light-dark(#666b7a, #9aa1b4); --line: light-dark(#e6e3da, #292d3a); --faint: light-dark(#f3f1eb, #1e222c);
   --accent: light-dark(#4b45d6, #908bff); --accent-soft: light-dark(#e5e4fb, #2b2a4f); --second: light-dark(#0c8f84, #35d0bd);
   --warm: light-dark(#d9541e, #ff9a5c); --good: light-dark(#1f8a4c, #4fd18a); --bad: light-dark(#c92a2a, #ff7b7b);
-  --pale: light-dark(#c9c6f6, #3d3a78); --shadow: light-dark(0 1px 2px #1a1c2210, 0 0 0 #0000), light-dark(0 6px 24px #1a1c220a, 0 0 0 #0000) }
+  --pale: light-dark(#c9c6f6, #3d3a78); --shadow: light-dark(0 1px 2px #1a1c2210, 0 0 0 #0000), light-dark(0 6px 24px #1a1c220a, 0 0 0 #0000) }`
+
+export const style = `
+${palette}
 [data-theme=light] { color-scheme: light } [data-theme=dark] { color-scheme: dark }
 * { box-sizing: border-box }
 body { margin: 0; background: var(--bg); color: var(--ink); font: 15px/1.5 Inter, system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif; -webkit-text-size-adjust: 100% }
