@@ -22,9 +22,11 @@ describe('profile', () => {
 
   it('lists every command in order with the work it did', () => {
     const { tape, program } = record()
-    const commands = profileProgram(engine.backend, program, 3)
+    const commands = profileProgram(engine, program, 3)
     expect(commands.map(({ name }) => name)).toEqual(['pack', 'packDepthwise', 'convolution', 'depthwise'])
     expect(commands[2]).toMatchObject({ layer: '6x4x8 > 6x4x16, 1x1', flops: 2 * 2 * 6 * 4 * 8 * 16 })
+    expect(commands.every(({ ms }) => ms >= 0)).toBe(true)
+    expect(commands.some(({ ms }) => ms > 0)).toBe(true)
     expect(commands[3]).toMatchObject({ layer: '6x4x16 > 3x2x16, 3x3 / 2x2', flops: 2 * 2 * 3 * 2 * 16 * 9 })
     tape.dispose()
   })
@@ -35,24 +37,25 @@ describe('profile', () => {
     engine.backend.run(program)
     const plain = map.slice()
     map.fill(0)
-    profileProgram(engine.backend, program, 1)
+    profileProgram(engine, program, 1)
     expect(map).toEqual(plain)
     expect(plain.some((v) => v !== 0)).toBe(true)
     tape.dispose()
   })
 
   it('adds up commands of one name', () => {
+    const work = { layer: '', flops: 0, readBytes: 0, writtenBytes: 0 }
     const table = profileTable([
-      { name: 'convolution', layer: 'a', ms: 1, flops: 2e6 },
-      { name: 'convolution', layer: 'b', ms: 2, flops: 1e6 },
-      { name: 'add', layer: '', ms: 1, flops: 0 },
+      { ...work, name: 'convolution', layer: 'a', ms: 1, flops: 2e6, readBytes: 3e6 },
+      { ...work, name: 'convolution', layer: 'b', ms: 2, flops: 1e6, writtenBytes: 3e6 },
+      { ...work, name: 'add', ms: 1 },
     ])
-    expect(table).toContain('    3.000   75.0 %      1.0  convolution')
-    expect(table).toContain('    4.000  100.0 %      0.8  total')
+    expect(table).toContain('    3.000   75.0 %      1.0      2.0  convolution')
+    expect(table).toContain('    4.000  100.0 %      0.8      1.5  total')
     expect(
       profileTable([
-        { name: 'convolution', layer: 'big', ms: 99.5, flops: 0 },
-        { name: 'add', layer: 'small', ms: 0.5, flops: 0 },
+        { ...work, name: 'convolution', layer: 'big', ms: 99.5 },
+        { ...work, name: 'add', layer: 'small', ms: 0.5 },
       ]),
     ).not.toContain('small')
   })

@@ -252,6 +252,8 @@ function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
       return update(a.subarray(5), { numbers: 6, read: 4, written: 3 })
     case 'lanes':
       return { read: 0, written: 1 }
+    case 'clock':
+      return { read: 0, written: 2 }
     default:
       throw new Error(`unknown command ${name satisfies never}`)
   }
