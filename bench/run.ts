@@ -14,16 +14,37 @@ function bench<Row extends object>(measure: (options: BenchOptions) => Promise<r
   }
 }
 
-const cores = availableParallelism()
-const usualThreads = cores > 1 ? '1,2' : '1'
-/** Where a bench goes through the threads itself, or leaves them to the program. */
-const allThreads: Record<string, string> = { scaling: String(cores), startup: String(cores) }
+interface Benchmark {
+  /** Options besides --json that it takes. */
+  readonly takes: readonly ('threads' | 'works' | 'quick' | 'plot')[]
+  readonly threads: string
+  load(): Promise<(options: BenchOptions) => Promise<Result>>
+}
 
-const benchmarks: Record<string, () => Promise<(options: BenchOptions) => Promise<Result>>> = {
-  'train-step': async () => bench((await import('./train-step.ts')).trainStep, table),
-  'search-step': async () => bench((await import('./search-step.ts')).searchStep, columns),
-  scaling: async () => bench((await import('./scaling.ts')).scaling, columns),
-  startup: async () => bench((await import('./startup.ts')).startup, columns),
+const cores = availableParallelism()
+const oneAndTwo = cores > 1 ? '1,2' : '1'
+const benchmarks: Record<string, Benchmark> = {
+  'train-step': {
+    takes: ['threads', 'works', 'quick'],
+    threads: oneAndTwo,
+    load: async () => bench((await import('./train-step.ts')).trainStep, table),
+  },
+  'search-step': {
+    takes: ['threads', 'quick'],
+    threads: oneAndTwo,
+    load: async () => bench((await import('./search-step.ts')).searchStep, columns),
+  },
+  // goes from one thread to this many
+  scaling: {
+    takes: ['threads', 'quick', 'plot'],
+    threads: String(cores),
+    load: async () => bench((await import('./scaling.ts')).scaling, columns),
+  },
+  startup: {
+    takes: ['threads', 'quick'],
+    threads: String(cores),
+    load: async () => bench((await import('./startup.ts')).startup, columns),
+  },
 }
 
 const usage = `usage: npm run bench -- <${Object.keys(benchmarks).join(' | ')}> [--threads 1,2] [--works a,b] [--quick] [--plot FILE.svg] [--json]`
@@ -32,8 +53,8 @@ function parse() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      json: { type: 'boolean', default: false },
-      quick: { type: 'boolean', default: false },
+      json: { type: 'boolean' },
+      quick: { type: 'boolean' },
       plot: { type: 'string' },
       works: { type: 'string' },
       threads: { type: 'string' },
@@ -41,9 +62,13 @@ function parse() {
   })
   const [name] = positionals
   if (positionals.length !== 1 || !Object.hasOwn(benchmarks, name)) throw new Error('give the name of one bench')
-  const threads = (values.threads ?? allThreads[name] ?? usualThreads).split(',').map(Number)
+  const benchmark = benchmarks[name]
+  const { json = false, ...own } = values
+  const foreign = Object.keys(own).find((option) => !(benchmark.takes as readonly string[]).includes(option))
+  if (foreign !== undefined) throw new Error(`${name} takes no --${foreign}`)
+  const threads = (own.threads ?? benchmark.threads).split(',').map(Number)
   if (!threads.every((count) => Number.isInteger(count) && count > 0)) throw new Error('--threads takes whole numbers above 0')
-  return { ...values, name, threads, works: values.works?.split(',') }
+  return { name, json, benchmark, options: { ...own, quick: own.quick ?? false, threads, works: own.works?.split(',') } }
 }
 
 function parsed(): ReturnType<typeof parse> {
@@ -55,13 +80,13 @@ function parsed(): ReturnType<typeof parse> {
   }
 }
 
-const { name, json, ...options } = parsed()
+const { name, json, benchmark, options } = parsed()
 const notes: string[] = []
 const note = (line: string): void => {
   notes.push(line)
   console.error(line)
 }
-const measure = await benchmarks[name]()
+const measure = await benchmark.load()
 note(await describeMachine())
 const { rows, text } = await measure({ ...options, note })
 console.log(json ? JSON.stringify({ benchmark: name, notes, rows }) : text)
