@@ -55,11 +55,11 @@ export function profileTable(commands: readonly CommandProfile[], threshold = 0.
     bytes: some.reduce((sum, { readBytes, writtenBytes }) => sum + readBytes + writtenBytes, 0),
   })
   const names = [...new Set(commands.map(({ name }) => name))]
-  const sums = names.map((name) => ({ name, sum: sumOf(commands.filter((command) => command.name === name)) }))
+  const sums = names.map((name) => ({ name, sum: sumOf(commands.filter((own) => own.name === name)) }))
   const header = `${'ms'.padStart(9)} ${'share'.padStart(8)} ${'GFLOP/s'.padStart(8)} ${'GB/s'.padStart(8)}  command`
   return [
     header,
-    ...commands.filter(({ ms }) => ms >= threshold * total).map((command) => line(command.name, command.layer, sumOf([command]))),
+    ...commands.filter(({ ms }) => ms >= threshold * total).map((own) => line(own.name, own.layer, sumOf([own]))),
     '',
     header,
     ...sums.toSorted((a, b) => b.sum.ms - a.sum.ms).map(({ name, sum }) => line(name, '', sum)),
