@@ -24,6 +24,10 @@ export interface BenchRow {
   /** Its time over that of the fastest engine on the same work and threads. */
   readonly ratioToBest: number
   readonly gflops: number
+  /** Of what so many threads can do at most; null where that could not be measured. */
+  readonly shareOfPeak: number | null
+  /** Most memory of the engine's process that was ever resident, in 2^20 bytes. */
+  readonly peakMemoryMb: number
 }
 
 export function median(values: readonly number[]): number {
@@ -61,8 +65,9 @@ export function table(rows: readonly BenchRow[]): string {
       i === 0 || rows[i - 1].work !== work || rows[i - 1].threads !== threads
         ? `\n${work}, ${threads} ${threads === 1 ? 'thread' : 'threads'}\n`
         : ''
+    const share = row.shareOfPeak === null ? '-' : `${(100 * row.shareOfPeak).toFixed(0)} %`
     const spread = `${row.fastest.toFixed(1)}..${row.slowest.toFixed(1)}`
-    return `${title}  ${row.engine.padEnd(wide)} ${row.ms.toFixed(1).padStart(8)} ms ${spread.padStart(16)} ${row.ratioToBest.toFixed(2).padStart(7)} x ${row.gflops.toFixed(1).padStart(7)} GFLOP/s`
+    return `${title}  ${row.engine.padEnd(wide)} ${row.ms.toFixed(1).padStart(8)} ms ${spread.padStart(16)} ${row.ratioToBest.toFixed(2).padStart(7)} x ${row.gflops.toFixed(1).padStart(7)} GFLOP/s ${share.padStart(5)} ${row.peakMemoryMb.toFixed(0).padStart(6)} MB`
   })
   return lines.join('\n')
 }

@@ -1,6 +1,7 @@
 // Benchmarks from the command line, one question a file.
 import { availableParallelism } from 'node:os'
 import { parseArgs } from 'node:util'
+import { RunError, UsageError } from '../packages/bitwright/src/errors.ts'
 import { type BenchOptions, describeMachine, table } from './bench.ts'
 import { columns } from './columns.ts'
 
@@ -88,5 +89,11 @@ const note = (line: string): void => {
 }
 const measure = await benchmark.load()
 note(await describeMachine())
-const { rows, text } = await measure({ ...options, note })
-console.log(json ? JSON.stringify({ benchmark: name, notes, rows }) : text)
+try {
+  const { rows, text } = await measure({ ...options, note })
+  console.log(json ? JSON.stringify({ benchmark: name, notes, rows }) : text)
+} catch (error) {
+  if (!(error instanceof UsageError || error instanceof RunError)) throw error
+  console.error(error.message)
+  process.exit(error instanceof UsageError ? 2 : 1)
+}

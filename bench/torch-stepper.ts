@@ -1,8 +1,7 @@
 // A training step of PyTorch: a Python process that trains on request (torch/train_step.py).
-import { execFileSync, spawn } from 'node:child_process'
+import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { batch, type describe, type Stepper } from './train-step.ts'
+import { openStepper, type Request } from './stepper.ts'
 
 const python = process.env.PYTHON ?? 'python3'
 
@@ -25,26 +24,9 @@ const keepMemory = { MALLOC_MMAP_THRESHOLD_: '1073741824', MALLOC_TRIM_THRESHOLD
 /** See torch/train_step.py. */
 export const torchSettings = ['usual', 'tuned', 'channels_last'] as const
 
-export async function openTorchStepper(
-  setting: (typeof torchSettings)[number],
-  work: ReturnType<typeof describe>,
-  threads: number,
-): Promise<Stepper> {
-  const child = spawn(python, [join(import.meta.dirname, 'torch/train_step.py')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, OMP_NUM_THREADS: String(threads), ...(setting === 'usual' ? {} : keepMemory) },
+export function openTorchStepper(request: Request & { readonly setting: (typeof torchSettings)[number] }) {
+  return openStepper([python, join(import.meta.dirname, 'torch/train_step.py')], request, {
+    OMP_NUM_THREADS: String(request.threads),
+    ...(request.setting === 'usual' ? {} : keepMemory),
   })
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
-  const ask = async (line: string) => {
-    child.stdin.write(`${line}\n`)
-    const { value, done } = await lines.next()
-    if (done) throw new Error(`PyTorch (${setting}) ended early with ${work.network.name}; its message is above`)
-    return JSON.parse(value)
-  }
-  const { version } = await ask(JSON.stringify({ ...work, batch, threads, setting }))
-  return {
-    engine: `PyTorch ${version}, ${setting}`,
-    steps: (count) => ask(String(count)),
-    close: () => child.stdin.end(),
-  }
 }
