@@ -15,10 +15,11 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   spaces: ['network'],
   hardware: ['network'],
   training: ['network', 'data', 'quantizers', 'hardware'],
+  export: ['network', 'training'],
   search: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training'],
   report: ['network', 'data'],
   study: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'search', 'report'],
-  cli: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'search', 'report', 'study'],
+  cli: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'export', 'search', 'report', 'study'],
 }
 
 function sources(directory: string): string[] {

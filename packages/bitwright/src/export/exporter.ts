@@ -1,0 +1,28 @@
+// What an export target is: a finished model in, files out. One file per target implements it, and index.ts lists them.
+import type { IntegerModel } from '@bitwright/runtime'
+import type { FloatNetwork } from './float-network.ts'
+
+/** A finished model, in both its forms. */
+export interface ExportSource {
+  readonly model: IntegerModel
+  /** The .bw file it was read from. */
+  readonly file: Uint8Array
+}
+
+export interface ExportedFile {
+  /** Below the folder that is exported to. */
+  readonly path: string
+  readonly bytes: Uint8Array
+}
+
+/** A target. It reads the integer model and never the trainer; where the files go is the caller's business. */
+export interface Exporter {
+  /** As --to names it. */
+  readonly name: string
+  /** For people, a few words. */
+  readonly summary: string
+  /** @throws RunError naming the layer that the target has no form for. */
+  files(source: ExportSource): readonly ExportedFile[]
+  /** The network as it was before quantization, for targets that can hold it. */
+  floatFiles?(network: FloatNetwork): readonly ExportedFile[]
+}

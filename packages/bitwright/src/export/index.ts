@@ -1,0 +1,11 @@
+// All export targets.
+import { bw } from './bw.ts'
+import type { Exporter } from './exporter.ts'
+import { onnx } from './onnx.ts'
+
+export type { ExportedFile, Exporter, ExportSource } from './exporter.ts'
+export { type FloatNetwork, floatNetwork } from './float-network.ts'
+export { onnxModel } from './onnx.ts'
+export { floatOnnxModel } from './onnx-float.ts'
+
+export const exporters: readonly Exporter[] = [onnx, bw]
