@@ -1,13 +1,18 @@
 // The launcher as users run it: a child process per case, its exit code, and one line that says what is wrong.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { encodeModel, type IntegerModel } from '@bitwright/runtime'
 import { encodeWav } from '../data/wav.ts'
+import { readOnnx } from '../export/testing/onnx-reader.ts'
+import { withBits } from '../network/transform.ts'
+import { writeCheckpoint } from '../study/checkpoint.ts'
 import { openJournal } from '../study/journal.ts'
+import { createStore } from '../training/initialize.ts'
+import { openEngine, toneNetwork } from '../training/testing/tones.ts'
 import { sampleEvents } from '../report/testing/sample-events.ts'
 import { accuracyTable, confusionTable, recallTable, resultSummary } from './score-tables.ts'
 import type { EvaluateResult } from '../study/api.ts'
@@ -37,6 +42,10 @@ describe('bitwright', () => {
     [['info', 'none.bw'], /^bitwright info: none.bw: no such file/],
     [['predict', 'none.bw', 'x.wav'], /^bitwright predict: none.bw: no such file/],
     [['predict', 'none.bw'], /^bitwright predict: missing required argument 'CLIP'; see `bitwright predict --help`\n$/],
+    [['export', 'none.bw', '--to', 'onnx', '--out', 'o'], /^bitwright export: none.bw: no such file/],
+    [['export', 'none.bw', '--to', 'onxx', '--out', 'o'], /^bitwright export: --to onxx: no such choice; did you mean onnx\?/],
+    [['export', 'none.bw', '--out', 'o'], /^bitwright export: --to is missing; give onnx or bw/],
+    [['export', 'none.bw', '--to', 'onnx'], /^bitwright export: --out is missing; give a folder/],
     [['data', 'inspect', 'nowhere'], /^bitwright data: nowhere: no such folder/],
     [['data', 'synth', '--words', 'a'], /^bitwright data: --out is missing/],
     [['report', 'nowhere'], /^bitwright report: nowhere: holds no run/],
@@ -54,11 +63,14 @@ describe('bitwright', () => {
     expect(status).toBe(1)
   })
 
-  test.each([['search'], ['train'], ['evaluate'], ['info'], ['predict'], ['data'], ['report'], ['quickstart']])('%s --help', (verb) => {
-    const { status, stdout } = bitwright(verb, '--help')
-    expect(stdout).toMatch(new RegExp(`^Usage: bitwright ${verb}`))
-    expect(status).toBe(0)
-  })
+  test.each([['search'], ['train'], ['evaluate'], ['info'], ['predict'], ['export'], ['data'], ['report'], ['quickstart']])(
+    '%s --help',
+    (verb) => {
+      const { status, stdout } = bitwright(verb, '--help')
+      expect(stdout).toMatch(new RegExp(`^Usage: bitwright ${verb}`))
+      expect(status).toBe(0)
+    },
+  )
 
   test('--version', () => expect(bitwright('--version').stdout).toMatch(/^\d+\.\d+\.\d+\n$/))
 
@@ -146,6 +158,48 @@ describe('bitwright', () => {
         stderr: 'bitwright predict: image.bw: reads images, and predict takes a WAV file\n',
       })
       expect(bitwright('info', 'image.bw').stdout).toMatch(/^input +image, 4x1 pixels of 1 bytes$/m)
+    })
+
+    test('export writes the files of a target', () => {
+      const { status, stdout } = bitwright('export', 'sign.bw', '--to', 'bw', '--out', 'as/bw', '--json')
+      expect(status).toBe(0)
+      const files = [{ path: join('as', 'bw', 'model.bw'), bytes: file.length }]
+      expect(JSON.parse(stdout)).toEqual({ target: 'bw', float: false, files })
+      expect(new Uint8Array(readFileSync(join(folder, 'as/bw/model.bw')))).toEqual(file)
+      expect(bitwright('export', 'sign.bw', '--to', 'onnx', '--out', 'as').stdout).toMatch(/^as.model\.onnx \(\d+ bytes\)\n$/)
+      expect(readOnnx(readFileSync(join(folder, 'as/model.onnx')))).toMatchObject({ name: 'sign', opset: 25 })
+    })
+
+    test.each([
+      [
+        ['sign.bw', '--to', 'onnx', '--float'],
+        2,
+        /^bitwright export: --float: sign\.bw has no float network in it; give the folder of a run\n$/,
+      ],
+      [['sign.bw', '--to', 'bw', '--float'], 2, /^bitwright export: --float: bw holds integer models alone/],
+      [['unfinished', '--to', 'onnx'], 1, /^bitwright export: unfinished: has no model yet; finish it/],
+      [['unfinished', '--to', 'onnx', '--float'], 1, /^bitwright export: unfinished: has no trained float network; finish it/],
+    ])('export %j cannot be', (args, status, message) => {
+      mkdirSync(join(folder, 'unfinished'), { recursive: true })
+      writeFileSync(join(folder, 'unfinished', 'journal.jsonl'), 'an event')
+      expect(bitwright('export', ...args, '--out', 'not')).toMatchObject({ status, stdout: '', stderr: expect.stringMatching(message) })
+      expect(existsSync(join(folder, 'not'))).toBe(false)
+    })
+
+    test('export --float takes the parameters from before quantization', async () => {
+      const network = toneNetwork()
+      const engine = await openEngine(1)
+      const store = createStore(engine, [network], 1)
+      store.value('logits.bias').set([1, 2, 4])
+      const run = join(folder, 'trained')
+      mkdirSync(run)
+      writeFileSync(join(run, 'journal.jsonl'), 'an event')
+      writeFileSync(join(run, 'architecture.json'), JSON.stringify(withBits(network, { weightBits: 2, activationBits: 2 })))
+      writeCheckpoint(join(run, 'checkpoint.bin'), { stage: 'done', epoch: 0, seconds: 0, floatParameters: store.snapshot() })
+      engine.backend.close()
+      expect(bitwright('export', 'trained', '--to', 'onnx', '--float', '--out', '.').status).toBe(0)
+      const { constants } = readOnnx(readFileSync(join(folder, 'model-float.onnx')))
+      expect(constants.get('logits.bias')).toMatchObject({ type: 'float', values: [1, 2, 4] })
     })
 
     test('info refuses an altered file', () => {

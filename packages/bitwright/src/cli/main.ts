@@ -18,6 +18,7 @@ const verbs: readonly Verb[] = [
   { name: 'evaluate', summary: 'score the models of a run on clips', load: () => import('./evaluate.ts') },
   { name: 'info', summary: 'size, operations and bits of a model or network', load: () => import('./info.ts') },
   { name: 'predict', summary: 'what a model hears in a WAV file', load: () => import('./predict.ts') },
+  { name: 'export', summary: 'a model as ONNX or another format', load: () => import('./export.ts') },
   { name: 'data', summary: 'inspect a folder of clips, or synthesise one', load: () => import('./data.ts') },
   { name: 'report', summary: 'write report.html of a run anew', load: () => import('./report.ts') },
   { name: 'quickstart', summary: 'all of it on a small synthesised set, within five minutes', load: () => import('./quickstart.ts') },

@@ -1,0 +1,82 @@
+// `bitwright export`: the model of a run, or a .bw file, in another format.
+import type { Command } from 'commander'
+import type { FloatNetwork } from '../export/index.ts'
+import { printJson, verb } from './verb.ts'
+
+export function command(): Command {
+  return verb('export', 'A model as ONNX or another format.')
+    .usage('RUN|FILE.bw --to onnx|bw --out DIR [--float] [--json]')
+    .argument('<MODEL>', 'folder of a finished run, or a .bw file')
+    .option('--to <TARGET>', 'onnx (quantized, opset 25) or bw (required)')
+    .option('--out <DIR>', 'folder for the files; those of the same name are replaced (required)')
+    .option('--float', 'the network in float, as it was before quantization; of a run alone')
+    .option('--json', 'print one JSON document')
+    .addHelpText('after', '\nExample:\n  bitwright export runs/first --to onnx --out exported')
+    .action(async (subject: string, options: Record<string, unknown>) => {
+      const { z } = await import('zod')
+      const fields = await import('./fields.ts')
+      const { exporters } = await import('../export/index.ts')
+      const names = exporters.map(({ name }) => name)
+      const flags = fields.validate(
+        z.object({ to: fields.choice(names), out: fields.path('a folder'), float: fields.present(), json: fields.present() }),
+        options,
+      )
+      const { existsSync, mkdirSync, statSync } = await import('node:fs')
+      const { join } = await import('node:path')
+      const { atomicWrite } = await import('../study/run-directory.ts')
+      const { UsageError } = await import('../errors.ts')
+      const exporter = exporters.find(({ name }) => name === flags.to)!
+      if (existsSync(flags.out) && !statSync(flags.out).isDirectory())
+        throw new UsageError(`--out ${flags.out}: is a file; give the path of a folder`)
+      if (flags.float && !exporter.floatFiles) throw new UsageError(`--float: ${exporter.name} holds integer models alone; leave it away`)
+      const files = flags.float ? exporter.floatFiles!(await floatNetworkOf(subject)) : exporter.files(await modelOf(subject))
+      mkdirSync(flags.out, { recursive: true })
+      const written = files.map(({ path, bytes }) => {
+        const target = join(flags.out, path)
+        atomicWrite(target, bytes)
+        return { path: target, bytes: bytes.length }
+      })
+      if (flags.json) return printJson({ target: exporter.name, float: flags.float, files: written })
+      process.stdout.write(written.map(({ path, bytes }) => `${path} (${bytes} bytes)\n`).join(''))
+    })
+}
+
+/** The integer model of a run or file. */
+async function modelOf(subject: string) {
+  const { existsSync, statSync } = await import('node:fs')
+  const { load } = await import('@bitwright/runtime')
+  const { RunError } = await import('../errors.ts')
+  const { existingRunDirectory } = await import('../study/run-directory.ts')
+  const { readGivenFile } = await import('./given-file.ts')
+  const isFolder = statSync(subject, { throwIfNoEntry: false })?.isDirectory()
+  const path = isFolder ? existingRunDirectory(subject).model : subject
+  if (isFolder && !existsSync(path)) throw new RunError(`${subject}: has no model yet; finish it with the same command and --resume`)
+  const file = readGivenFile(path)
+  return { model: load(file, path).integerModel, file }
+}
+
+/** The network of a finished run with the parameters it had before quantization. */
+async function floatNetworkOf(run: string): Promise<FloatNetwork> {
+  const { existsSync, readFileSync, statSync } = await import('node:fs')
+  const { RunError, UsageError } = await import('../errors.ts')
+  if (statSync(run, { throwIfNoEntry: false })?.isFile())
+    throw new UsageError(`--float: ${run} has no float network in it; give the folder of a run`)
+  const { existingRunDirectory } = await import('../study/run-directory.ts')
+  const { readCheckpoint } = await import('../study/checkpoint.ts')
+  const { parseNetwork, withoutBits } = await import('../network/index.ts')
+  const { Engine, openBackend } = await import('@bitwright/engine')
+  const { createStore } = await import('../training/initialize.ts')
+  const { floatNetwork } = await import('../export/index.ts')
+  const { architecture, checkpoint } = existingRunDirectory(run)
+  const parameters = existsSync(architecture) ? readCheckpoint(checkpoint)?.floatParameters : undefined
+  if (!parameters) throw new RunError(`${run}: has no trained float network; finish it with the same command and --resume`)
+  const network = withoutBits(parseNetwork(JSON.parse(readFileSync(architecture, 'utf8'))))
+  const backend = await openBackend({ backend: 'wasm', threads: 1, onNotice: () => {} })
+  try {
+    const store = createStore(new Engine(backend), [network], 0)
+    store.restore(parameters)
+    return floatNetwork(network, store)
+  } finally {
+    backend.close()
+  }
+}
