@@ -5,7 +5,7 @@ import { onnx } from './onnx.ts'
 
 export type { ExportedFile, Exporter, ExportSource } from './exporter.ts'
 export { type FloatNetwork, floatNetwork } from './float-network.ts'
-export { onnxModel } from './onnx.ts'
+export { onnxModel, type OnnxOptions } from './onnx.ts'
 export { floatOnnxModel } from './onnx-float.ts'
 
 export const exporters: readonly Exporter[] = [onnx, bw]

@@ -138,6 +138,16 @@ describe('onnxModel', () => {
     }
   })
 
+  it('adds biases after the convolutions, or gives them to the convolutions', () => {
+    const conv = (file: OnnxFile) => file.nodes.find(({ op }) => op === 'Conv')!
+    const added = readOnnx(onnxModel(oneLayer({})))
+    expect(conv(added).inputs).toHaveLength(2)
+    expect(added.nodes.find(({ op }) => op === 'Add')!.inputs[0]).toBe(conv(added).output)
+    const given = readOnnx(onnxModel(oneLayer({}), { integerConvolutions: true }))
+    expect(given.nodes.some(({ op }) => op === 'Add')).toBe(false)
+    expect(given.constants.get(conv(given).inputs[2])!.values).toEqual(added.constants.get('logits.biased.offset')!.values)
+  })
+
   it('names a layer that ONNX has no form for', () => {
     expect(() => onnxModel(oneLayer({ logOffset: Uint32Array.of(1, 0) }))).toThrow('layer "logits": a logarithm without an offset')
   })
@@ -190,7 +200,8 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
   }
 
   it.each(['mixed', 8, 6, 4, 3, 2, 1] as const)('random networks, bits: %s, give the same logits to a step', async (bits) => {
-    let [within, all] = [0, 0]
+    const exact: boolean[] = []
+    const logarithmic: boolean[] = []
     for (let seed = 0; seed < 12; seed++) {
       const { model, network } = await convertedNetwork(
         engine,
@@ -200,14 +211,16 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
         seed,
         bits === 'mixed' ? undefined : bits,
       )
-      const steps = await differences(model)
       const hasLogarithm = network.nodes.some((node) => 'activation' in node && node.activation === 'logMagnitude')
-      // the core's logarithm is off by up to 1.2 / 65536, so now and then a value is rounded the other way
-      if (!hasLogarithm) expect([seed, Math.max(...steps) <= 1.01 || steps]).toEqual([seed, true])
-      within += steps.filter((step) => step <= 1.01).length
-      all += steps.length
+      const toAStep = (await differences(model)).map((steps) => steps <= 1.01)
+      if (hasLogarithm) logarithmic.push(...toAStep)
+      else exact.push(...toAStep)
     }
-    expect(within / all).toBeGreaterThan(0.97)
+    const share = (values: readonly boolean[]): number => values.filter(Boolean).length / values.length
+    // all of them on the processors it was tried on; another order of a float sum may turn one over
+    expect(share(exact)).toBeGreaterThan(0.99)
+    // the core's logarithm is off by up to 1.2 / 65536, so now and then a value is rounded the other way
+    expect(share(logarithmic)).toBeGreaterThan(0.96)
   })
 
   it('random integer models of all kinds of layers, front ends and zero points', async () => {
