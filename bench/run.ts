@@ -41,6 +41,11 @@ const benchmarks: Record<string, Benchmark> = {
     threads: String(cores),
     load: async () => bench((await import('./scaling.ts')).scaling, columns),
   },
+  inference: {
+    takes: ['works', 'quick'],
+    threads: '1',
+    load: async () => bench((await import('./inference.ts')).inference, columns),
+  },
   startup: {
     takes: ['threads', 'quick'],
     threads: String(cores),
