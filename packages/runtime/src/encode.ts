@@ -57,7 +57,8 @@ export function sealImage(bytes: Uint8Array): void {
 function checkPicture({ frontEnd, tensors }: IntegerModel): void {
   if (frontEnd.kind !== 'image') return
   const size = [frontEnd.height, frontEnd.width, frontEnd.channels]
-  if (size.join() !== tensors[0].shape.join()) throw new BadModelError(`tensor ${tensors[0].name}: shape [${tensors[0].shape}] differs from [${size}], which the front end gives`)
+  if (size.join() !== tensors[0].shape.join())
+    throw new BadModelError(`tensor ${tensors[0].name}: shape [${tensors[0].shape}] differs from [${size}], which the front end gives`)
 }
 
 function integer(value: number, low: number, high: number, what: string): number {

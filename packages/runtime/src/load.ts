@@ -66,7 +66,9 @@ export class Model {
     const { inputValues } = this.sizes
     if (this.frontEnd.kind !== 'image') throw new RangeError(`${this.name}: takes 16-bit samples (Int16Array), not pixels`)
     if (pixels.length !== inputValues)
-      throw new RangeError(`${this.name}: image has ${pixels.length} bytes, the model takes ${this.integerModel.tensors[0].shape.join(' x ')}`)
+      throw new RangeError(
+        `${this.name}: image has ${pixels.length} bytes, the model takes ${this.integerModel.tensors[0].shape.join(' x ')}`,
+      )
     const { core } = this.install()
     new Uint8Array(core.memory.buffer, this.places.input, inputValues).set(pixels)
     core.runPixels(this.places.arena, this.places.input, this.places.logits)

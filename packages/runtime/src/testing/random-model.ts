@@ -151,7 +151,10 @@ function randomInput(draw: Draw): { frontEnd: IntegerFrontEnd; input: IntegerTen
     const [height, width, channels] = [1 + draw(12), 1 + draw(12), 1 + draw(4)]
     const range = { containerBits: 8, bits: 8, zeroPoint: draw(300) - 150, min: -128, max: 127 } as const
     const scale = Math.fround(0.001 + draw(1000) / 500)
-    return { frontEnd: { kind: 'image', height, width, channels }, input: { name: 'input', shape: [height, width, channels], scale, ...range } }
+    return {
+      frontEnd: { kind: 'image', height, width, channels },
+      input: { name: 'input', shape: [height, width, channels], scale, ...range },
+    }
   }
   if (draw(2)) {
     const samples = 20 + draw(300)
