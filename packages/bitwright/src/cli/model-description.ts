@@ -90,9 +90,11 @@ function describeNetwork(network: Network): ModelDescription {
   const { nodes, ...cost } = memory.price(network)
   const layers = network.nodes.map((node, index) => {
     const { params, macs, weightBytes, outputBytes } = nodes[index]
-    const { weightBits: width, activationBits } = isWeighted(node) ? node : {}
-    const weightBits = width === undefined || !isWeighted(node) ? undefined : storedWeightBits(node)
-    const bits = { ...(weightBits !== undefined && { weightBits }), ...(activationBits !== undefined && { activationBits }) }
+    const { weightBits, activationBits } = isWeighted(node) ? node : {}
+    const bits = {
+      ...(isWeighted(node) && weightBits !== undefined && { weightBits: storedWeightBits(node) }),
+      ...(activationBits !== undefined && { activationBits }),
+    }
     return { name: node.id, op: node.op, params, macs, weightBytes, outputBytes, ...bits }
   })
   const { name, classes, frontEnd } = network

@@ -1,7 +1,7 @@
 // Quantization-aware training of one network: a weight quantizer per layer, an activation quantizer per stored value (and per layer
 // that narrows a stream for itself), their places on the heap, and their learned numbers with an Adam of their own.
 import { type Engine, none, type ParameterStore, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
-import { isWeighted, parameterPrefix, storedWeightBits, weightedNodes } from '../network/graph.ts'
+import { isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { inferShapes } from '../network/shapes.ts'
@@ -25,6 +25,7 @@ import {
   type WeightQuantizer,
   type WidthItem,
 } from '../quantizers/index.ts'
+import { meetAverage, mostNarrowedBits } from './meet-average.ts'
 import type { QuantizedReferences, WeightSources } from './record.ts'
 
 export type BitsChoice = number | 'trained'
@@ -45,7 +46,7 @@ export interface QuantizationOptions {
 
 /** Widths that trained bits start from. Layer inputs start below the 8 bits of a stream, so that each has a quantizer of its own. */
 const startBits = 8
-const startActivationBits = 7
+const startActivationBits = mostNarrowedBits
 
 /** The network whose widths are fixed or at the start of their training; a fixed width is every layer's, the first and last included. */
 export function withStartBits(
@@ -92,8 +93,8 @@ interface WeightEntry {
   readonly node: WeightedNetworkNode
   readonly quantizer: WeightQuantizer
   readonly count: number
-  /** How many of how many bits are stored. */
-  readonly stored: () => WidthItem
+  /** Numbers that the model file holds: the weights, or two cut-offs a filter. */
+  readonly numbers: number
   readonly quantized: number
   readonly gradient: number
 }
@@ -104,36 +105,7 @@ interface ActivationEntry {
   readonly multiplied: boolean
 }
 const widthOf = (quantizer: ActivationQuantizer): WidthItem => ({ bits: quantizer.bits(), count: quantizer.elements })
-
-/**
- * Takes bits from the trained widths that are nearest to their next lower one until the average is at most the target (or all have two),
- * then gives bits back, nearest to their next higher one first, where the average allows it.
- */
-function meetAverage(
-  entries: readonly { quantizer: WeightQuantizer | ActivationQuantizer; width: () => WidthItem }[],
-  target: number,
-): void {
-  const average = () => averageBits(entries.map(({ width }) => width()))
-  const trained = entries
-    .map(({ quantizer }) => quantizer)
-    .filter((quantizer) => quantizer instanceof TrainedBits || quantizer instanceof TrainedBitsActivation)
-    .map((quantizer) => ({ quantizer, offset: quantizer.parameters().at(-1)!.values }))
-  if (average() <= target) return
-  /** Where the width lies between the next lower (0) and the next higher (1). */
-  const place = ({ quantizer, offset }: (typeof trained)[number]) => Math.abs(offset[0]) + 2.5 - quantizer.bits()
-  const set = ({ offset }: (typeof trained)[number], bits: number) => (offset[0] = (offset[0] < 0 ? -1 : 1) * (bits - 2))
-  while (average() > target) {
-    const [nearest] = trained.filter(({ quantizer }) => quantizer.bits() > 2).toSorted((a, b) => place(a) - place(b))
-    if (!nearest) return
-    set(nearest, nearest.quantizer.bits() - 1)
-  }
-  for (const entry of trained.toSorted((a, b) => place(b) - place(a))) {
-    const bits = entry.quantizer.bits()
-    if (bits >= startActivationBits) continue
-    set(entry, bits + 1)
-    if (average() > target) set(entry, bits)
-  }
-}
+const storedWidth = ({ quantizer, numbers }: WeightEntry): WidthItem => ({ bits: quantizer.sizeBits() / numbers, count: numbers })
 
 interface Moments {
   readonly parameters: LearnedParameters
@@ -174,12 +146,11 @@ export class Quantization implements QuantizedReferences {
       const count =
         node.op === 'sinc' ? node.kernelSize[0] * node.kernelSize[1] * node.channels : sizes.get(`${parameterPrefix(node)}.weight`)!
       const quantizer = weightQuantizer(node, count, store, options)
-      const isMade = node.op === 'sinc'
       this.weightEntries.set(node.id, {
         node,
         quantizer,
         count,
-        stored: () => (isMade ? { bits: storedWeightBits(node), count: 2 * node.channels } : { bits: quantizer.bits(), count }),
+        numbers: node.op === 'sinc' ? 2 * node.channels : count,
         quantized: this.allocate(count),
         gradient: this.allocate(count),
       })
@@ -316,7 +287,7 @@ export class Quantization implements QuantizedReferences {
     }
     const strength = this.options.penalty ?? 0.08
     const { weightBytes, averageBits: target = 3 } = this.options
-    const weights = [...this.weightEntries.values()].map(({ quantizer, stored }) => ({ quantizer, item: stored() }))
+    const weights = [...this.weightEntries.values()].map((entry) => ({ quantizer: entry.quantizer, item: storedWidth(entry) }))
     const activations = this.multipliedEntries().map(({ quantizer }) => ({ quantizer, item: widthOf(quantizer) }))
     for (const group of [weights, activations]) {
       const items = group.map(({ item }) => item)
@@ -372,7 +343,7 @@ export class Quantization implements QuantizedReferences {
     if (weightBytes === undefined) {
       const weights = [...this.weightEntries.values()]
       meetAverage(
-        weights.map(({ quantizer, stored }) => ({ quantizer, width: stored })),
+        weights.map((entry) => ({ quantizer: entry.quantizer, width: () => storedWidth(entry) })),
         target,
       )
     }
@@ -383,7 +354,7 @@ export class Quantization implements QuantizedReferences {
   }
 
   averages(): { weights: number; activations: number } {
-    const weights = [...this.weightEntries.values()].map(({ stored }) => stored())
+    const weights = [...this.weightEntries.values()].map(storedWidth)
     const activations = this.multipliedEntries().map(({ quantizer }) => widthOf(quantizer))
     return { weights: averageBits(weights), activations: averageBits(activations) }
   }
