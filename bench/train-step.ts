@@ -109,7 +109,12 @@ interface Timed {
   readonly peakMemoryMb: number
 }
 
-async function takeTurns(steppers: readonly Stepper[], { rounds, turnMs }: typeof usualPace): Promise<Timed[]> {
+/** The machine's peak has its turns as well: neighbours on the same processor come and go. */
+async function takeTurns(
+  steppers: readonly Stepper[],
+  { rounds, turnMs }: typeof usualPace,
+  peak: () => number | null,
+): Promise<{ readonly timed: Timed[]; readonly peakGflops: number | null }> {
   const turns = new Map<Stepper, { steps: number; times: number[] }>()
   for (const stepper of steppers) {
     await stepper.steps(2)
@@ -117,12 +122,15 @@ async function takeTurns(steppers: readonly Stepper[], { rounds, turnMs }: typeo
     turns.set(stepper, { steps: Math.max(2, Math.round(turnMs / each)), times: [] })
   }
   const start = performance.now()
+  const peaks: (number | null)[] = []
   for (let round = 0; round < rounds && (round < 2 || performance.now() - start < patienceMs); round++) {
+    peaks.push(peak())
     for (const [stepper, turn] of turns) turn.times.push(...(await stepper.steps(turn.steps)))
   }
   const timed: Timed[] = []
   for (const [stepper, { times }] of turns) timed.push({ engine: stepper.engine, times, peakMemoryMb: await stepper.peakMemoryMb() })
-  return timed
+  const known = peaks.filter((gflops) => gflops !== null)
+  return { timed, peakGflops: known.length > 0 ? median(known) : null }
 }
 
 /** Of PyTorch, what most people write and the best of the other settings. */
@@ -172,8 +180,6 @@ export async function trainStep({ threads, works: names, quick, note }: BenchOpt
   const missing = torchMissing()
   if (missing) note(`PyTorch is left out: ${missing}`)
   const peak = await openPeak(note)
-  const peaks = new Map(threads.map((count) => [count, peak ? peak(count) : null]))
-  for (const [count, gflops] of peaks) if (gflops !== null) note(`peak of ${threadsText(count)}: ${gflops.toFixed(0)} GFLOP/s`)
   const rows: BenchRow[] = []
   for (const [name, { network: float, batch, bits }] of chosen) {
     for (const isQuantized of [false, true]) {
@@ -187,8 +193,9 @@ export async function trainStep({ threads, works: names, quick, note }: BenchOpt
         try {
           const busy = await busyShare()
           if (busy > idleLimit) note(`${where}: the machine is ${(100 * busy).toFixed(0)} % busy with other work`)
-          const timed = withoutSlowSettings(await takeTurns(steppers, quick ? quickPace : usualPace), note, where)
-          rows.push(...rowsOf(work, count, timed, flopsOf(network, batch), peaks.get(count)!))
+          const { timed, peakGflops } = await takeTurns(steppers, quick ? quickPace : usualPace, () => peak?.(count) ?? null)
+          if (peakGflops !== null) note(`${where}: peak ${peakGflops.toFixed(0)} GFLOP/s`)
+          rows.push(...rowsOf(work, count, withoutSlowSettings(timed, note, where), flopsOf(network, batch), peakGflops))
         } finally {
           for (const stepper of steppers) stepper.close()
         }
