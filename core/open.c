@@ -46,7 +46,7 @@ static uint64_t depth(const bw_layer *l, uint32_t inputChannels) {
   return (uint64_t)l->kernel[0] * l->kernel[1] * (l->depthwise ? 1 : inputChannels);
 }
 
-/* Dense: two int16 columns and four rows of int8 weights, each padded to 8 (run.c). Depthwise: 8 channels of int16, weights and a tap. */
+/* Dense: two int16 columns and four rows of int8 weights, each padded to 8 (layer.c). Depthwise: 8 channels of int16, weights and a tap. */
 uint32_t bw_scratch_bytes(const bw_layer *l, uint32_t inputChannels) {
   uint32_t k;
   if (l->op != BW_CONVOLUTION) return 0;

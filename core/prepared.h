@@ -1,9 +1,59 @@
-/* Prepared models: where memory is plenty and vectors are wide, weights are laid out once for the fast paths (prepared.c). */
+/* Prepared models: where memory is plenty and vectors are wide, weights are laid out once (prepare.c) for the fast paths (prepared.c). */
 #ifndef BITWRIGHT_PREPARED_H
 #define BITWRIGHT_PREPARED_H
-#include "bw.h"
+#include "layer.h"
+#include "simd.h"
 
-/* Runs one layer of a prepared model. Returns 0 where it has no fast path and has to run as it lies in the image. */
-int bw_run_prepared(const bw_model *model, uint32_t layer, uint8_t *arena);
+/* Runs a step of one layer of a prepared model. Returns 0 where it has no fast path and has to run as it lies in the image. */
+int bw_run_prepared(const bw_model *model, uint32_t layer, const bw_step *step);
 
+#ifdef BW_LANES
+
+enum { L = BW_LANES, FIELDS = 5 };
+
+typedef struct {
+  const int16_t *weights;   /* dense: [panel][pair of inputs][lanes][2]; depthwise: [2 L channels][pair of taps][2][lanes][2] */
+  const int32_t *epilogues; /* [L channels][FIELDS][lanes]: bias, multiplier, half, mask, shift count; one for all where uniform */
+  const int32_t *taps;      /* depthwise: places of the taps of a window in the image */
+  const uint32_t *logOffsets;
+  uint32_t runnable;
+} prepared_layer;
+
+typedef struct {
+  prepared_layer *layers;
+  int16_t *image, *second;
+} prepared;
+
+/* How a convolution sees its input in the image. */
+typedef struct {
+  uint32_t channels;      /* of a pixel in the image: depthwise ones are filled up to whole vectors */
+  uint32_t height, width; /* with the border */
+  uint32_t runs, run;     /* a window: so many runs of so many values ... */
+  uint32_t pairs;         /* ... read as so many pairs each */
+  uint32_t rows, columns; /* output pixels; a pointwise map counts as one row */
+  uint32_t pixelStep, rowStep;
+} view;
+
+static inline view view_of(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
+  view v;
+  const int pointwise = !l->depthwise && l->kernel[0] == 1 && l->kernel[1] == 1 && l->stride[0] == 1 && l->stride[1] == 1 &&
+                        !(l->padding[0] | l->padding[1] | l->padding[2] | l->padding[3]);
+  v.channels = l->depthwise ? (x->channels + 2u * L - 1) / (2 * L) * (2 * L) : x->channels;
+  v.height = x->height + l->padding[0] + l->padding[1];
+  v.width = (uint32_t)x->width + l->padding[2] + l->padding[3];
+  v.runs = l->kernel[0];
+  v.run = l->kernel[1] * v.channels;
+  if (l->kernel[1] == v.width) v.run *= v.runs, v.runs = 1; /* whole rows lie one after the other */
+  v.pairs = (v.run + 1) / 2;
+  v.rows = pointwise ? 1 : y->height;
+  v.columns = pointwise ? y->height * y->width : y->width;
+  v.pixelStep = l->stride[1] * v.channels;
+  v.rowStep = l->stride[0] * v.width * v.channels;
+  return v;
+}
+
+/* Panels of two vectors of output channels, the last one of one where that is enough. */
+static inline uint32_t panel_vectors(uint32_t channelsLeft) { return channelsLeft > L ? 2 : 1; }
+
+#endif
 #endif

@@ -1,0 +1,239 @@
+/* The layers in plain C, as they lie in the image.
+ *
+ * A dense convolution unpacks four output channels of weights to int8 once, then walks the map two pixels at a time: their input
+ * windows are copied to int16 columns with the zero point taken off, so that padding is zero and odd containers cost nothing in the
+ * inner loop. A depthwise one takes eight channels at a time. Hosts with wide vectors and memory to spare have prepared.c. */
+#include "layer.h"
+
+#include "arithmetic.h"
+#include "prepared.h"
+#include "sinc.h"
+#include "values.h"
+
+/* The window of output pixel (row, column) as int16, kernel order, zero where it is padding; length kernel * channels. */
+static void gather(const bw_step *s, uint32_t row, uint32_t column, int16_t *to) {
+  const int32_t height = (int32_t)s->x.height, width = s->x.width, channels = s->x.channels;
+  const int32_t kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1];
+  const int32_t top = (int32_t)(row * s->l.stride[0]) - s->l.padding[0], left = (int32_t)(column * s->l.stride[1]) - s->l.padding[2];
+  int32_t first = left < 0 ? -left : 0, last = width - left, y;
+  if (last > kernelWidth) last = kernelWidth;
+  if (first > kernelWidth || last < first) first = last = kernelWidth;
+  if (left == 0 && kernelWidth == width) { /* whole rows (any 1-D map): one run */
+    int32_t begin = top < 0 ? -top : 0, end = height - top, line = width * channels;
+    if (end > kernelHeight) end = kernelHeight;
+    if (begin > kernelHeight || end < begin) begin = end = kernelHeight;
+    clear(to, begin * line);
+    if (begin < end) fetch(&s->x, s->in, (uint32_t)((top + begin) * line), (uint32_t)((end - begin) * line), to + begin * line);
+    clear(to + end * line, (kernelHeight - end) * line);
+    return;
+  }
+  for (y = 0; y < kernelHeight; y++, to += kernelWidth * channels) {
+    if (top + y < 0 || top + y >= height || first == last) {
+      clear(to, kernelWidth * channels);
+      continue;
+    }
+    clear(to, first * channels);
+    fetch(&s->x, s->in, (uint32_t)(((top + y) * width + left + first) * channels), (uint32_t)((last - first) * channels),
+          to + first * channels);
+    clear(to + last * channels, (kernelWidth - last) * channels);
+  }
+}
+
+/* sums[4 * pixel + channel] = columns[pixel] . weights[channel], both padded with zeros to `length`. */
+static void dot(const int16_t *columns, const int8_t *weights, uint32_t length, int32_t sums[8]) {
+  uint32_t pixel, c, k;
+  for (pixel = 0; pixel < 2; pixel++) {
+    for (c = 0; c < 4; c++) {
+      const int16_t *x = columns + pixel * length;
+      const int8_t *w = weights + c * length;
+      int32_t sum = 0;
+      for (k = 0; k < length; k++) sum += x[k] * w[k];
+      sums[4 * pixel + c] = sum;
+    }
+  }
+}
+
+/* What the epilogue of one output channel needs. */
+typedef struct {
+  int32_t bias, multiplier, shift;
+  uint32_t logOffset;
+} epilogue;
+
+static void load_epilogues(const bw_step *s, uint32_t first, uint32_t count, epilogue *to) {
+  const uint32_t channels = s->y.channels;
+  const uint8_t *p = s->parameters;
+  uint32_t c;
+  for (c = first; c < first + count; c++, to++) {
+    to->bias = (int32_t)bw_load32(p + 4 * c);
+    to->multiplier = (int32_t)bw_load32(p + 4 * (channels + c));
+    to->logOffset = s->l.logMagnitude ? bw_load32(p + 4 * (2 * channels + c)) : 0;
+    to->shift = (int8_t)p[4 * (s->l.logMagnitude ? 3 : 2) * channels + c];
+  }
+}
+
+/* Bias or logarithm, requantization, clamp, for `count` neighbouring channels. */
+static void finish(const bw_step *s, uint32_t index, uint32_t count, const epilogue *e, const int32_t *sums) {
+  const int32_t unit = (int32_t)1 << s->l.accumulatorShift;
+  uint32_t c;
+  for (c = 0; c < count; c++) {
+    int32_t sum = sums[c];
+    if (s->l.logMagnitude) sum = bw_log2((uint32_t)(sum < 0 ? -sum : sum) + e[c].logOffset);
+    else sum *= unit;
+    store(&s->y, s->out, index + c, bw_requantize(sum + e[c].bias, e[c].multiplier, e[c].shift));
+  }
+}
+
+/* The weights of one output channel of a dense convolution; a filter made from cut-offs is the same from both ends. */
+static void unpack(const bw_step *s, uint32_t channel, uint32_t depth, int8_t *to) {
+  uint32_t k;
+  if (s->l.weightKind == 0) {
+    const bw_sinc filter = bw_sinc_load(s->weights, channel, depth);
+    for (k = 0; 2 * k < depth; k++) to[k] = to[depth - 1 - k] = (int8_t)bw_sinc_tap(&filter, bw_sinc_distance(k, depth));
+    return;
+  }
+  for (k = 0; k < depth; k++) to[k] = (int8_t)bw_weight(s->weights, s->l.weightKind, (uint64_t)channel * depth + k);
+}
+
+static void convolve(const bw_step *s) {
+  const uint32_t channels = s->y.channels, pixels = s->y.height * s->y.width;
+  const uint32_t depth = (uint32_t)s->l.kernel[0] * s->l.kernel[1] * s->x.channels, length = (depth + 7) & ~7u;
+  int16_t *columns = (int16_t *)(void *)s->scratch;
+  int8_t *weights = (int8_t *)(s->scratch + 4 * length);
+  uint32_t c0, c, pixel, i;
+  memset(s->scratch, 0, 8 * length);
+  for (c0 = 0; c0 < channels; c0 += 4) {
+    const uint32_t count = channels - c0 < 4 ? channels - c0 : 4;
+    uint32_t row = 0, column = 0;
+    epilogue epilogues[4];
+    load_epilogues(s, c0, count, epilogues);
+    for (c = 0; c < count; c++) unpack(s, c0 + c, depth, weights + c * length);
+    for (pixel = 0; pixel < pixels; pixel += 2) {
+      const uint32_t together = pixels - pixel < 2 ? 1 : 2;
+      int32_t sums[8];
+      for (i = 0; i < together; i++) {
+        gather(s, row, column, columns + i * length);
+        if (++column == s->y.width) column = 0, row++;
+      }
+      dot(columns, weights, length, sums);
+      for (i = 0; i < together; i++) finish(s, (pixel + i) * channels + c0, count, epilogues, sums + 4 * i);
+    }
+  }
+}
+
+/* sums of eight channels over the taps of one window; weights [taps][8], first value of the tap (y, x) at element (y * width + x) *
+ * channels + c0. Taps in the padding are left out. */
+static void dot_depthwise(const bw_step *s, int32_t top, int32_t left, uint32_t c0, uint32_t count, int16_t *column, const int16_t *weights,
+                          int32_t sums[8]) {
+  const int32_t height = (int32_t)s->x.height, width = s->x.width, kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1];
+  const int32_t first = left < 0 ? -left : 0, last = width - left < kernelWidth ? width - left : kernelWidth;
+  int32_t ky, kx;
+  uint32_t c;
+  memset(sums, 0, 8 * sizeof *sums);
+  for (ky = 0; ky < kernelHeight; ky++) {
+    if (top + ky < 0 || top + ky >= height) continue;
+    for (kx = first; kx < last; kx++) {
+      const uint32_t index = (uint32_t)((top + ky) * width + left + kx) * s->x.channels + c0;
+      const int16_t *w = weights + 8 * (ky * kernelWidth + kx);
+      fetch(&s->x, s->in, index, count, column);
+      for (c = 0; c < 8; c++) sums[c] += column[c] * w[c];
+    }
+  }
+}
+
+static void convolve_depthwise(const bw_step *s) {
+  const uint32_t channels = s->y.channels, taps = (uint32_t)s->l.kernel[0] * s->l.kernel[1];
+  int16_t *column = (int16_t *)(void *)s->scratch, *weights = column + 8;
+  uint32_t c0, c, k, row, at;
+  memset(s->scratch, 0, bw_scratch_bytes(&s->l, channels));
+  for (c0 = 0; c0 < channels; c0 += 8) {
+    const uint32_t count = channels - c0 < 8 ? channels - c0 : 8;
+    epilogue epilogues[8];
+    load_epilogues(s, c0, count, epilogues);
+    for (k = 0; k < taps; k++) {
+      for (c = 0; c < count; c++) weights[8 * k + c] = (int16_t)bw_weight(s->weights, s->l.weightKind, (uint64_t)(c0 + c) * taps + k);
+    }
+    for (row = 0; row < s->y.height; row++) {
+      for (at = 0; at < s->y.width; at++) {
+        const int32_t top = (int32_t)(row * s->l.stride[0]) - s->l.padding[0], left = (int32_t)(at * s->l.stride[1]) - s->l.padding[2];
+        int32_t sums[8];
+        dot_depthwise(s, top, left, c0, count, column, weights, sums);
+        finish(s, (row * s->y.width + at) * channels + c0, count, epilogues, sums);
+      }
+    }
+  }
+}
+
+static void average_pool(const bw_step *s) {
+  const uint32_t channels = s->y.channels;
+  const int32_t multiplier = (int32_t)bw_load32(s->parameters), shift = (int8_t)s->parameters[4];
+  uint32_t row, column, c, y, x;
+  for (row = 0; row < s->y.height; row++) {
+    for (column = 0; column < s->y.width; column++) {
+      for (c = 0; c < channels; c++) {
+        int32_t sum = 0;
+        for (y = row * s->l.stride[0]; y < row * s->l.stride[0] + s->l.kernel[0]; y++) {
+          for (x = column * s->l.stride[1]; x < column * s->l.stride[1] + s->l.kernel[1]; x++) {
+            sum += fetch1(&s->x, s->in, (y * s->x.width + x) * channels + c);
+          }
+        }
+        store(&s->y, s->out, (row * s->y.width + column) * channels + c, bw_requantize(sum, multiplier, shift));
+      }
+    }
+  }
+}
+
+static void add(const bw_step *s) {
+  const uint32_t count = s->y.height * s->y.width * s->y.channels;
+  int32_t multiplier[3], shift[3];
+  uint32_t i;
+  for (i = 0; i < 3; i++) {
+    multiplier[i] = (int32_t)bw_load32(s->parameters + 4 * i);
+    shift[i] = (int8_t)s->parameters[12 + i];
+  }
+  for (i = 0; i < count; i++) {
+    const int32_t a = fetch1(&s->x, s->in, i) * (1 << 20), b = fetch1(&s->z, s->second, i) * (1 << 20);
+    const int64_t sum = (int64_t)bw_requantize(a, multiplier[0], shift[0]) + bw_requantize(b, multiplier[1], shift[1]);
+    store(&s->y, s->out, i, bw_requantize(bw_saturate(sum), multiplier[2], shift[2]));
+  }
+}
+
+static void requantize(const bw_step *s) {
+  const uint32_t count = s->y.height * s->y.width * s->y.channels;
+  const int32_t multiplier = (int32_t)bw_load32(s->parameters), shift = (int8_t)s->parameters[4];
+  uint32_t i;
+  for (i = 0; i < count; i++) store(&s->y, s->out, i, bw_requantize(fetch1(&s->x, s->in, i), multiplier, shift));
+}
+
+void bw_load_step(const bw_model *m, uint32_t layer, uint8_t *arena, bw_step *s) {
+  bw_get_layer(m, layer, &s->l);
+  bw_get_tensor(m, s->l.input[0], &s->x);
+  bw_get_tensor(m, s->l.op == BW_ADD ? s->l.input[1] : s->l.input[0], &s->z);
+  bw_get_tensor(m, s->l.output, &s->y);
+  s->in = arena + s->x.offset;
+  s->second = arena + s->z.offset;
+  s->out = arena + s->y.offset;
+  s->scratch = arena + s->l.scratch;
+  s->weights = m->image + s->l.weights;
+  s->parameters = m->image + s->l.parameters;
+}
+
+void bw_run_step(const bw_model *m, uint32_t layer, const bw_step *s) {
+  if (m->prepared && bw_run_prepared(m, layer, s)) return;
+  switch (s->l.op) {
+    case BW_CONVOLUTION:
+      if (s->l.depthwise) convolve_depthwise(s);
+      else convolve(s);
+      break;
+    case BW_ADD:
+      add(s);
+      break;
+    case BW_AVERAGE_POOL:
+      average_pool(s);
+      break;
+    case BW_REQUANTIZE:
+      requantize(s);
+      break;
+    default:
+      break;
+  }
+}

@@ -1,0 +1,18 @@
+/* One layer made ready to run. Who runs only some rows of it (streaming) changes the heights, the vertical padding and the pointers of a
+ * loaded step; weights, parameters, widths and channels stay as they are. */
+#ifndef BITWRIGHT_LAYER_H
+#define BITWRIGHT_LAYER_H
+#include "bw.h"
+
+typedef struct {
+  bw_layer l;
+  bw_tensor x, z, y; /* z: the second input of an addition */
+  const uint8_t *in, *second, *weights, *parameters;
+  uint8_t *out, *scratch; /* scratch: bw_scratch_bytes() */
+} bw_step;
+
+void bw_load_step(const bw_model *model, uint32_t layer, uint8_t *arena, bw_step *step);
+/* Runs a step of this layer, prepared where the model is. A reshape needs no running. */
+void bw_run_step(const bw_model *model, uint32_t layer, const bw_step *step);
+
+#endif
