@@ -3,10 +3,10 @@
 Speaks bench/stepper.ts's protocol: a request (the network as data, what is quantized, where the first values are), answered by the
 first step; then numbers of steps, answered by the milliseconds of each, or "memory".
 
-Settings: `usual` is what most people write: NCHW, 1-D convolutions where the network has one dimension. `tuned` unfolds the frames of raw audio
-into one matrix product, runs 1-D networks as 2-D ones of one row, and updates all tensors at once, and the caller raises malloc's
-thresholds, so that large tensors are reused and not mapped anew in every step. `channels_last` is `tuned` in that memory format. Which of the
-two is faster depends on the network and the version.
+Settings: `usual` is what most people write: NCHW, 1-D convolutions where the network has one dimension. `tuned` runs 1-D networks as 2-D
+ones of one row and updates all tensors at once, and the caller raises malloc's thresholds, so that large tensors are reused and not mapped
+anew in every step. `channels_last` is `tuned` in that memory format. Which of the two is faster depends on the network and the version.
+(Gathering the frames of raw audio into one matrix product was slower than either on each of the bench's networks.)
 
 Fake-quantization uses PyTorch's own fused kernels, on the same grids as Bitwright: activations with a learned step (gradients to value and
 step, masked where the grid clips); weights per channel, of 8 bits with the step of their largest magnitude, below with a learned one. A value that
@@ -98,7 +98,7 @@ class Layer(nn.Module):
 
     def __init__(self, node, in_channels, form, setting, quantized, start):
         super().__init__()
-        self.form, self.tuned = form, setting != 'usual'
+        self.form = form
         self.activation = node['activation']
         name = node.get('parameters', node['id'])
         channels, self.groups = node['channels'], node.get('groups', 1)
@@ -144,9 +144,7 @@ class Layer(nn.Module):
             x = F.pad(x, self.extra)
         if self.form == 'line':
             x = F.conv1d(x, w, self.bias, self.stride, self.padding, 1, self.groups)
-        elif self.signal and self.tuned:
-            x = self.matrix_product(x.flatten(1), w.flatten(1))
-        elif self.signal:
+        elif self.signal and self.form == 'map':
             stride, padding = self.stride[0], self.padding[0] if self.padding else 0
             x = F.conv1d(x[..., 0], w[..., 0], self.bias, stride, padding)[..., None]
         else:
@@ -160,13 +158,6 @@ class Layer(nn.Module):
         elif self.activation == 'relu6':
             x = F.relu6(x)
         return x
-
-    def matrix_product(self, signal, w):
-        axis = 1 if self.form == 'row' else 0
-        padding = self.padding[axis] if self.padding else 0
-        frames = F.pad(signal, (padding, padding)).unfold(1, w.shape[1], self.stride[axis])
-        x = F.linear(frames, w, self.bias).permute(0, 2, 1)
-        return x[:, :, None, :] if self.form == 'row' else x[..., None]
 
 
 def key(name):
