@@ -99,13 +99,23 @@ uint32_t bw_front_end_bytes(const bw_front_end *config);
 uint32_t bw_front_end_frames(const bw_front_end *config);
 bw_spectral *bw_front_end_prepare(const bw_front_end *config, void *memory);
 /* One frame: windowSamples of PCM give config.coefficients features. */
-void bw_front_end_frame(bw_spectral *spectral, const int16_t *pcm, float *features);
+void bw_front_end_frame(const bw_spectral *spectral, const int16_t *pcm, float *features);
 
 /* One clip: header.frontEnd.samples of PCM in, header.classCount logits out. spectral: NULL for a raw-audio model. Not for images. */
-void bw_run(const bw_model *model, void *arena, bw_spectral *spectral, const int16_t *pcm, int16_t *logits);
+void bw_run(const bw_model *model, void *arena, const bw_spectral *spectral, const int16_t *pcm, int16_t *logits);
 /* One image: pixels [height][width][channels] as in tensor 0, each 0..255. For BW_IMAGE alone. */
 void bw_run_pixels(const bw_model *model, void *arena, const uint8_t *pixels, int16_t *logits);
 /* The same from features [frames][coefficients] (for a raw-audio model: samples in [-1, 1]) computed elsewhere. */
 void bw_run_features(const bw_model *model, void *arena, const float *features, int16_t *logits);
+
+/* A run in pieces, for streams and for measurements. Each bw_put_ converts `count` values of an input and puts them in from number `first`
+ * on, where `input` is memory laid out as tensor 0: bw_input() of the arena, or memory that is copied there later. */
+void *bw_input(const bw_model *model, void *arena);
+void bw_put_samples(const bw_model *model, void *input, uint32_t first, const int16_t *pcm, uint32_t count);
+void bw_put_features(const bw_model *model, void *input, uint32_t first, const float *features, uint32_t count);
+void bw_put_pixels(const bw_model *model, void *input, uint32_t first, const uint8_t *pixels, uint32_t count);
+/* Layers run in order, all of them; the logits are there after the last. */
+void bw_run_layer(const bw_model *model, void *arena, uint32_t layer);
+void bw_take_logits(const bw_model *model, const void *arena, int16_t *logits);
 
 #endif

@@ -8,7 +8,17 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const coreDirectory = fileURLToPath(new URL('../../../../core/', import.meta.url))
-const sources = ['log2_table.c', 'sine_table.c', 'open.c', 'run.c', 'layer.c', 'prepare.c', 'prepared.c', 'front_end.c']
+const sources = [
+  'log2_table.c',
+  'sine_table.c',
+  'open.c',
+  'run.c',
+  'layer.c',
+  'prepare.c',
+  'prepared.c',
+  'front_end.c',
+  'front_end_tables.c',
+]
 const warnings = ['-Wall', '-Wextra', '-Werror']
 
 /** The newest usable clang that targets wasm32 and has its linker, e.g. 'clang-19'; undefined where there is none. */
