@@ -22,6 +22,7 @@ export interface Builder<V> {
   globalAveragePool(x: V): V
   logMagnitude(x: V, epsilon: number): V
   reshape(x: V, height: number, width: number, channels: number): V
+  crop(x: V, rows: number): V
   /** Compares this value, and starts the backward pass there with seeded normal numbers. */
   output(name: string, x: V): void
   /** With `targets`: against seeded distributions. */

@@ -100,6 +100,7 @@ export function runReference(program: Program, options: ReferenceOptions): Refer
     globalAveragePool: (x) => reference.averagePool(x, [x.shape[1], x.shape[2]], [1, 1]),
     logMagnitude: (x, epsilon) => reference.logMagnitude(x, epsilon),
     reshape: (x, height, width, channels) => reference.reshape(x, height, width, channels),
+    crop: (x, rows) => reference.crop(x, rows),
     output(name, x) {
       const seeds = numbers.normal(`seed ${name}`, x.data.length)
       result.set(`output ${name}`, x.data)

@@ -35,6 +35,7 @@ const programs: [string, Program][] = [
   ['pooling', (b) => b.output('y', b.averagePool(b.input('x', 5, 4, 3), [3, 2], [1, 2]))],
   ['log-magnitude', (b) => b.output('y', b.logMagnitude(b.input('x', 3, 2, 3), 0.1))],
   ['reshape', (b) => b.output('y', b.convolution(b.reshape(b.input('x', 4, 1, 5), 4, 5, 1), 'c', layer(2, [2, 2])))],
+  ['crop', (b) => b.output('y', b.convolution(b.crop(b.input('x', 5, 2, 3), 2), 'c', layer(2, [2, 2])))],
   ['cross-entropy', (b) => b.crossEntropy(b.linear(b.input('x', 1, 1, 5), 'c', 4), [2, -1, 0], { smoothing: 0.1, scale: 8 })],
   [
     'sinc filters',

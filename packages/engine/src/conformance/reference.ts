@@ -215,6 +215,16 @@ export class Reference {
     return y
   }
 
+  crop(x: Node, rows: number): Node {
+    const [batch, height, width, channels] = x.shape
+    const y = new Node([batch, height - rows, width, channels])
+    const skipped = rows * width * channels
+    const from = (i: number): number => i + skipped * (1 + Math.floor(i / (y.data.length / batch)))
+    y.data.forEach((_, i) => (y.data[i] = x.data[from(i)]))
+    this.reverse.push(() => y.gradient.forEach((g, i) => (x.gradient[from(i)] += g)))
+    return y
+  }
+
   /** Adds an op that works on each number alone; `slope` gives its derivative. */
   pointwise(x: Node, value: (x: number, i: number) => number, slope: (x: number, i: number) => number): Node {
     const y = new Node(x.shape)

@@ -4,7 +4,7 @@ import type { Backend } from '../backends/backend.ts'
 import { none } from '../commands.ts'
 import { Engine, type EngineOptions } from '../engine.ts'
 import { type ConvolutionShape, convolution, linear } from '../ops/convolution.ts'
-import { add, averagePool, globalAveragePool, logMagnitude, reshape } from '../ops/elementwise.ts'
+import { add, averagePool, crop, globalAveragePool, logMagnitude, reshape } from '../ops/elementwise.ts'
 import { crossEntropy, type Loss } from '../ops/loss.ts'
 import { batchNorm, bias, fakeQuantize, relu, relu6 } from '../ops/normalization.ts'
 import { sincFilters } from '../ops/sinc.ts'
@@ -161,6 +161,7 @@ export function record(
     globalAveragePool: (x) => globalAveragePool(tape, x),
     logMagnitude: (x, epsilon) => logMagnitude(tape, x, epsilon),
     reshape: (x, height, width, channels) => reshape(tape, x, height, width, channels),
+    crop: (x, rows) => crop(tape, x, rows),
     output(name, x) {
       const { stored } = add(tape, x)
       outputs.push({ name, stored, gradient: tape.gradientTarget(tape.value(stored))[0] })

@@ -124,6 +124,20 @@ const reshapes: [string, number, Program][] = [
       )
     },
   ],
+  [
+    'all but the first rows, of a value that others read too',
+    5,
+    (b) => {
+      const x = b.relu(b.batchNorm(b.convolution(b.input('x', 9, 3, 5), 'c0', layer(17, [3, 1])), 'n0'))
+      const y = b.add(b.crop(x, 2), b.convolution(x, 'c1', layer(17, [3, 1])))
+      b.output('y', b.add(b.crop(y, 4), b.crop(b.fakeQuantize(x, 'q', { step: 0.2, lowest: 0, highest: 7 }), 6)))
+    },
+  ],
+  [
+    'all but the first rows of one clip of one channel',
+    1,
+    (b) => b.output('y', b.crop(b.convolution(b.input('x', 7, 5, 1), 'c', layer(1, [2, 1])), 3)),
+  ],
   ['a single number', 3, (b) => b.output('y', b.linear(b.reshape(b.linear(b.input('x', 1, 1, 3), 'c0', 1), 1, 1, 1), 'c1', 3))],
 ]
 
@@ -186,7 +200,7 @@ onEveryBackend((backend) => {
     })
   })
 
-  describe('reshape', () => {
+  describe('reshape and crop', () => {
     test.each(reshapes)('%s', (_, batch, program) => conforms(program, backend(), { batch, seed: 1 }))
   })
 

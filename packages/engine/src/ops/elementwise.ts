@@ -158,6 +158,32 @@ export function reshape(tape: Tape, x: Value, height: number, width: number, cha
   throw new Error(`reshape: [${[stored.height, stored.width, stored.channels]}] as [${[height, width, channels]}] is not supported`)
 }
 
+/** The map without its first `rows` rows; what is pending is applied first. */
+export function crop(tape: Tape, x: Value, rows: number): Value {
+  // a copy of its own, whose gradient nobody else adds to
+  const { stored: from } = add(tape, x)
+  const { batch, height, rowStride } = from
+  const kept = height - rows
+  if (rows < 0 || kept < 1) throw new Error(`crop: ${rows} rows off a map of ${height}`)
+  const y = tape.store(kept, from.width, from.channels, { needsGradient: from.needsGradient, stride: from.stride, rowStride })
+  const [whole, part, skipped] = [height * rowStride, kept * rowStride, rows * rowStride]
+  tape.emit('forward', 'copyRows', [from.offset + skipped, whole, y.offset, part, batch, part])
+  tape.onBackward(() => {
+    const output = tape.outputGradient(y)
+    if (!output) return
+    const [gradient] = tape.gradientTarget(tape.value(from))
+    if (gradient !== none) {
+      const [last, ahead] = [batch - 1, gradient + skipped]
+      // zeros before the first clip, the clips each with the zeros of the next, and the last one alone: nothing lies behind it
+      tape.emit('backward', 'copyRows', [output[0], 0, gradient, skipped, 1, 0], 0, false)
+      if (last > 0) tape.emit('backward', 'copyRows', [output[0], part, ahead, whole, last, part], 0, false)
+      tape.emit('backward', 'copyRows', [output[0] + last * part, part, ahead + last * whole, part, 1, part])
+    }
+    tape.releaseGradient(y, output[1])
+  })
+  return tape.value(y)
+}
+
 /** After each run `read` gives the sum over all elements of value * gradient of `of`: d loss / d gate of a branch whose output is `value`. */
 export function dot(tape: Tape, value: Value, of: Stored, segment: 'forward' | 'finish' = 'finish'): () => number {
   const base = of.aliasOf ?? of
