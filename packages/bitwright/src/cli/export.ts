@@ -5,11 +5,12 @@ import { printJson, verb } from './verb.ts'
 
 export function command(): Command {
   return verb('export', 'A model as ONNX or another format.')
-    .usage('RUN|FILE.bw --to onnx|bw --out DIR [--float] [--json]')
+    .usage('RUN|FILE.bw --to onnx|bw --out DIR [--float] [--front-end] [--json]')
     .argument('<MODEL>', 'folder of a finished run, or a .bw file')
     .option('--to <TARGET>', 'onnx (quantized, opset 25) or bw (required)')
     .option('--out <DIR>', 'folder for the files; those of the same name are replaced (required)')
     .option('--float', 'the network in float, as it was before quantization; of a run alone')
+    .option('--front-end', 'MFCC or log-mel in the graph, so that audio goes in (default: features do); of ONNX alone')
     .option('--json', 'print one JSON document')
     .addHelpText('after', '\nExample:\n  bitwright export runs/first --to onnx --out exported')
     .action(async (subject: string, options: Record<string, unknown>) => {
@@ -18,7 +19,13 @@ export function command(): Command {
       const { exporters } = await import('../export/index.ts')
       const names = exporters.map(({ name }) => name)
       const flags = fields.validate(
-        z.object({ to: fields.choice(names), out: fields.path('a folder'), float: fields.present(), json: fields.present() }),
+        z.object({
+          to: fields.choice(names),
+          out: fields.path('a folder'),
+          float: fields.present(),
+          frontEnd: fields.present(),
+          json: fields.present(),
+        }),
         options,
       )
       const { existsSync, mkdirSync, statSync } = await import('node:fs')
@@ -29,7 +36,11 @@ export function command(): Command {
       if (existsSync(flags.out) && !statSync(flags.out).isDirectory())
         throw new UsageError(`--out ${flags.out}: is a file; give the path of a folder`)
       if (flags.float && !exporter.floatFiles) throw new UsageError(`--float: ${exporter.name} holds integer models alone; leave it away`)
-      const files = flags.float ? exporter.floatFiles!(await floatNetworkOf(subject)) : exporter.files(await modelOf(subject))
+      if (flags.frontEnd && !exporter.takesFrontEnd) throw new UsageError(`--front-end: ${exporter.name} has no use for it; leave it away`)
+      const { frontEnd } = flags
+      const files = flags.float
+        ? exporter.floatFiles!(await floatNetworkOf(subject), { frontEnd })
+        : exporter.files(await modelOf(subject), { frontEnd })
       mkdirSync(flags.out, { recursive: true })
       const written = files.map(({ path, bytes }) => {
         const target = join(flags.out, path)

@@ -15,6 +15,11 @@ export interface ExportedFile {
   readonly bytes: Uint8Array
 }
 
+export interface ExportOptions {
+  /** --front-end */
+  readonly frontEnd?: boolean
+}
+
 /** A target. It reads the integer model and never the trainer; where the files go is the caller's business. */
 export interface Exporter {
   /** As --to names it. */
@@ -22,7 +27,9 @@ export interface Exporter {
   /** For people, a few words. */
   readonly summary: string
   /** @throws RunError naming the layer that the target has no form for. */
-  files(source: ExportSource): readonly ExportedFile[]
+  files(source: ExportSource, options: ExportOptions): readonly ExportedFile[]
   /** The network as it was before quantization, for targets that can hold it. */
-  floatFiles?(network: FloatNetwork): readonly ExportedFile[]
+  floatFiles?(network: FloatNetwork, options: ExportOptions): readonly ExportedFile[]
+  /** Whether MFCC or log-mel may be part of the files (--front-end). */
+  readonly takesFrontEnd?: boolean
 }

@@ -3,7 +3,7 @@ import { bw } from './bw.ts'
 import type { Exporter } from './exporter.ts'
 import { onnx } from './onnx.ts'
 
-export type { ExportedFile, Exporter, ExportSource } from './exporter.ts'
+export type { ExportedFile, Exporter, ExportOptions, ExportSource } from './exporter.ts'
 export { type FloatNetwork, floatNetwork } from './float-network.ts'
 export { onnxModel, type OnnxOptions } from './onnx.ts'
 export { floatOnnxModel } from './onnx-float.ts'

@@ -12,9 +12,11 @@ class FloatTranslation {
   private readonly shapes: ReadonlyMap<string, Shape>
   private readonly values = new Map<string, string>()
   private readonly source: FloatNetwork
+  private readonly frontEnd: boolean
 
-  constructor(source: FloatNetwork) {
+  constructor(source: FloatNetwork, frontEnd: boolean) {
     this.source = source
+    this.frontEnd = frontEnd
     this.shapes = inferShapes(source.network)
   }
 
@@ -44,6 +46,8 @@ class FloatTranslation {
         return this.input()
       case 'reshape':
         return graph.reshape(node.id, inputs[0], from, node.shape)
+      case 'crop':
+        return graph.crop(node.id, inputs[0], node.rows, from)
       case 'add': {
         const sum = graph.node('Add', node.id, inputs)
         return node.activation === 'relu' ? graph.node('Relu', `${node.id}.relu`, [sum]) : sum
@@ -64,7 +68,7 @@ class FloatTranslation {
   private input(): string {
     const { graph } = this
     const { frontEnd } = this.source.network
-    const value = graph.frontEnd(frontEnd)
+    const value = graph.frontEnd(frontEnd, this.frontEnd)
     if (frontEnd.kind !== 'image') return value
     // training sees (p - 128) / 128
     const real = graph.node('Sub', 'pixels.centred', [
@@ -98,7 +102,7 @@ class FloatTranslation {
   }
 }
 
-/** The .onnx file of a network in float. */
-export function floatOnnxModel(network: FloatNetwork): Uint8Array {
-  return new FloatTranslation(network).file()
+/** The .onnx file of a network in float. @param options.frontEnd compute MFCC or log-mel in the graph (default: features go in) */
+export function floatOnnxModel(network: FloatNetwork, { frontEnd = false }: { readonly frontEnd?: boolean } = {}): Uint8Array {
+  return new FloatTranslation(network, frontEnd).file()
 }

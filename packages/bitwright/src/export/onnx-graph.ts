@@ -3,6 +3,7 @@
 import type { FrontEnd, Padding, Pair, Shape } from '../network/network.ts'
 import { frontEndShape } from '../network/shapes.ts'
 import { logMagnitudeEpsilon } from '../training/record.ts'
+import { spectralFeatures } from './onnx-front-end.ts'
 import { Message } from './protobuf.ts'
 
 /** The first opset with 2-bit integers, and the version of the format that came with it (ONNX 1.20). */
@@ -148,11 +149,17 @@ export class OnnxGraph {
     return turned ? this.node('Transpose', name, [reshaped], toChannelsFirst) : reshaped
   }
 
+  /** A map without its first rows. */
+  crop(name: string, value: string, rows: number, [height]: Shape): string {
+    const constants = Object.entries({ starts: rows, ends: height, axes: 2 })
+    return this.node('Slice', name, [value, ...constants.map(([what, at]) => this.constant(`${name}.${what}`, 'int64', [1], [at]))])
+  }
+
   /**
-   * The network's input as a map: audio float [1, samples] in [-1, 1]; features float [1, frames, coefficients]; pixels uint8
-   * [1, height, width, channels].
+   * The network's input as a map: audio float [1, samples] in [-1, 1]; features float [1, frames, coefficients], or, `fromAudio`, computed in
+   * the graph; pixels uint8 [1, height, width, channels].
    */
-  frontEnd(frontEnd: FrontEnd): string {
+  frontEnd(frontEnd: FrontEnd, fromAudio: boolean): string {
     const shape = frontEndShape(frontEnd)
     const [height, width, channels] = shape
     if (frontEnd.kind === 'image') {
@@ -164,8 +171,15 @@ export class OnnxGraph {
         this.constant('pixels.shape', 'int64', [4], [1, channels, height, width]),
       ])
     }
-    const value = frontEnd.kind === 'raw' ? this.input('audio', 'float', [1, height]) : this.input('features', 'float', [1, height, width])
+    const value = this.signalOrFeatures(frontEnd, fromAudio)
     return this.node('Reshape', `${value}.map`, [value, this.constant(`${value}.shape`, 'int64', [4], [1, channels, height, width])])
+  }
+
+  private signalOrFeatures(frontEnd: Exclude<FrontEnd, { kind: 'image' }>, fromAudio: boolean): string {
+    const [height, width] = frontEndShape(frontEnd)
+    if (frontEnd.kind === 'raw') return this.input('audio', 'float', [1, height])
+    if (!fromAudio) return this.input('features', 'float', [1, height, width])
+    return spectralFeatures(this, frontEnd, this.input('audio', 'float', [1, frontEnd.samples]))
   }
 
   /** The last map [1, classes, 1, 1] as the output `logits` [1, classes]. */

@@ -1,6 +1,6 @@
 // ONNX files: their structure, read back by a decoder of the tests' own, and their logits in ONNX Runtime beside those of our runtime.
 import type { Engine } from '@bitwright/engine'
-import { encodeModel, type IntegerConvolution, type IntegerModel, load } from '@bitwright/runtime'
+import { encodeModel, type IntegerConvolution, type IntegerModel, load, spectralFrames } from '@bitwright/runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { randomClip, randomModel, seededDraw } from '@bitwright/runtime/testing'
 import type { AudioDataset } from '../data/dataset.ts'
@@ -258,6 +258,50 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
     // double rounding, and logarithms as above
     expect(all).toBeGreaterThan(80)
     expect(same / all).toBeGreaterThan(0.9)
+  })
+
+  const base = { sampleRate: 16000, samples: 8000, windowSamples: 640, hopSamples: 320, melBands: 40, lowHz: 20, highHz: 4000 } as const
+  it.each([
+    { ...base, kind: 'mfcc', coefficients: 10 },
+    { ...base, kind: 'logmel', coefficients: 40, windowSamples: 480, hopSamples: 160 },
+    { ...base, kind: 'mfcc', coefficients: 13, sampleRate: 8000, windowSamples: 201, hopSamples: 77, melBands: 17, lowHz: 0 },
+  ] as const)('$kind of $windowSamples samples in the graph is what the core computes', async (frontEnd) => {
+    // a model that gives the mean of its features
+    const frames = spectralFrames(frontEnd)
+    const { coefficients } = frontEnd
+    const common = { zeroPoint: 0, min: -32768, max: 32767, containerBits: 16, bits: 16 } as const
+    const model: IntegerModel = {
+      name: 'mean',
+      classes: Array.from({ length: coefficients }, (_, i) => `feature ${i}`),
+      frontEnd,
+      tensors: [
+        { name: 'input', shape: [frames, coefficients, 1], scale: 2 ** -9, ...common },
+        { name: 'turned', shape: [frames, 1, coefficients], scale: 2 ** -9, ...common },
+        { name: 'logits', shape: [1, 1, coefficients], scale: 2 ** -9, ...common },
+      ],
+      layers: [
+        { op: 'reshape', name: 'turned', input: 0, output: 1 },
+        {
+          op: 'averagePool',
+          name: 'logits',
+          input: 1,
+          output: 2,
+          kernelSize: [frames, 1],
+          stride: [1, 1],
+          multiplier: Int32Array.of(Math.round(2 ** 35 / frames)),
+          shift: Int8Array.of(-4),
+        },
+      ],
+    }
+    const ours = load(encodeModel(model))
+    const session = await runtime.InferenceSession.create(onnxModel(model, { frontEnd: true }))
+    const draw = seededDraw(3)
+    for (let clip = 0; clip < 4; clip++) {
+      const pcm = Int16Array.from({ length: frontEnd.samples }, (_, n) => 8000 * Math.sin(n * (0.01 + 0.2 * clip)) + draw(2000) - 1000)
+      const logits = ours.run(pcm)
+      const { data } = (await session.run(asAudio(pcm))).logits
+      data.forEach((value, c) => expect(Math.abs(value / 2 ** -9 - logits[c])).toBeLessThan(1.01))
+    }
   })
 
   it('networks in float as the engine computes them', async () => {

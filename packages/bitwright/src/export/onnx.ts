@@ -40,6 +40,8 @@ export interface OnnxOptions {
    * Default: biases are added after the convolution, which then computes in float.
    */
   readonly integerConvolutions?: boolean
+  /** Compute MFCC or log-mel in the graph: audio goes in. Default: features do. */
+  readonly frontEnd?: boolean
 }
 
 /** A stored value in the graph: its integers, and what they mean. */
@@ -89,7 +91,7 @@ class Translation {
 
   private input(): void {
     const { graph, model } = this
-    const value = graph.frontEnd(model.frontEnd)
+    const value = graph.frontEnd(model.frontEnd, this.options.frontEnd ?? false)
     if (model.frontEnd.kind !== 'image') {
       this.quantize(0, value)
       return
@@ -124,6 +126,12 @@ class Translation {
           this.tensor(layer.output).shape,
         )
         this.stored[layer.output] = { ...from, name }
+        return
+      }
+      case 'crop': {
+        const from = this.stored[layer.input]
+        const [{ shape }, output] = [this.tensor(layer.input), this.tensor(layer.output)]
+        this.stored[layer.output] = { ...from, name: this.graph.crop(output.name, from.name, shape[0] - output.shape[0], shape) }
         return
       }
       default:
@@ -264,6 +272,7 @@ export function onnxModel(model: IntegerModel, options: OnnxOptions = {}): Uint8
 export const onnx: Exporter = {
   name: 'onnx',
   summary: 'ONNX, quantized (QDQ, opset 25)',
-  files: ({ model }) => [{ path: 'model.onnx', bytes: onnxModel(model) }],
-  floatFiles: (network: FloatNetwork) => [{ path: 'model-float.onnx', bytes: floatOnnxModel(network) }],
+  takesFrontEnd: true,
+  files: ({ model }, options) => [{ path: 'model.onnx', bytes: onnxModel(model, options) }],
+  floatFiles: (network: FloatNetwork, options) => [{ path: 'model-float.onnx', bytes: floatOnnxModel(network, options) }],
 }
