@@ -92,6 +92,7 @@ interface TensorFlow {
   abs(x: Tensor): Tensor
   log(x: Tensor): Tensor
   relu(x: Tensor): Tensor
+  slice(x: Tensor, begin: readonly number[]): Tensor
   avgPool(x: Tensor, size: Strides, strides: Strides, pad: 'valid'): Tensor
   readonly fused: { conv2d(options: FusedConvolution): Tensor; depthwiseConv2d(options: FusedConvolution): Tensor }
 }
@@ -118,6 +119,8 @@ export async function openTensorFlow({ network, layers }: FloatNetwork, values: 
         return input
       case 'reshape':
         return tf.reshape(x, [1, ...node.shape])
+      case 'crop':
+        return tf.slice(x, [0, node.rows, 0, 0])
       case 'add':
         return node.activation === 'relu' ? tf.relu(tf.add(x, inputs[1])) : tf.add(x, inputs[1])
       case 'averagePool':

@@ -15,7 +15,7 @@
 #define BW_MAX_BANDS 128 /* and the most coefficients of a frame */
 
 enum { BW_RAW = 0, BW_MFCC = 1, BW_LOGMEL = 2, BW_IMAGE = 3 };
-enum { BW_CONVOLUTION = 0, BW_ADD = 1, BW_AVERAGE_POOL = 2, BW_REQUANTIZE = 3, BW_RESHAPE = 4 };
+enum { BW_CONVOLUTION = 0, BW_ADD = 1, BW_AVERAGE_POOL = 2, BW_REQUANTIZE = 3, BW_RESHAPE = 4, BW_CROP = 5 };
 
 /* What bw_open() may answer; from BW_BAD_TENSOR on, model->fault is the index of the tensor or layer. */
 enum {

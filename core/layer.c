@@ -217,6 +217,13 @@ void bw_load_step(const bw_model *m, uint32_t layer, uint8_t *arena, bw_step *s)
   s->parameters = m->image + s->l.parameters;
 }
 
+/* The last rows of the input. */
+static void crop(const bw_step *s) {
+  const uint32_t line = (uint32_t)s->y.width * s->y.channels, count = s->y.height * line, first = (s->x.height - s->y.height) * line;
+  uint32_t i;
+  for (i = 0; i < count; i++) store(&s->y, s->out, i, fetch1(&s->x, s->in, first + i));
+}
+
 void bw_run_step(const bw_model *m, uint32_t layer, const bw_step *s) {
   if (m->prepared && bw_run_prepared(m, layer, s)) return;
   switch (s->l.op) {
@@ -232,6 +239,9 @@ void bw_run_step(const bw_model *m, uint32_t layer, const bw_step *s) {
       break;
     case BW_REQUANTIZE:
       requantize(s);
+      break;
+    case BW_CROP:
+      crop(s);
       break;
     default:
       break;

@@ -159,6 +159,11 @@ static int check_shape(const bw_model *m, const bw_layer *l, const bw_tensor *x,
     case BW_RESHAPE:
       if (elements(x) != elements(y) || x->containerBits != y->containerBits || x->zeroPoint != y->zeroPoint) return BW_BAD_SHAPE;
       return x->min == y->min && x->max == y->max && x->offset == y->offset ? BW_OK : BW_BAD_SHAPE;
+    case BW_CROP:
+      if (x->height < y->height || x->width != y->width || x->channels != y->channels) return BW_BAD_SHAPE;
+      if (x->containerBits != y->containerBits || x->zeroPoint != y->zeroPoint) return BW_BAD_SHAPE;
+      *work += elements(y);
+      return x->min == y->min && x->max == y->max ? BW_OK : BW_BAD_SHAPE;
     default:
       return BW_BAD_LAYER;
   }
@@ -269,7 +274,7 @@ static int check_layer(const bw_model *m, uint32_t at, uint64_t *work) {
   uint32_t i;
   int status;
   bw_get_layer(m, at, &l);
-  if (l.op > BW_RESHAPE || (l.accumulatorShift != 0 && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
+  if (l.op > BW_CROP || (l.accumulatorShift != 0 && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
   if (l.accumulatorShift > LIMIT_SHIFT) return BW_BAD_LAYER;
   if (l.input[0] >= m->header.tensorCount || l.output >= m->header.tensorCount || l.output == 0) return BW_BAD_LAYER;
   if (l.op == BW_ADD && l.input[1] >= m->header.tensorCount) return BW_BAD_LAYER;

@@ -115,6 +115,7 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
     case 'requantize':
       return { op, name, input, output, multiplier: words(1), shift: shifts(1) }
     case 'reshape':
+    case 'crop':
       return { op, name, input, output }
     default:
       return op satisfies never

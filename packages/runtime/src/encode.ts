@@ -130,7 +130,7 @@ function writeLayer(view: DataView, at: number, model: IntegerModel, layer: Inte
 }
 
 function writeParameters(view: DataView, at: number, model: IntegerModel, layer: IntegerLayer): void {
-  if (layer.op === 'reshape') return
+  if (layer.op === 'reshape' || layer.op === 'crop') return
   const count = layer.op === 'convolution' ? model.tensors[layer.output].shape[2] : layer.op === 'add' ? 3 : 1
   const columns: [string, ArrayLike<number>][] = [['multipliers', layer.multiplier]]
   if (layer.op === 'convolution') columns.unshift(['biases', layer.bias])

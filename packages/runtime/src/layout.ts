@@ -12,7 +12,7 @@ export const tensorRecordBytes = 24
 export const layerRecordBytes = 40
 /** Added to the width in a layer's record where its weights are odd. */
 export const oddKind = 16
-export const operations = ['convolution', 'add', 'averagePool', 'requantize', 'reshape'] as const
+export const operations = ['convolution', 'add', 'averagePool', 'requantize', 'reshape', 'crop'] as const
 export const frontEndKinds = ['raw', 'mfcc', 'logmel', 'image'] as const
 /** In the table of names: this tensor is called as the layer that makes it (tensor 0: 'input'). */
 export const sameName = 255
@@ -50,6 +50,7 @@ export function parameterBytes(model: IntegerModel, layer: IntegerLayer): number
     case 'requantize':
       return 5
     case 'reshape':
+    case 'crop':
       return 0
     default:
       throw new BadModelError(`unknown operation ${(layer satisfies never as IntegerLayer).op}`)

@@ -81,7 +81,12 @@ export interface IntegerReshape extends LayerBase {
   readonly op: 'reshape'
   readonly input: number
 }
-export type IntegerLayer = IntegerConvolution | IntegerAdd | IntegerAveragePool | IntegerRequantize | IntegerReshape
+/** The last rows of the input, as many as the output has. */
+export interface IntegerCrop extends LayerBase {
+  readonly op: 'crop'
+  readonly input: number
+}
+export type IntegerLayer = IntegerConvolution | IntegerAdd | IntegerAveragePool | IntegerRequantize | IntegerReshape | IntegerCrop
 
 /** Raw audio goes in as int16 (tensor 0: container 16, scale 2^-15, zero point 0). */
 export interface IntegerRawFrontEnd {

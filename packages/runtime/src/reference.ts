@@ -93,6 +93,8 @@ function runLayer(model: IntegerModel, layer: IntegerLayer, inputs: readonly Int
       return rescale(layer, model.tensors[layer.input], model.tensors[layer.output], inputs[0])
     case 'reshape':
       return inputs[0]
+    case 'crop':
+      return inputs[0].slice(inputs[0].length - model.tensors[layer.output].shape.reduce((product, size) => product * size))
     default:
       return layer satisfies never
   }

@@ -6,7 +6,7 @@
 // unsigned 8 bits -128 .. 127 with zero point -128. relu and relu6 are min = zeroPoint (the learned range is what clips above).
 // Containers: 1-2 bits in 2, 3-4 in 4, 5-8 in 8; raw audio and the logits in 16. A pixel p is stored as p - 128.
 import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from '@bitwright/runtime'
-import { throughReshapes, nodesById } from '../network/graph.ts'
+import { throughViews, nodesById } from '../network/graph.ts'
 import type { Network, NetworkNode, Shape, WeightedNetworkNode } from '../network/network.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { storageOf, type ValueStorage } from '../network/storage.ts'
@@ -70,7 +70,8 @@ function layerSkeleton(node: NetworkNode, inputs: readonly number[], output: num
     case 'linear':
       return convolutionSkeleton(node, input, output, inputShape[2])
     case 'reshape':
-      return { ...base, op: 'reshape', input }
+    case 'crop':
+      return { ...base, op: node.op, input }
     case 'add':
       return { ...base, op: 'add', inputs: [input, inputs[1]], multiplier: multipliers(3), shift: new Int8Array(3) }
     case 'averagePool':
@@ -110,7 +111,7 @@ export function lowerSkeleton(network: Network): LoweredNetwork {
   }
 
   for (const node of network.nodes) {
-    const stored = storage.values.get(throughReshapes(nodes, node.id))!
+    const stored = storage.values.get(throughViews(nodes, node.id))!
     const shape = shapes.get(node.id)!
     if (node.op === 'input') {
       tensors.set(node.id, addTensor('input', shape, stored))

@@ -1,5 +1,5 @@
 // Questions about the graph itself that shape inference, lowering and bit assignment share.
-import type { Network, NetworkNode, WeightedNetworkNode } from './network.ts'
+import type { CropNode, Network, NetworkNode, ReshapeNode, WeightedNetworkNode } from './network.ts'
 
 /** Whether the node has weights (and may carry weightBits and activationBits). */
 export function isWeighted(node: NetworkNode): node is WeightedNetworkNode {
@@ -25,26 +25,31 @@ export function nodesById(network: Network): Map<string, NetworkNode> {
   return new Map(network.nodes.map((node) => [node.id, node]))
 }
 
-/** The id of the value a node's value really is: reshapes are followed back to what made the numbers. */
-export function throughReshapes(nodes: ReadonlyMap<string, NetworkNode>, id: string): string {
+/** Whether the node only shows (part of) what it reads, under another shape: its numbers are stored as those are. */
+export function isView(node: NetworkNode): node is ReshapeNode | CropNode {
+  return node.op === 'reshape' || node.op === 'crop'
+}
+
+/** The id of the value a node's value really is: reshapes and crops are followed back to what made the numbers. */
+export function throughViews(nodes: ReadonlyMap<string, NetworkNode>, id: string): string {
   let node = nodes.get(id)
-  while (node?.op === 'reshape') node = nodes.get(node.inputs[0])
+  while (node !== undefined && isView(node)) node = nodes.get(node.inputs[0])
   return node === undefined ? id : node.id
 }
 
-/** Whether the node reads the network's input itself (a reshape in between does not count). */
+/** Whether the node reads the network's input itself (a view in between does not count). */
 export function readsInput(nodes: ReadonlyMap<string, NetworkNode>, node: NetworkNode): boolean {
-  return node.inputs.some((id) => nodes.get(throughReshapes(nodes, id))?.op === 'input')
+  return node.inputs.some((id) => nodes.get(throughViews(nodes, id))?.op === 'input')
 }
 
-/** For every value that is not a reshape: the nodes that read it, directly or through reshapes, one entry per read. */
+/** For every value that is not a view: the nodes that read it, directly or through views, one entry per read. */
 export function consumers(network: Network): Map<string, NetworkNode[]> {
   const nodes = nodesById(network)
   const result = new Map<string, NetworkNode[]>()
   for (const node of network.nodes) {
-    if (node.op === 'reshape') continue
+    if (isView(node)) continue
     result.set(node.id, [])
-    for (const input of node.inputs) result.get(throughReshapes(nodes, input))?.push(node)
+    for (const input of node.inputs) result.get(throughViews(nodes, input))?.push(node)
   }
   return result
 }

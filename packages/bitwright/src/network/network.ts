@@ -69,6 +69,11 @@ export interface ReshapeNode extends NodeBase {
   readonly op: 'reshape'
   readonly shape: Shape
 }
+/** The map without its first `rows` rows: what a sum needs of its other input where a layer without padding has used rows up. */
+export interface CropNode extends NodeBase {
+  readonly op: 'crop'
+  readonly rows: number
+}
 export interface AddNode extends NodeBase {
   readonly op: 'add'
   readonly activation: 'none' | 'relu'
@@ -90,6 +95,7 @@ export type NetworkNode =
   | SincNode
   | LinearNode
   | ReshapeNode
+  | CropNode
   | AddNode
   | AveragePoolNode
   | GlobalAveragePoolNode

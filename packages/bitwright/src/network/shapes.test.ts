@@ -15,11 +15,13 @@ describe('inferShapes', () => {
         map,
         convolution('a', 'map', { channels: 3, kernelSize: [3, 2], stride: [2, 1], padding: [0, 1, 2, 0] }),
         { id: 'p', op: 'averagePool', inputs: ['a'], kernelSize: [2, 3], stride: [1, 2] },
-        ...classifier('p', 2),
+        { id: 'end', op: 'crop', inputs: ['p'], rows: 2 },
+        ...classifier('end', 2),
       ),
     )
     expect(shapes.get('a')).toEqual([4, 5, 3])
     expect(shapes.get('p')).toEqual([3, 2, 3])
+    expect(shapes.get('end')).toEqual([1, 2, 3])
     expect(shapes.get('logits')).toEqual([1, 1, 2])
   })
 
@@ -31,6 +33,7 @@ describe('inferShapes', () => {
     ],
     ['grouped', of(map, convolution('c', 'map', { channels: 4, kernelSize: [1, 1], groups: 2 })), /node "c".*groups 2 with 2 input and 4/],
     ['reshape', of({ id: 'r', op: 'reshape', inputs: ['input'], shape: [8, 4, 3] }), /node "r".*\[64, 1, 1\].*\[8, 4, 3\]/],
+    ['crop', of(map, { id: 'c', op: 'crop', inputs: ['map'], rows: 8 }), /node "c".*8 rows off \[8, 4, 2\]/],
     [
       'add',
       of(map, { id: 's', op: 'add', inputs: ['map', 'input'], activation: 'none' }),

@@ -78,6 +78,9 @@ export function nodeShape(node: NetworkNode, inputs: readonly Shape[]): Shape {
         throw new UsageError(`${where}: ${text(input)} has not as many values as ${text(node.shape)}`)
       }
       return node.shape
+    case 'crop':
+      if (node.rows >= input[0]) throw new UsageError(`${where}: takes ${node.rows} rows off ${text(input)}; leave it at least one`)
+      return [input[0] - node.rows, input[1], input[2]]
     case 'add':
       if (input.some((size, axis) => size !== inputs[1][axis])) {
         throw new UsageError(

@@ -9,7 +9,7 @@
 // - Unsigned where the value cannot be negative: after relu or relu6, and pools and sums of such values; signed elsewhere.
 // A float network is seen as 8 / 8.
 import { UsageError } from '../errors.ts'
-import { consumers, isWeighted, nodesById, throughReshapes } from './graph.ts'
+import { consumers, isView, isWeighted, nodesById, throughViews } from './graph.ts'
 import type { Network, NetworkNode } from './network.ts'
 
 export const streamBits = 8
@@ -25,19 +25,19 @@ export interface ValueStorage {
 }
 /** What a layer with weights multiplies. */
 export interface LayerInput extends ValueStorage {
-  /** Id of the value it reads, reshapes followed back. */
+  /** Id of the value it reads, views followed back. */
   readonly value: string
   /** Whether it is narrowed from a wider stream by this layer alone. */
   readonly narrowed: boolean
 }
 export interface Storage {
-  /** By node id, for every value that is not a reshape (a reshape is stored like what it reshapes). */
+  /** By node id, for every value that is not a view (a reshape or crop is stored like what it shows). */
   readonly values: ReadonlyMap<string, ValueStorage>
   /** By id of the layer with weights. */
   readonly inputs: ReadonlyMap<string, LayerInput>
 }
 
-/** By node id, reshapes included: whether the value can be negative. */
+/** By node id, views included: whether the value can be negative. */
 export function signedness(network: Network): Map<string, boolean> {
   const signed = new Map<string, boolean>()
   const reads = (node: NetworkNode): boolean => node.inputs.some((id) => signed.get(id))
@@ -76,7 +76,7 @@ export function storageOf(network: Network): Storage {
 
   const values = new Map<string, ValueStorage>()
   for (const node of network.nodes) {
-    if (node.op === 'reshape') continue
+    if (isView(node)) continue
     const uses = readers.get(node.id)!
     const [only] = uses
     const direct = uses.length === 1 && isWeighted(only) && node.op !== 'input'
@@ -87,9 +87,9 @@ export function storageOf(network: Network): Storage {
 
   const inputs = new Map<string, LayerInput>()
   for (const node of network.nodes) {
-    const value = node.inputs.length === 0 ? '' : throughReshapes(nodes, node.inputs[0])
+    const value = node.inputs.length === 0 ? '' : throughViews(nodes, node.inputs[0])
     if (!isWeighted(node)) {
-      if (node.op !== 'reshape' && node.inputs.some((id) => throughReshapes(nodes, id) === raw)) {
+      if (node.op !== 'reshape' && node.inputs.some((id) => throughViews(nodes, id) === raw)) {
         throw new UsageError(`node "${node.id}" (${node.op}): raw audio may only be read by a convolution or sinc layer`)
       }
       continue

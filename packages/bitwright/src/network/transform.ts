@@ -1,6 +1,6 @@
 // Gives every layer of a network its widths.
 import { UsageError } from '../errors.ts'
-import { isWeighted, nodesById, readsInput, throughReshapes } from './graph.ts'
+import { isWeighted, nodesById, readsInput, throughViews } from './graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from './network.ts'
 import { signedness } from './storage.ts'
 
@@ -44,7 +44,7 @@ export function withBits(network: Network, widths: Widths, { edges = '8', overri
   const decide = (node: WeightedNetworkNode): WeightedNetworkNode => {
     const onInput = readsInput(nodes, node)
     const isEdge = onInput || node.id === last
-    const least = signed.get(throughReshapes(nodes, node.inputs[0])) ? 2 : 1
+    const least = signed.get(throughViews(nodes, node.inputs[0])) ? 2 : 1
     const weightBits = node.op === 'sinc' ? 8 : (overrides[node.id]?.weightBits ?? (isEdge && edges === '8' ? 8 : widths.weightBits))
     const wanted = overrides[node.id]?.activationBits ?? (onInput ? 8 : widths.activationBits)
     return { ...node, weightBits, activationBits: onInput && network.frontEnd.kind === 'raw' ? 16 : Math.max(least, wanted) }

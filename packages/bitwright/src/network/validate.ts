@@ -33,6 +33,7 @@ const nodeSchema = z.discriminatedUnion('op', [
   z.strictObject({ ...weighted, ...window, op: z.literal('sinc'), channels: size, padding, sampleRate: count }),
   z.strictObject({ ...weighted, op: z.literal('linear'), channels: size }),
   z.strictObject({ ...node, op: z.literal('reshape'), shape }),
+  z.strictObject({ ...node, op: z.literal('crop'), rows: size }),
   z.strictObject({ ...node, op: z.literal('add'), activation: z.enum(['none', 'relu']) }),
   z.strictObject({ ...node, ...window, op: z.literal('averagePool') }),
   z.strictObject({ ...node, op: z.literal('globalAveragePool') }),

@@ -107,6 +107,8 @@ function describe(node: NetworkNode): string {
       return 'Linear'
     case 'reshape':
       return 'Reshape'
+    case 'crop':
+      return `Crop ${node.rows}`
     case 'add':
       return 'Add'
     case 'averagePool':

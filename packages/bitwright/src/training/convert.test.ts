@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AudioDataset, Clip } from '../data/dataset.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
 import { classifier, convolution } from '../network/blocks.ts'
-import { isWeighted, nodesById, throughReshapes } from '../network/graph.ts'
+import { isView, isWeighted, nodesById, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { withBits } from '../network/transform.ts'
@@ -163,7 +163,7 @@ describe('convertNetwork', () => {
       for (const clip of dataset.splits.test.slice(0, 2)) {
         const values = interpret(model, dataset.pcm.subarray(clip.index * dataset.samples, (clip.index + 1) * dataset.samples))
         for (const node of network.nodes.slice(1)) {
-          if (node.op === 'reshape') continue
+          if (isView(node)) continue
           const layer = model.layers[layers.get(node.id)!]
           const from = 'inputs' in layer ? layer.inputs : [layer.input]
           const inputs = from.map((at) => real(model.tensors[at], values[at]))
@@ -187,7 +187,7 @@ describe('convertNetwork', () => {
           seen.add('narrowed')
         }
         for (const [id, at] of tensors) {
-          const grid = quantization.activationQuantizer(throughReshapes(nodes, id))?.grid()
+          const grid = quantization.activationQuantizer(throughViews(nodes, id))?.grid()
           if (grid) expect(model.tensors[at].scale).toBe(grid.scale)
         }
       }

@@ -12,7 +12,7 @@ import { type ParameterStore, Tape } from '@bitwright/engine'
 import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from '@bitwright/runtime'
 import { RunError } from '../errors.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
-import { isWeighted, nodesById, throughReshapes } from '../network/graph.ts'
+import { isView, isWeighted, nodesById, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import { storageOf } from '../network/storage.ts'
 import { type ActivationQuantizer, MadeFilters } from '../quantizers/index.ts'
@@ -61,12 +61,12 @@ export function convertNetwork(options: ConversionOptions): IntegerModel {
   }
   for (const node of network.nodes) {
     const at = tensors.get(node.id)!
-    if (node.op === 'reshape') {
-      const { scale, min, max } = newTensors[tensors.get(throughReshapes(nodes, node.id))!]
+    if (isView(node)) {
+      const { scale, min, max } = newTensors[tensors.get(throughViews(nodes, node.id))!]
       newTensors[at] = { ...newTensors[at], scale, min, max }
       continue
     }
-    const isGiven = values.get(throughReshapes(nodes, node.id))!.scale !== undefined
+    const isGiven = values.get(throughViews(nodes, node.id))!.scale !== undefined
     if (!isGiven && node !== last) newTensors[at] = clipped(node, scaled(newTensors[at], quantization.activationQuantizer(node.id)))
     if (node.op === 'input') continue
     const index = layers.get(node.id)!

@@ -1,7 +1,7 @@
 // Quantization-aware training of one network: a weight quantizer per layer, an activation quantizer per stored value (and per layer
 // that narrows a stream for itself), their places on the heap, and their learned numbers with an Adam of their own.
 import { type Engine, none, type ParameterStore, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
-import { isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
+import { consumers, isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { inferShapes } from '../network/shapes.ts'
@@ -188,10 +188,10 @@ export class Quantization implements QuantizedReferences {
 
   /** A value's width is trained when exactly one layer with weights reads it and nothing else does. */
   private isTrainable(id: string, inputs: ReadonlyMap<string, { value: string; narrowed: boolean }>, network: Network): boolean {
-    const readers = network.nodes.filter((node) => node.inputs.includes(id))
+    const readers = consumers(network).get(id)!
     return (
       readers.length === 1 &&
-      (isWeighted(readers[0]) || readers[0].op === 'reshape') &&
+      isWeighted(readers[0]) &&
       network.nodes[0].id !== id &&
       [...inputs.values()].some(({ value, narrowed }) => value === id && !narrowed)
     )

@@ -6,6 +6,7 @@ import {
   batchNorm,
   bias,
   convolution,
+  crop,
   fakeQuantize,
   globalAveragePool,
   linear,
@@ -23,7 +24,7 @@ import {
   type Value,
   type WeightReference,
 } from '@bitwright/engine'
-import { nodesById, parameterPrefix, throughReshapes } from '../network/graph.ts'
+import { nodesById, parameterPrefix, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import type { WholeLayer, WholeLayers } from './whole-layers.ts'
 
@@ -71,11 +72,11 @@ export class Recorder {
   /** Records all nodes; returns the input's map and the logits. */
   network(network: Network): { input: Stored; logits: Value } {
     const byId = nodesById(network)
-    for (const node of network.nodes) this.node(node, (id) => throughReshapes(byId, id))
+    for (const node of network.nodes) this.node(node, (id) => throughViews(byId, id))
     return { input: this.values.get(network.nodes[0].id)!.stored, logits: this.values.get(network.nodes.at(-1)!.id)! }
   }
 
-  /** Records one node whose inputs are recorded. `origin` follows reshapes back to the value that is stored. */
+  /** Records one node whose inputs are recorded. `origin` follows views back to the value that is stored. */
   node(node: NetworkNode, origin: (id: string) => string = (id) => id): Value {
     const value = this.record(node, origin)
     this.values.set(node.id, value)
@@ -90,6 +91,8 @@ export class Recorder {
       case 'reshape':
         // quantized where it is read, like what it reshapes
         return reshape(tape, this.values.get(node.inputs[0])!, ...node.shape)
+      case 'crop':
+        return crop(tape, this.values.get(node.inputs[0])!, node.rows)
       case 'add': {
         const sum = add(tape, ...node.inputs.map((id) => this.read(id, origin)))
         return node.activation === 'relu' ? relu(sum) : sum

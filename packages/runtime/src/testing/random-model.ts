@@ -83,7 +83,7 @@ export function randomModel(draw: Draw): IntegerModel {
     const kind =
       current === 0
         ? pick(draw, ['dense', 'depthwise', 'reshape'] as const)
-        : pick(draw, ['dense', 'dense', 'depthwise', 'add', 'pool', 'requantize', 'reshape'] as const)
+        : pick(draw, ['dense', 'dense', 'depthwise', 'add', 'pool', 'requantize', 'reshape', 'crop'] as const)
     if (kind === 'dense') convolution('dense', pick(draw, [1, 3, 10, 17, 33]))
     else if (kind === 'depthwise') convolution('depthwise', x.shape[2])
     else if (kind === 'reshape') {
@@ -100,6 +100,9 @@ export function randomModel(draw: Draw): IntegerModel {
         },
         (output) => ({ op: 'reshape', name, input: source, output }),
       )
+    } else if (kind === 'crop') {
+      const [height, width, channels] = x.shape
+      emit({ ...x, name, shape: [height - draw(height), width, channels] }, (output) => ({ op: 'crop', name, input: source, output }))
     } else if (kind === 'pool') {
       const kernelSize = [1 + draw(x.shape[0]), 1 + draw(x.shape[1])] as const
       const stride = [1 + draw(3), 1 + draw(3)] as const

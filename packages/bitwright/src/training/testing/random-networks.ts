@@ -2,7 +2,7 @@
 // streams that are narrowed, channels that batch norm turns over, nearly switches off, or switches off.
 import { Random, type ParameterStore } from '@bitwright/engine'
 import { convolution, network } from '../../network/blocks.ts'
-import { isWeighted, weightedNodes } from '../../network/graph.ts'
+import { isView, isWeighted, weightedNodes } from '../../network/graph.ts'
 import type { ConvolutionNode, Network, NetworkNode, Normalization, RawFrontEnd } from '../../network/network.ts'
 import { inferShapes } from '../../network/shapes.ts'
 import { signedness } from '../../network/storage.ts'
@@ -38,11 +38,11 @@ export function randomNetwork(random: Random, frontEnd: RawFrontEnd, classes: re
     const from = nodes.at(-1)!.id
     const [height, width, channels] = shapeOf(from)
     const id = `layer${i}`
-    const partners = nodes
-      .slice(1, -1)
-      .filter((node) => node.op !== 'reshape' && shapeOf(node.id).join() === [height, width, channels].join())
-    const kind = random.integer(5)
-    if (kind === 0 && partners.length > 0) {
+    const partners = nodes.slice(1, -1).filter((node) => !isView(node) && shapeOf(node.id).join() === [height, width, channels].join())
+    const kind = random.integer(6)
+    if (kind === 5 && height > 4) {
+      nodes.push({ id, op: 'crop', inputs: [from], rows: 1 + random.integer(3) })
+    } else if (kind === 0 && partners.length > 0) {
       const partner = partners[random.integer(partners.length)].id
       nodes.push({ id, op: 'add', inputs: [from, partner], activation: random.integer(2) ? 'relu' : 'none' })
     } else if (kind === 1 && height > 8) {

@@ -1,5 +1,5 @@
 // A Network in float64, straight from the definition of each op and in no way clever: what the tape's results are held against.
-import { nodesById, parameterPrefix, throughReshapes } from '../../network/graph.ts'
+import { nodesById, parameterPrefix, throughViews } from '../../network/graph.ts'
 import type { ConvolutionNode, Network, NetworkNode, Padding, Pair, Shape, WeightedNetworkNode } from '../../network/network.ts'
 import { inferShapes } from '../../network/shapes.ts'
 import type { Quantization } from '../quantization.ts'
@@ -34,7 +34,7 @@ export function runReference(
     if (!grid) return value
     return value.map((v) => grid.scale * Math.max(grid.minimum, Math.min(grid.maximum, Math.round(v / grid.scale))))
   }
-  const read = (id: string): Map64 => quantized(values.get(id)!, throughReshapes(byId, id))
+  const read = (id: string): Map64 => quantized(values.get(id)!, throughViews(byId, id))
 
   const weighted = (node: WeightedNetworkNode): Map64 => {
     const prefix = parameterPrefix(node)
