@@ -1,8 +1,8 @@
 // One file to one clip: decode, resample, and fit to the length every network expects.
 
 import { readFileSync } from 'node:fs'
+import { resample } from '@bitwright/runtime'
 import { RunError } from '../errors.ts'
-import { resample } from './resample.ts'
 import { decodeWav, type Wav } from './wav.ts'
 
 /** Reads and decodes a file; what cannot be opened becomes a RunError like what cannot be decoded. The path is not in the message. */

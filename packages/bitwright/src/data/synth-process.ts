@@ -3,8 +3,8 @@
 import { fork, type ChildProcess } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { resample } from '@bitwright/runtime'
 import { RunError, UsageError } from '../errors.ts'
-import { resample } from './resample.ts'
 import { decodeWav } from './wav.ts'
 
 export interface Utterance {
