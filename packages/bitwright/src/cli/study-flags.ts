@@ -20,6 +20,8 @@ export function addStudyFlags(command: Command): Command {
     .option('--validation-list <FILE>', 'validation clips; with --test-list, replaces --split')
     .option('--test-list <FILE>', 'test clips')
     .option('--strict', 'a broken clip is an error instead of being skipped')
+    .optionsGroup('Form:')
+    .option('--streaming', 'no padding along time: a network that runs on a stream, frame by frame (evaluate --stream, listen)')
     .optionsGroup('Bits:')
     .option('--weight-bits <N|trained>', 'width of the weights, 1 to 8, or learned per layer', '8')
     .option('--activation-bits <N|trained>', 'width of the activations, 1 to 8, or learned per layer', '8')

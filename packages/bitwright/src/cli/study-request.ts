@@ -17,6 +17,7 @@ export const studyFields = {
   validationList: fields.path('a file with one "path class" a line').optional(),
   testList: fields.path('a file with one "path class" a line').optional(),
   strict: fields.present(),
+  streaming: fields.present(),
   weightBits: fields.bits().default(8),
   activationBits: fields.bits().default(8),
   granularity: fields.choice(['channel', 'tensor']).default('channel'),
@@ -52,6 +53,7 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
   }
   return {
     data: dataSpec(flags),
+    ...(flags.streaming && { streaming: true as const }),
     weightBits,
     activationBits,
     granularity,

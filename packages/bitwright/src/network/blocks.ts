@@ -48,22 +48,36 @@ export interface MobileBlockOptions {
   /** k: square depthwise kernel. */
   readonly kernel: number
   readonly stride: Pair
+  /** For streams: rows of the depthwise kernel, which then has no padding along time. */
+  readonly streamingRows?: number
+}
+
+/** What a block whose kernel has so many rows leaves of its input. */
+export function streamingIdentity(id: string, input: string, streamingRows: number): NetworkNode[] {
+  return [{ id, op: 'crop', inputs: [input], rows: streamingRows - 1 }]
 }
 
 /**
  * MBC[e, k]: 1x1 expand (BN, ReLU; dropped when e = 1), k x k depthwise (BN, ReLU), 1x1 project (BN), and a residual sum where the
- * shape is kept (Peter et al., arXiv 2104.06666, Table 1). Ids `<id>.expand`, `.depthwise`, `.project`, `.add`; the last node is the output.
+ * shape is kept (Peter et al., arXiv 2104.06666, Table 1). Ids `<id>.expand`, `.depthwise`, `.project`, `.crop` in streams, `.add`; the last
+ * node is the output.
  */
 export function mobileBlock(id: string, input: string, options: MobileBlockOptions): NetworkNode[] {
-  const { inputChannels, channels, expansion, kernel, stride } = options
+  const { inputChannels, channels, expansion, kernel, stride, streamingRows } = options
   const hidden = inputChannels * expansion
   const nodes: NetworkNode[] = []
   if (expansion > 1) nodes.push(convolution(`${id}.expand`, input, { channels: hidden, kernelSize: [1, 1] }))
-  const kernelSize: Pair = [kernel, kernel]
-  nodes.push(convolution(`${id}.depthwise`, nodes.at(-1)?.id ?? input, { channels: hidden, kernelSize, stride, groups: hidden }))
+  const kernelSize: Pair = [streamingRows ?? kernel, kernel]
+  const [, , left, right] = centred(kernelSize)
+  const padding = streamingRows === undefined ? {} : { padding: [0, 0, left, right] as const }
+  nodes.push(
+    convolution(`${id}.depthwise`, nodes.at(-1)?.id ?? input, { channels: hidden, kernelSize, stride, groups: hidden, ...padding }),
+  )
   nodes.push(convolution(`${id}.project`, `${id}.depthwise`, { channels, kernelSize: [1, 1], activation: 'none' }))
   if (channels === inputChannels && stride[0] === 1 && stride[1] === 1) {
-    nodes.push({ id: `${id}.add`, op: 'add', inputs: [input, `${id}.project`], activation: 'none' })
+    const isCropped = streamingRows !== undefined && streamingRows > 1
+    if (isCropped) nodes.push(...streamingIdentity(`${id}.crop`, input, streamingRows))
+    nodes.push({ id: `${id}.add`, op: 'add', inputs: [isCropped ? `${id}.crop` : input, `${id}.project`], activation: 'none' })
   }
   return nodes
 }

@@ -3,6 +3,7 @@ import { UsageError } from '../errors.ts'
 import { classifier, convolution, mobileBlock, network, rawStem } from './blocks.ts'
 import type { Network, NetworkNode, Pair, SpectralFrontEnd } from './network.ts'
 import { frontEndShape, samePadding } from './shapes.ts'
+import { streamingNetwork } from './streaming.ts'
 
 export interface BuiltinOptions {
   /** Class names in output order. */
@@ -11,6 +12,8 @@ export interface BuiltinOptions {
   readonly sampleRate?: number
   /** Samples of a clip. Default: one second. */
   readonly samples?: number
+  /** Without padding along time, for streams (network/streaming.ts). Default: false. */
+  readonly streaming?: boolean
 }
 interface Clip {
   readonly sampleRate: number
@@ -113,10 +116,11 @@ function resNet8(name: string, classes: readonly string[]): Network {
 
 /**
  * The backbone of arXiv 2104.06666, Table 1, with F = 60 and every block e = 3, k = 5; no padding before the first layer (98 frames) and
- * affine normalisation after it. 12 classes: 46,592 parameters and 10.17M MACs; 70,472 parameters with Conv1D.
+ * affine normalisation after it. 12 classes: 46,592 parameters and 10.17M MACs; 70,472 parameters with Conv1D. For streams as the space
+ * kws-e2e: depthwise kernels of 3 rows, and no stride along time in the second stage.
  */
 function e2eE3K5(layer: 'sinc' | 'conv1d') {
-  return (name: string, classes: readonly string[], clip: Clip): Network => {
+  return (name: string, classes: readonly string[], clip: Clip, streaming: boolean): Network => {
     const frontEnd = { kind: 'raw', ...clip } as const
     const nodes = rawStem({ frontEnd, layer, filters: 60, padding: 0, normalization: 'affine' })
     nodes.push(convolution('first', 'map', { channels: 10, kernelSize: [3, 3], stride: [2, 2] }))
@@ -126,8 +130,8 @@ function e2eE3K5(layer: 'sinc' | 'conv1d') {
       ['s4', 40],
     ] as const) {
       for (let layerIndex = 1; layerIndex <= 3; layerIndex++) {
-        const stride: Pair = layerIndex === 1 ? [2, 2] : [1, 1]
-        const options = { inputChannels, channels, expansion: 3, kernel: 5, stride }
+        const stride: Pair = layerIndex === 1 ? [streaming && stage === 's4' ? 1 : 2, 2] : [1, 1]
+        const options = { inputChannels, channels, expansion: 3, kernel: 5, stride, ...(streaming ? { streamingRows: 3 } : {}) }
         nodes.push(...mobileBlock(`${stage}.l${layerIndex}.e3k5`, nodes.at(-1)!.id, options))
         inputChannels = channels
       }
@@ -157,10 +161,12 @@ export function paperClasses(name: BuiltinName): string[] {
  * A built-in network for the given classes, in float.
  * @throws UsageError for an unknown name, fewer than two classes, or clips too short for the network.
  */
-export function builtinNetwork(name: string, { classes, sampleRate = 16000, samples = sampleRate }: BuiltinOptions): Network {
+export function builtinNetwork(name: string, options: BuiltinOptions): Network {
+  const { classes, sampleRate = 16000, samples = sampleRate, streaming = false } = options
   if (!Object.hasOwn(builders, name)) {
     throw new UsageError(`unknown network "${name}"; built in are ${builtinNames.join(', ')}, or give a .json file`)
   }
   if (classes.length < 2) throw new UsageError(`network "${name}": needs at least two classes, got ${classes.length}`)
-  return builders[name as BuiltinName](name, classes, { sampleRate, samples })
+  const built = builders[name as BuiltinName](name, classes, { sampleRate, samples }, streaming)
+  return streaming ? streamingNetwork(built) : built
 }

@@ -12,6 +12,8 @@ for (const frontEnd of ['sinc', 'conv1d'] as const) {
   for (const filters of [40, 60, 80] as const) testSpace(`kws-e2e ${frontEnd} ${filters}`, () => kwsE2e({ classes, filters, frontEnd }))
 }
 
+testSpace('kws-e2e streaming', () => kwsE2e({ classes, streaming: true }))
+
 describe('sizes of kws-e2e (papers.md section 2)', () => {
   const space = kwsE2e({ classes })
   const everywhere = (option: string) => space.build(Object.fromEntries(space.choices.map(({ name }) => [name, option])))

@@ -19,18 +19,21 @@ export interface KwsE2eOptions {
   readonly sampleRate?: number
   /** Samples of a clip. Default: one second. */
   readonly samples?: number
+  /** Without padding along time, for streams: a decision every 40 ms. Default: false. */
+  readonly streaming?: boolean
 }
 
-export function kwsE2e({ classes, filters = 60, frontEnd = 'sinc', sampleRate = 16000, samples = sampleRate }: KwsE2eOptions): Space {
+export function kwsE2e(options: KwsE2eOptions): Space {
+  const { classes, filters = 60, frontEnd = 'sinc', sampleRate = 16000, samples = sampleRate, streaming = false } = options
   const raw = { kind: 'raw', sampleRate, samples } as const
-  const name = `kws-e2e-${frontEnd}${filters}`
+  const name = `kws-e2e-${frontEnd}${filters}${streaming ? '-stream' : ''}`
   return chainSpace({
     name,
     stem: [
-      ...rawStem({ frontEnd: raw, layer: frontEnd, filters, padding: 200, normalization: 'plain' }),
-      convolution('first', 'map', { channels: 10, kernelSize: [3, 3], stride: [2, 2] }),
+      ...rawStem({ frontEnd: raw, layer: frontEnd, filters, padding: streaming ? 0 : 200, normalization: 'plain' }),
+      convolution('first', 'map', { channels: 10, kernelSize: [3, 3], stride: [2, 2], ...(streaming ? { padding: [0, 0, 1, 1] } : {}) }),
     ],
-    places: mobileStages(10),
+    places: mobileStages(10, streaming ? [2, 1] : undefined),
     head: mobileHead(classes.length),
     wrap: (nodes) => network(name, raw, classes, nodes),
   })

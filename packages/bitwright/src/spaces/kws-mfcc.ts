@@ -18,9 +18,12 @@ export interface KwsMfccOptions {
   readonly sampleRate?: number
   /** Samples of a clip. Default: one second. */
   readonly samples?: number
+  /** Without padding along time, for streams: a decision every 40 ms. Default: false. */
+  readonly streaming?: boolean
 }
 
-export function kwsMfcc({ classes, coefficients = 10, sampleRate = 16000, samples = sampleRate }: KwsMfccOptions): Space {
+export function kwsMfcc(options: KwsMfccOptions): Space {
+  const { classes, coefficients = 10, sampleRate = 16000, samples = sampleRate, streaming = false } = options
   const frontEnd: SpectralFrontEnd = {
     kind: 'mfcc',
     sampleRate,
@@ -32,14 +35,14 @@ export function kwsMfcc({ classes, coefficients = 10, sampleRate = 16000, sample
     lowHz: 20,
     highHz: Math.min(7000, sampleRate / 2),
   }
-  const name = `kws-mfcc-${coefficients}`
+  const name = `kws-mfcc-${coefficients}${streaming ? '-stream' : ''}`
   return chainSpace({
     name,
     stem: [
       { id: 'input', op: 'input', inputs: [], shape: frontEndShape(frontEnd) },
-      convolution('first', 'input', { channels: 10, kernelSize: [11, 5], stride: [2, 1] }),
+      convolution('first', 'input', { channels: 10, kernelSize: [11, 5], stride: [2, 1], ...(streaming ? { padding: [0, 0, 2, 2] } : {}) }),
     ],
-    places: mobileStages(10),
+    places: mobileStages(10, streaming ? [1, 1] : undefined),
     head: mobileHead(classes.length),
     wrap: (nodes) => network(name, frontEnd, classes, nodes),
   })

@@ -36,6 +36,8 @@ export interface EpochsSpec {
 
 interface StudySpec {
   readonly data: DataSpec
+  /** The network has no padding along time, so that it can run on a stream. */
+  readonly streaming?: true
   readonly weightBits: BitsSpec
   readonly activationBits: BitsSpec
   /** One weight scale per tensor or per output channel. */

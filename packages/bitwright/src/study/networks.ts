@@ -2,29 +2,30 @@
 import { existsSync, readFileSync } from 'node:fs'
 import type { AudioDataset } from '../data/dataset.ts'
 import { UsageError } from '../errors.ts'
-import { builtinNames, builtinNetwork, parseNetwork, requireAudio, withoutBits, type Network } from '../network/index.ts'
+import { builtinNames, builtinNetwork, parseNetwork, requireAudio, streamingNetwork, withoutBits, type Network } from '../network/index.ts'
 import { kwsE2e, kwsMfcc, type Space } from '../spaces/index.ts'
 import type { SearchSpec } from './api.ts'
 
 /** @throws UsageError when the name is neither a built-in network for sound nor a file; before any data is read. */
-export function requireNetwork(name: string): void {
+export function requireNetwork(name: string, streaming = false): void {
   const isFile = existsSync(name) || name.endsWith('.json')
-  if (!isFile) requireAudio(builtinNetwork(name, { classes: ['one', 'other'] }).frontEnd)
+  if (!isFile) requireAudio(builtinNetwork(name, { classes: ['one', 'other'], streaming }).frontEnd)
 }
 
 /** A built-in network, or one from a JSON file (its classes must be the data's). */
-export function networkByName(name: string, dataset: AudioDataset): Network {
+export function networkByName(name: string, dataset: AudioDataset, streaming = false): Network {
   const { classes, sampleRate, samples } = dataset
   const isBuiltin = (builtinNames as readonly string[]).includes(name)
-  if (isBuiltin || (!existsSync(name) && !name.endsWith('.json'))) return builtinNetwork(name, { classes, sampleRate, samples })
+  if (isBuiltin || (!existsSync(name) && !name.endsWith('.json'))) return builtinNetwork(name, { classes, sampleRate, samples, streaming })
   let json: unknown
   try {
     json = JSON.parse(readFileSync(name, 'utf8'))
   } catch (error) {
     throw new UsageError(`--network ${name}: cannot be read as JSON (${(error as Error).message.split('\n')[0]})`)
   }
-  const network = withoutBits(parseNetwork(json))
-  requireAudio(network.frontEnd)
+  const given = withoutBits(parseNetwork(json))
+  requireAudio(given.frontEnd)
+  const network = streaming ? streamingNetwork(given) : given
   if (network.classes.join() === classes.join()) return network
   if (network.classes.length !== classes.length) {
     throw new UsageError(
@@ -43,20 +44,19 @@ function size<T extends number>(space: string, what: string, value: number | und
 export function spaceOf(spec: SearchSpec, dataset: AudioDataset): Space {
   const { classes, sampleRate, samples } = dataset
   const { filters, frontEnd } = spec.spaceOptions
+  const common = { classes, sampleRate, samples, streaming: spec.streaming ?? false }
   switch (spec.space) {
     case 'kws-e2e': {
       const count = size(spec.space, 'filters', filters, [40, 60, 80] as const)
       return kwsE2e({
-        classes,
-        sampleRate,
-        samples,
+        ...common,
         ...(count !== undefined ? { filters: count } : {}),
         ...(frontEnd ? { frontEnd: frontEnd === 'conv' ? 'conv1d' : 'sinc' } : {}),
       })
     }
     case 'kws-mfcc': {
       const coefficients = size(spec.space, 'coefficients', filters, [10, 20, 30, 40] as const)
-      return kwsMfcc({ classes, sampleRate, samples, ...(coefficients !== undefined ? { coefficients } : {}) })
+      return kwsMfcc({ ...common, ...(coefficients !== undefined ? { coefficients } : {}) })
     }
     default:
       throw new UsageError(`--space ${spec.space satisfies never}: is not known`)

@@ -39,7 +39,7 @@ export function trainStudy(spec: TrainSpec, hooks: Hooks): Promise<RunResult> {
 
 async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
   const began = performance.now()
-  if ('network' in spec) requireNetwork(spec.network)
+  if ('network' in spec) requireNetwork(spec.network, spec.streaming)
   if (spec.resume) checkSameRequest(spec)
   const directory = prepareRunDirectory(spec.out, spec.resume)
   const before = spec.resume ? readCheckpoint(directory.checkpoint) : undefined
@@ -143,7 +143,7 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     if ('space' in spec) {
       network = (await searchStage(session, spec, budget, before)).network
     } else {
-      network = networkByName(spec.network, dataset)
+      network = networkByName(spec.network, dataset, spec.streaming)
       const excess = budget.excess(budget.price(network))
       if (excess) throw new UsageError(`--network ${spec.network}: ${excess}; raise the limit or train another network`)
     }
