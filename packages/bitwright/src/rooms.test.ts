@@ -24,7 +24,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
 
 function sources(directory: string): string[] {
   return readdirSync(directory, { recursive: true, encoding: 'utf8' }).filter(
-    (file) => file.endsWith('.ts') && !/\.test\.ts$|(^|[/\\])(testing|conformance)([/\\.])/.test(file),
+    (file) => file.endsWith('.ts') && !/\.test\.ts$|(^|[/\\])(testing|tools|conformance)([/\\.])/.test(file),
   )
 }
 

@@ -3,7 +3,10 @@
 import { parseModel, readSizes } from './decode.ts'
 import { isSpectral, prepareFrontEnd } from './front-end.ts'
 import { checkImage, inferenceMachine, type Machine } from './machine.ts'
+import { type AudioSource, listen, type ListenOptions } from './listen.ts'
+import type { Listener } from './listener.ts'
 import type { IntegerFrontEnd, IntegerModel } from './model.ts'
+import { toInt16 } from './pcm.ts'
 
 export interface Prediction {
   readonly label: string
@@ -27,20 +30,21 @@ export class Model {
   readonly name: string
   readonly classes: readonly string[]
   readonly frontEnd: IntegerFrontEnd
+  /** The .bw file. */
+  readonly file: Uint8Array
   /** The model as plain data, as `decodeModel` gives it. */
   readonly integerModel: IntegerModel
-  private readonly image: Uint8Array
   private readonly sizes: ReturnType<typeof readSizes>
   private places: Places = { arena: 0, input: 0, logits: 0 }
 
   /** Use `load`. */
-  constructor(image: Uint8Array, integerModel: IntegerModel) {
-    this.image = image
+  constructor(file: Uint8Array, integerModel: IntegerModel) {
+    this.file = file
     this.integerModel = integerModel
     this.name = integerModel.name
     this.classes = integerModel.classes
     this.frontEnd = integerModel.frontEnd
-    this.sizes = readSizes(image)
+    this.sizes = readSizes(file)
   }
 
   /**
@@ -103,10 +107,18 @@ export class Model {
     return { label: this.classes[index], index, scores: scores.map((score) => score / sum), logits }
   }
 
+  /**
+   * Hears live audio: scores and detections as events of the listener.
+   * @param source a MediaStream or AudioNode in a browser, or blocks of samples, in any iterable
+   */
+  listen(source: AudioSource, options?: ListenOptions): Listener {
+    return listen(this, source, options)
+  }
+
   private install(): Machine {
     const machine = inferenceMachine()
     if (machine.owner === this) return machine
-    checkImage(this.image, this.name)
+    checkImage(this.file, this.name)
     if (isSpectral(this.frontEnd)) prepareFrontEnd(machine, this.frontEnd)
     const { arenaBytes, samples, inputValues, classes } = this.sizes
     this.places = {
@@ -124,11 +136,6 @@ export class Model {
   private logits(): Int16Array {
     return new Int16Array(inferenceMachine().core.memory.buffer, this.places.logits, this.sizes.classes).slice()
   }
-}
-
-/** 16-bit PCM of floats in [-1, 1]; louder is clipped, what is no number is silence. */
-export function toInt16(samples: Float32Array): Int16Array {
-  return Int16Array.from(samples, (sample) => Math.max(-32768, Math.min(32767, Math.round(sample * 32768) || 0)))
 }
 
 /**
