@@ -67,7 +67,7 @@ typedef struct {
 } bw_tensor;       /* 24 bytes */
 
 typedef struct {
-  uint8_t op, weightKind, depthwise, logMagnitude; /* weightKind: their kind (bw_weight), or 0: two cut-offs a channel instead (sinc.h) */
+  uint8_t op, weightKind, depthwise, logMagnitude; /* weightKind: bw_weight's, and their order (weights.h), or 0: cut-offs (sinc.h) */
   uint16_t input[2], output, accumulatorShift; /* of a convolution's sums, to the left, before the bias is added */
   uint16_t kernel[2], stride[2], padding[4]; /* padding: top, bottom, left, right */
   uint32_t weights, parameters;              /* offsets in the image */
@@ -87,8 +87,8 @@ int bw_open(bw_model *model, const void *image, uint32_t length);
  * 64-byte aligned, which stays in place as long as the model; 0 bytes where this build has no such paths. Same bits, sooner. */
 uint64_t bw_prepared_bytes(const bw_model *model);
 void bw_prepare(bw_model *model, void *memory);
-/* Bytes of scratch a layer needs in the arena. */
-uint32_t bw_scratch_bytes(const bw_layer *layer, uint32_t inputChannels);
+/* Bytes of scratch a layer needs in the arena; with fewer rows of input, fewer. */
+uint32_t bw_scratch_bytes(const bw_layer *layer, const bw_tensor *input, const bw_tensor *output);
 void bw_get_tensor(const bw_model *model, uint32_t index, bw_tensor *tensor);
 void bw_get_layer(const bw_model *model, uint32_t index, bw_layer *layer);
 

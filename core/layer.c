@@ -2,13 +2,14 @@
  *
  * A dense convolution unpacks four output channels of weights to int8 once, then walks the map two pixels at a time: their input
  * windows are copied to int16 columns with the zero point taken off, so that padding is zero and odd containers cost nothing in the
- * inner loop. A depthwise one takes eight channels at a time. Hosts with wide vectors and memory to spare have prepared.c. */
+ * inner loop. Packed or in place it goes pixel by pixel, a depthwise one channel by channel. Hosts with wide vectors and memory to spare have prepared.c. */
 #include "layer.h"
 
 #include "arithmetic.h"
 #include "prepared.h"
 #include "sinc.h"
 #include "values.h"
+#include "weights.h"
 
 /* The window of output pixel (row, column) as int16, kernel order, zero where it is padding; length kernel * channels. */
 static void gather(const bw_step *s, uint32_t row, uint32_t column, int16_t *to) {
@@ -91,7 +92,7 @@ static void unpack(const bw_step *s, uint32_t channel, uint32_t depth, int8_t *t
     for (k = 0; 2 * k < depth; k++) to[k] = to[depth - 1 - k] = (int8_t)bw_sinc_tap(&filter, bw_sinc_distance(k, depth));
     return;
   }
-  for (k = 0; k < depth; k++) to[k] = (int8_t)bw_weight(s->weights, s->l.weightKind, (uint64_t)channel * depth + k);
+  for (k = 0; k < depth; k++) to[k] = (int8_t)bw_layer_weight(&s->l, s->weights, depth, channel, k);
 }
 
 static void convolve(const bw_step *s) {
@@ -120,44 +121,58 @@ static void convolve(const bw_step *s) {
   }
 }
 
-/* sums of eight channels over the taps of one window; weights [taps][8], first value of the tap (y, x) at element (y * width + x) *
- * channels + c0. Taps in the padding are left out. */
-static void dot_depthwise(const bw_step *s, int32_t top, int32_t left, uint32_t c0, uint32_t count, int16_t *column, const int16_t *weights,
-                          int32_t sums[8]) {
-  const int32_t height = (int32_t)s->x.height, width = s->x.width, kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1];
-  const int32_t first = left < 0 ? -left : 0, last = width - left < kernelWidth ? width - left : kernelWidth;
-  int32_t ky, kx;
-  uint32_t c;
-  memset(sums, 0, 8 * sizeof *sums);
-  for (ky = 0; ky < kernelHeight; ky++) {
-    if (top + ky < 0 || top + ky >= height) continue;
-    for (kx = first; kx < last; kx++) {
-      const uint32_t index = (uint32_t)((top + ky) * width + left + kx) * s->x.channels + c0;
-      const int16_t *w = weights + 8 * (ky * kernelWidth + kx);
-      fetch(&s->x, s->in, index, count, column);
-      for (c = 0; c < 8; c++) sums[c] += column[c] * w[c];
+/* All channels of a pixel or two before the next: they may be written over what was read, and there is no room for whole rows of weights. */
+static void convolve_by_pixels(const bw_step *s) {
+  const uint32_t channels = s->y.channels, pixels = s->y.height * s->y.width, most = bw_layout(&s->l) == BW_VECTORS ? 1 : 2;
+  const uint32_t depth = (uint32_t)s->l.kernel[0] * s->l.kernel[1] * s->x.channels;
+  int16_t *columns = (int16_t *)(void *)s->scratch;
+  uint32_t c, k, pixel, i, row = 0, column = 0;
+  for (pixel = 0; pixel < pixels; pixel += most) {
+    const uint32_t together = pixels - pixel < most ? 1 : most;
+    for (i = 0; i < together; i++) {
+      gather(s, row, column, columns + i * depth);
+      if (++column == s->y.width) column = 0, row++;
+    }
+    for (c = 0; c < channels; c++) {
+      const int16_t *second = together > 1 ? columns + depth : columns;
+      bw_sinc filter = {0, 0, 0, 0};
+      epilogue e;
+      int32_t sums[2] = {0, 0};
+      if (s->l.weightKind == 0) filter = bw_sinc_load(s->weights, c, depth);
+      for (k = 0; k < depth; k++) {
+        const int32_t w = s->l.weightKind == 0 ? bw_sinc_tap(&filter, bw_sinc_distance(k, depth)) : bw_layer_weight(&s->l, s->weights, depth, c, k);
+        sums[0] += columns[k] * w;
+        sums[1] += second[k] * w;
+      }
+      load_epilogues(s, c, 1, &e);
+      for (i = 0; i < together; i++) finish(s, (pixel + i) * channels + c, 1, &e, sums + i);
     }
   }
 }
 
+/* One channel at a time: its plane inside a border of zeros and its taps as int16, so that the output may be written over the input. */
 static void convolve_depthwise(const bw_step *s) {
-  const uint32_t channels = s->y.channels, taps = (uint32_t)s->l.kernel[0] * s->l.kernel[1];
-  int16_t *column = (int16_t *)(void *)s->scratch, *weights = column + 8;
-  uint32_t c0, c, k, row, at;
-  memset(s->scratch, 0, bw_scratch_bytes(&s->l, channels));
-  for (c0 = 0; c0 < channels; c0 += 8) {
-    const uint32_t count = channels - c0 < 8 ? channels - c0 : 8;
-    epilogue epilogues[8];
-    load_epilogues(s, c0, count, epilogues);
-    for (k = 0; k < taps; k++) {
-      for (c = 0; c < count; c++) weights[8 * k + c] = (int16_t)bw_weight(s->weights, s->l.weightKind, (uint64_t)(c0 + c) * taps + k);
+  const uint32_t channels = s->y.channels, kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1], taps = kernelHeight * kernelWidth;
+  const uint32_t width = (uint32_t)s->x.width + s->l.padding[2] + s->l.padding[3], height = s->x.height + s->l.padding[0] + s->l.padding[1];
+  int16_t *weights = (int16_t *)(void *)s->scratch, *plane = weights + taps;
+  uint32_t c, k, row, column, y, x;
+  memset(plane, 0, (size_t)2 * height * width);
+  for (c = 0; c < channels; c++) {
+    epilogue e;
+    load_epilogues(s, c, 1, &e);
+    for (k = 0; k < taps; k++) weights[k] = (int16_t)bw_layer_weight(&s->l, s->weights, taps, c, k);
+    for (row = 0; row < s->x.height; row++) {
+      int16_t *to = plane + (size_t)(row + s->l.padding[0]) * width + s->l.padding[2];
+      for (column = 0; column < s->x.width; column++) to[column] = fetch1(&s->x, s->in, (row * s->x.width + column) * channels + c);
     }
     for (row = 0; row < s->y.height; row++) {
-      for (at = 0; at < s->y.width; at++) {
-        const int32_t top = (int32_t)(row * s->l.stride[0]) - s->l.padding[0], left = (int32_t)(at * s->l.stride[1]) - s->l.padding[2];
-        int32_t sums[8];
-        dot_depthwise(s, top, left, c0, count, column, weights, sums);
-        finish(s, (row * s->y.width + at) * channels + c0, count, epilogues, sums);
+      for (column = 0; column < s->y.width; column++) {
+        const int16_t *from = plane + (size_t)row * s->l.stride[0] * width + column * s->l.stride[1], *w = weights;
+        int32_t sum = 0;
+        for (y = 0; y < kernelHeight; y++, from += width) {
+          for (x = 0; x < kernelWidth; x++) sum += from[x] * *w++;
+        }
+        finish(s, (row * s->y.width + column) * channels + c, 1, &e, &sum);
       }
     }
   }
@@ -229,6 +244,7 @@ void bw_run_step(const bw_model *m, uint32_t layer, const bw_step *s) {
   switch (s->l.op) {
     case BW_CONVOLUTION:
       if (s->l.depthwise) convolve_depthwise(s);
+      else if (bw_packed(&s->l) || bw_in_place(&s->l, &s->x, &s->y)) convolve_by_pixels(s);
       else convolve(s);
       break;
     case BW_ADD:

@@ -5,6 +5,7 @@
 #include "arithmetic.h"
 #include "bw.h"
 #include "sinc.h"
+#include "weights.h"
 
 enum { LIMIT_COUNT = 1024, LIMIT_CLASSES = 4096, LIMIT_DEPTH = 1 << 20, LIMIT_SHIFT = 24, LIMIT_MADE = 1 << 20 };
 #define LIMIT_ARENA ((uint32_t)1 << 26)
@@ -46,16 +47,22 @@ static uint64_t depth(const bw_layer *l, uint32_t inputChannels) {
   return (uint64_t)l->kernel[0] * l->kernel[1] * (l->depthwise ? 1 : inputChannels);
 }
 
-/* Dense: two int16 columns and four rows of int8 weights, each padded to 8 (layer.c). Depthwise: 8 channels of int16, weights and a tap. */
-uint32_t bw_scratch_bytes(const bw_layer *l, uint32_t inputChannels) {
-  uint32_t k;
+/* Dense: two int16 columns and four rows of int8 weights, each padded to 8; packed or in place two columns, for vectors one. Depthwise: one
+ * channel's plane inside its border and its taps, as int16 in even rows and columns; for vectors four channels' as bytes. (layer.c) */
+uint32_t bw_scratch_bytes(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
+  uint64_t size, k;
   if (l->op != BW_CONVOLUTION) return 0;
-  k = (uint32_t)depth(l, inputChannels);
-  return l->depthwise ? 16 * (k + 1) : 8 * ((k + 7) & ~7u);
-}
-
-static uint64_t weight_bytes(const bw_layer *l, uint64_t channels, uint64_t taps) {
-  return l->weightKind ? (channels * taps * (l->weightKind & 15) + 7) / 8 : 4 * channels;
+  if (l->depthwise) {
+    const uint64_t rows = (uint64_t)x->height + l->padding[0] + l->padding[1], columns = (uint64_t)x->width + l->padding[2] + l->padding[3];
+    const uint64_t even = (rows + rows % 2) * (columns + columns % 2), taps = (l->kernel[0] + 1u) / 2 * 2 * ((l->kernel[1] + 1u) / 2 * 2);
+    size = bw_layout(l) == BW_VECTORS ? 4 * (rows * columns + (uint64_t)l->kernel[0] * l->kernel[1]) : 2 * (even + taps) + 8;
+  } else {
+    k = bw_padded_depth(l, (uint32_t)depth(l, x->channels));
+    if (bw_layout(l) == BW_VECTORS) size = 2 * k;
+    else if (bw_packed(l) || bw_in_place(l, x, y)) size = 4 * ((k + 3) & ~(uint64_t)3);
+    else size = 8 * ((k + 7) & ~(uint64_t)7);
+  }
+  return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
 }
 
 static int inside(const bw_model *m, uint32_t offset, uint64_t size) {
@@ -128,6 +135,12 @@ static uint64_t output_size(uint64_t size, uint32_t before, uint32_t after, uint
   return kernel == 0 || stride == 0 || padded < kernel ? 0 : (padded - kernel) / stride + 1;
 }
 
+static int valid_weights(const bw_layer *l) {
+  const uint32_t kind = l->weightKind & 31;
+  if (kind == 0) return l->weightKind == 0;
+  return (kind <= 8 || (kind >= 17 && kind <= 23)) && bw_layout(l) <= BW_VECTORS;
+}
+
 /* Shapes, attributes and the place of weights and parameters; adds the layer's multiply-accumulates to *work. */
 static int check_shape(const bw_model *m, const bw_layer *l, const bw_tensor *x, const bw_tensor *y, uint64_t *work) {
   uint64_t k, channels = 1;
@@ -137,14 +150,14 @@ static int check_shape(const bw_model *m, const bw_layer *l, const bw_tensor *x,
   }
   switch (l->op) {
     case BW_CONVOLUTION:
-      if (l->weightKind > 23 || (l->weightKind > 8 && l->weightKind < 17) || l->depthwise > 1 || l->logMagnitude > 1) return BW_BAD_LAYER;
+      if (!valid_weights(l) || l->depthwise > 1 || l->logMagnitude > 1) return BW_BAD_LAYER;
       if (l->depthwise && x->channels != y->channels) return BW_BAD_SHAPE;
       k = depth(l, x->channels);
       if (k > LIMIT_DEPTH) return BW_BAD_SHAPE;
       *work += elements(y) * k;
       channels = y->channels;
       if (l->weightKind == 0 && (l->depthwise || x->channels != 1 || channels * k > LIMIT_MADE)) return BW_BAD_LAYER;
-      if (!inside(m, l->weights, weight_bytes(l, channels, k))) return BW_BAD_DATA;
+      if (!inside(m, l->weights, bw_weight_bytes(l, channels, (uint32_t)k))) return BW_BAD_DATA;
       return inside(m, l->parameters, channels * (l->logMagnitude ? 13 : 9)) ? BW_OK : BW_BAD_DATA;
     case BW_AVERAGE_POOL:
       if (l->padding[0] | l->padding[1] | l->padding[2] | l->padding[3]) return BW_BAD_SHAPE;
@@ -182,13 +195,21 @@ static int check_alive(const bw_model *m, uint32_t reader, uint32_t index) {
     bw_get_tensor(m, l.output, &other);
     bw_get_tensor(m, l.input[0], &source);
     if (overlap(t.offset, bytes(&t), other.offset, bytes(&other))) return BW_BAD_OVERLAP;
-    if (overlap(t.offset, bytes(&t), l.scratch, bw_scratch_bytes(&l, source.channels))) return BW_BAD_OVERLAP;
+    if (overlap(t.offset, bytes(&t), l.scratch, bw_scratch_bytes(&l, &source, &other))) return BW_BAD_OVERLAP;
   }
   return index == 0 ? BW_OK : BW_BAD_ORDER;
 }
 
+/* Whether the layer reads everything before it writes over it: element by element, one channel's plane at a time (its elements stay
+ * its own), or all channels of a pixel at a time. */
+static int may_replace(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
+  if (x->offset != y->offset || x->containerBits != y->containerBits) return 0;
+  if (l->op == BW_ADD || l->op == BW_REQUANTIZE) return 1;
+  return l->op == BW_CONVOLUTION && (l->depthwise || (bw_pointwise(l) && y->channels <= x->channels));
+}
+
 static int check_arena(const bw_model *m, uint32_t at, const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
-  uint32_t scratch = bw_scratch_bytes(l, x->channels), i;
+  uint32_t scratch = bw_scratch_bytes(l, x, y), i;
   int status = check_alive(m, at, l->input[0]);
   if (status == BW_OK && l->op == BW_ADD) status = check_alive(m, at, l->input[1]);
   if (status != BW_OK || l->op == BW_RESHAPE) return status;
@@ -197,7 +218,8 @@ static int check_arena(const bw_model *m, uint32_t at, const bw_layer *l, const 
   for (i = 0; i < (l->op == BW_ADD ? 2u : 1u); i++) {
     bw_tensor t;
     bw_get_tensor(m, l->input[i], &t);
-    if (overlap(y->offset, bytes(y), t.offset, bytes(&t)) || overlap(l->scratch, scratch, t.offset, bytes(&t))) return BW_BAD_OVERLAP;
+    if (overlap(y->offset, bytes(y), t.offset, bytes(&t)) && !may_replace(l, &t, y)) return BW_BAD_OVERLAP;
+    if (overlap(l->scratch, scratch, t.offset, bytes(&t))) return BW_BAD_OVERLAP;
   }
   return BW_OK;
 }
@@ -212,19 +234,13 @@ static int check_shifts(const uint8_t *shift, uint32_t count) {
 }
 
 /* Sum of |w| over the k weights of a channel. */
-static int64_t magnitudes(const uint8_t *weights, uint32_t kind, uint32_t channel, uint32_t k) {
+static int64_t magnitudes(const bw_layer *l, const uint8_t *weights, uint32_t channel, uint32_t k) {
   int64_t sum = 0;
   uint32_t i;
-  if (kind == 0) {
-    const bw_sinc filter = bw_sinc_load(weights, channel, k);
-    for (i = 0; i < k; i++) {
-      const int32_t w = bw_sinc_tap(&filter, bw_sinc_distance(i, k));
-      sum += w < 0 ? -w : w;
-    }
-    return sum;
-  }
+  bw_sinc filter = {0, 0, 0, 0};
+  if (l->weightKind == 0) filter = bw_sinc_load(weights, channel, k);
   for (i = 0; i < k; i++) {
-    const int32_t w = bw_weight(weights, kind, (uint64_t)channel * k + i);
+    const int32_t w = l->weightKind == 0 ? bw_sinc_tap(&filter, bw_sinc_distance(i, k)) : bw_layer_weight(l, weights, k, channel, i);
     sum += w < 0 ? -w : w;
   }
   return sum;
@@ -241,7 +257,7 @@ static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x
       bw_get_tensor(m, l->output, &y);
       k = (uint32_t)depth(l, x->channels);
       for (c = 0; c < y.channels; c++) {
-        int64_t bias = (int32_t)bw_load32(p + 4 * c), sum = magnitudes(m->image + l->weights, l->weightKind, c, k) * reach(x);
+        int64_t bias = (int32_t)bw_load32(p + 4 * c), sum = magnitudes(l, m->image + l->weights, c, k) * reach(x);
         if (bias < 0) bias = -bias;
         if (l->logMagnitude) {
           if (sum > limit || sum + (int64_t)bw_load32(p + 4 * (2 * y.channels + c)) > UINT32_MAX) return BW_BAD_RANGE;

@@ -3,6 +3,7 @@
 
 #include "arithmetic.h"
 #include "sinc.h"
+#include "weights.h"
 
 #ifndef BW_LANES
 
@@ -32,7 +33,7 @@ static uint64_t image_values(const view *v) { return (uint64_t)v->height * v->wi
 
 static int32_t weight_of(const bw_model *m, const bw_layer *l, const bw_sinc *filter, uint32_t channel, uint32_t depth, uint32_t k) {
   if (l->weightKind == 0) return bw_sinc_tap(filter, bw_sinc_distance(k, depth));
-  return bw_weight(m->image + l->weights, l->weightKind, (uint64_t)channel * depth + k);
+  return bw_layer_weight(l, m->image + l->weights, depth, channel, k);
 }
 
 /* Weights of a dense layer; sums[channel] = sum of |w|. */

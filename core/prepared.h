@@ -3,6 +3,7 @@
 #define BITWRIGHT_PREPARED_H
 #include "layer.h"
 #include "simd.h"
+#include "weights.h"
 
 /* Runs a step of one layer of a prepared model. Returns 0 where it has no fast path and has to run as it lies in the image. */
 int bw_run_prepared(const bw_model *model, uint32_t layer, const bw_step *step);
@@ -36,8 +37,7 @@ typedef struct {
 
 static inline view view_of(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
   view v;
-  const int pointwise = !l->depthwise && l->kernel[0] == 1 && l->kernel[1] == 1 && l->stride[0] == 1 && l->stride[1] == 1 &&
-                        !(l->padding[0] | l->padding[1] | l->padding[2] | l->padding[3]);
+  const int pointwise = bw_pointwise(l);
   v.channels = l->depthwise ? (x->channels + 2u * L - 1) / (2 * L) * (2 * L) : x->channels;
   v.height = x->height + l->padding[0] + l->padding[1];
   v.width = (uint32_t)x->width + l->padding[2] + l->padding[3];

@@ -1,15 +1,19 @@
 // One integer model, one answer: random models on the WebAssembly and host builds of core/ against the reference interpreter.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { decodeModel, encodeModel, type IntegerLayer, type IntegerModel, load, modelInfo } from './index.ts'
+import { layerInputs, planArena } from './arena.ts'
+import { decodeModel, encodeModel, type IntegerLayer, type IntegerModel, load, modelInfo, packings, packModel } from './index.ts'
 import { log2Q16, quantizeFeatures, requantize } from './reference.ts'
 import { Host } from './testing/host.ts'
-import { randomClip, randomModel, referenceLogits, seededDraw } from './testing/random-model.ts'
+import { inOneContainer, randomClip, randomModel, randomSeparable, referenceLogits, seededDraw } from './testing/random-model.ts'
 import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
 
 const cases = Array.from({ length: 300 }, (_, seed) => {
   const draw = seededDraw(seed)
-  const model = randomModel(draw)
+  const families = [undefined, 'plain', 'dsp', 'helium'] as const
+  const drawn = seed < 240 ? randomModel(draw) : randomSeparable(draw)
+  const [random, target] = [seed % 8 < 4 ? inOneContainer(drawn) : drawn, families[seed % families.length]]
+  const model = target ? packModel(random, target) : random
   return { seed, model, bytes: encodeModel(model), clip: randomClip(draw, model.frontEnd), draw }
 })
 
@@ -47,16 +51,21 @@ test('WebAssembly agrees with the reference on random models', () => {
     )
     const quantized = quantizeFeatures(model.tensors[0], features)
     expect([seed, ...loaded.runFeatures(features)]).toEqual([seed, ...referenceLogits(model, quantized)])
+    const plan = planArena(model)
     for (const layer of model.layers) {
+      const inPlace = layerInputs(layer).some((input) => plan.tensors[input] === plan.tensors[layer.output])
+      if (inPlace) seen.add(`${layer.op === 'convolution' && layer.groups > 1 ? 'depthwise' : layer.op} in place`)
       seen.add(layer.op === 'convolution' ? `${layer.groups > 1 ? 'depthwise' : 'dense'} ${layer.weightBits}` : layer.op)
       if (layer.op === 'convolution')
         seen
           .add(layer.cutoffs ? 'made weights' : layer.oddWeights ? 'odd weights' : 'weights')
           .add(layer.logOffset ? 'logarithm' : layer.accumulatorShift ? 'shifted sums' : 'linear')
           .add(`input ${model.tensors[layer.input].containerBits}`)
+          .add(`${layer.packing ?? 'stream'} ${layer.weightBits}`)
     }
   }
-  for (const kind of ['dense', 'depthwise']) for (let bits = 1; bits <= 8; bits++) expect(seen).toContain(`${kind} ${bits}`)
+  for (const kind of ['dense', 'depthwise', 'stream', ...packings])
+    for (let bits = 1; bits <= 8; bits++) expect(seen).toContain(`${kind} ${bits}`)
   for (const kind of [
     'made weights',
     'odd weights',
@@ -74,6 +83,10 @@ test('WebAssembly agrees with the reference on random models', () => {
     'input 4',
     'input 8',
     'input 16',
+    'depthwise in place',
+    'convolution in place',
+    'add in place',
+    'requantize in place',
   ])
     expect(seen).toContain(kind)
 })

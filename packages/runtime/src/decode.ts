@@ -1,9 +1,19 @@
 // .bw file to integer model: the inverse of encode.ts. The core checks the file first, so that reading it needs no checks.
 
 import { BadModelError } from './errors.ts'
-import { defaultTensorNames, frontEndKinds, layerRecordBytes, oddKind, operations, sameName, tensorRecordBytes } from './layout.ts'
+import {
+  defaultTensorNames,
+  frontEndKinds,
+  layerRecordBytes,
+  oddKind,
+  operations,
+  packedKind,
+  sameName,
+  tensorRecordBytes,
+} from './layout.ts'
 import { checkImage } from './machine.ts'
 import type { IntegerFrontEnd, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
+import { packedParts, packings, type Packing } from './packing.ts'
 import { sincFilters } from './sinc-filter.ts'
 
 /**
@@ -93,11 +103,15 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
     case 'convolution': {
       const channels = tensors[output].shape[2]
       const depthwise = view.getUint8(at + 2) === 1
-      const kind = view.getUint8(at + 1)
+      const kind = view.getUint8(at + 1) % packedKind
+      const packing = packings[Math.floor(view.getUint8(at + 1) / packedKind) - 1]
       const kernelSize = pair(12)
       const taps = kernelSize[0] * kernelSize[1] * (depthwise ? 1 : tensors[input].shape[2])
       const weightsAt = view.getUint32(at + 28, true)
-      const coded = kind === 0 ? madeWeights(view, weightsAt, channels, taps) : storedWeights(view, weightsAt, kind, channels * taps)
+      const coded =
+        kind === 0
+          ? madeWeights(view, weightsAt, channels, taps)
+          : storedWeights(view, weightsAt, kind, channels, taps, depthwise ? undefined : packing)
       const [bias, multiplier] = [words(channels), words(channels)]
       const logOffset = view.getUint8(at + 3) === 1 ? { logOffset: Uint32Array.from(words(channels)) } : {}
       const shift = shifts(channels)
@@ -106,7 +120,8 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
       const groups = depthwise ? channels : 1
       const padding = [...pair(20), ...pair(24)] as [number, number, number, number]
       const shape = { kernelSize, stride: pair(16), padding, groups }
-      return { op, name, input, output, ...shape, ...coded, ...accumulatorShift, bias, multiplier, shift, ...logOffset }
+      const order = packing ? { packing } : {}
+      return { op, name, input, output, ...shape, ...coded, ...order, ...accumulatorShift, bias, multiplier, shift, ...logOffset }
     }
     case 'add':
       return { op, name, inputs: [input, second], output, multiplier: words(3), shift: shifts(3) }
@@ -127,22 +142,30 @@ function madeWeights(view: DataView, from: number, channels: number, taps: numbe
   return { weightBits: 8, weights: sincFilters(cutoffs, taps), cutoffs }
 }
 
-function storedWeights(view: DataView, from: number, kind: number, count: number) {
+function storedWeights(view: DataView, from: number, kind: number, channels: number, taps: number, packing: Packing | undefined) {
   const isOdd = kind > oddKind
   const weightBits = isOdd ? kind - oddKind : kind
-  return { weightBits, weights: unpackWeights(view, from, weightBits, isOdd, count), ...(isOdd ? { oddWeights: true as const } : {}) }
+  const weights = new Int8Array(channels * taps)
+  for (let i = 0; i < weights.length; i++) {
+    const field = packing ? packedField(view, from, packing, weightBits, taps, i) : streamField(view, from, weightBits, i)
+    weights[i] = isOdd || weightBits === 1 ? 2 * field + 1 - (1 << weightBits) : field - (1 << (weightBits - 1))
+  }
+  return { weightBits, weights, ...(isOdd ? { oddWeights: true as const } : {}) }
 }
 
-function unpackWeights(view: DataView, from: number, bits: number, isOdd: boolean, count: number): Int8Array {
-  const weights = new Int8Array(count)
-  for (let i = 0; i < count; i++) {
-    const at = i * bits
-    let word = view.getUint8(from + (at >>> 3))
-    if ((at & 7) + bits > 8) word |= view.getUint8(from + (at >>> 3) + 1) << 8
-    const field = (word >>> (at & 7)) & ((1 << bits) - 1)
-    weights[i] = isOdd || bits === 1 ? 2 * field + 1 - (1 << bits) : field - (1 << (bits - 1))
-  }
-  return weights
+function streamField(view: DataView, from: number, bits: number, i: number): number {
+  const at = i * bits
+  let word = view.getUint8(from + (at >>> 3))
+  if ((at & 7) + bits > 8) word |= view.getUint8(from + (at >>> 3) + 1) << 8
+  return (word >>> (at & 7)) & ((1 << bits) - 1)
+}
+
+function packedField(view: DataView, from: number, packing: Packing, bits: number, taps: number, i: number): number {
+  let field = 0
+  packedParts(packing, bits, taps, Math.floor(i / taps), i % taps, (bit, width, shift) => {
+    field |= ((view.getUint8(from + (bit >>> 3)) >>> (bit & 7)) & ((1 << width) - 1)) << shift
+  })
+  return field
 }
 
 /** Sizes a runner needs: the arena, and the samples (0 of an image) and classes of one run. */

@@ -10,12 +10,14 @@ import {
   magic,
   oddKind,
   operations,
+  packedKind,
   tensorRecordBytes,
   version,
   type Layout,
 } from './layout.ts'
 import { checkImage } from './machine.ts'
 import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
+import { packedParts, packings, type Packing } from './packing.ts'
 import { sincFilters } from './sinc-filter.ts'
 
 /**
@@ -37,7 +39,7 @@ export function encodeModel(model: IntegerModel): Uint8Array {
       expectLength(layer, 'weights', layer.weights, count)
       const to = bytes.subarray(layout.weights[i].offset, layout.weights[i].offset + layout.weights[i].bytes)
       if (layer.cutoffs) writeCutoffs(layer, layer.cutoffs, count, to)
-      else packWeights(layer, to)
+      else packWeights(layer, isDepthwise(model, layer) ? undefined : layer.packing, filterTaps(model, layer), to)
     }
   })
   bytes.set(layout.names, layout.strings)
@@ -118,7 +120,8 @@ function writeLayer(view: DataView, at: number, model: IntegerModel, layer: Inte
     const weightBits = integer(layer.weightBits, 1, 8, what('weightBits'))
     if (layer.oddWeights && weightBits > 7)
       throw new BadModelError(`layer ${layer.name}: odd weights have at most 7 bits, not ${weightBits}`)
-    view.setUint8(at + 1, layer.cutoffs ? 0 : weightBits + (layer.oddWeights ? oddKind : 0))
+    const packed = layer.packing ? packedKind * (packings.indexOf(layer.packing) + 1) : 0
+    view.setUint8(at + 1, layer.cutoffs ? 0 : weightBits + (layer.oddWeights ? oddKind : 0) + packed)
     view.setUint8(at + 2, depthwise ? 1 : 0)
     view.setUint8(at + 3, layer.logOffset ? 1 : 0)
     words(10, [layer.accumulatorShift ?? 0], 'accumulatorShift')
@@ -155,7 +158,7 @@ function writeCutoffs(layer: IntegerConvolution, cutoffs: Uint16Array, count: nu
 }
 
 /** Fields of weightBits each, least significant bit first: w + 2^(bits-1), or (w + 2^bits - 1) / 2 of odd weights. */
-function packWeights(layer: IntegerConvolution, to: Uint8Array): void {
+function packWeights(layer: IntegerConvolution, packing: Packing | undefined, taps: number, to: Uint8Array): void {
   const bits = layer.weightBits
   const half = 1 << (bits - 1)
   const isOdd = layer.oddWeights ?? bits === 1
@@ -169,6 +172,12 @@ function packWeights(layer: IntegerConvolution, to: Uint8Array): void {
       )
     }
     const field = isOdd ? (weight + 2 * half - 1) / 2 : weight + half
+    if (packing) {
+      packedParts(packing, bits, taps, Math.floor(i / taps), i % taps, (bit, width, shift) => {
+        to[bit >>> 3] |= ((field >>> shift) & ((1 << width) - 1)) << (bit & 7)
+      })
+      continue
+    }
     const at = i * bits
     to[at >>> 3] |= field << (at & 7)
     if ((at & 7) + bits > 8) to[(at >>> 3) + 1] |= field >>> (8 - (at & 7))

@@ -3,12 +3,22 @@
 
 import { describe, expect, test } from 'vitest'
 import { sealImage } from './encode.ts'
-import { BadModelError, encodeModel, load, type IntegerFrontEnd } from './index.ts'
+import { BadModelError, encodeModel, load, packModel, type IntegerFrontEnd, type IntegerModel } from './index.ts'
 import { Host } from './testing/host.ts'
-import { randomClip, randomModel, seededDraw, type Draw } from './testing/random-model.ts'
+import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw, type Draw } from './testing/random-model.ts'
 import { hasSanitizers } from './tools/build-core.ts'
 
-const originals = Array.from({ length: 40 }, (_, seed) => encodeModel(randomModel(seededDraw(1000 + seed))))
+const originals = Array.from({ length: 40 }, (_, seed) => encodeModel(randomOriginal(seed)))
+
+/** Three of four packed for a processor, half where layers write over what they read. */
+function randomOriginal(seed: number): IntegerModel {
+  const draw = seededDraw(1000 + seed)
+  const drawn = seed % 5 === 4 ? randomSeparable(draw) : randomModel(draw)
+  const model = seed % 8 < 4 ? inOneContainer(drawn) : drawn
+  const families = [undefined, 'plain', 'dsp', 'helium'] as const
+  const target = families[seed % families.length]
+  return target ? packModel(model, target) : model
+}
 
 function mutate(draw: Draw, original: Uint8Array): Uint8Array {
   let bytes = original.slice()

@@ -1,9 +1,10 @@
 // Where everything lies in a .bw file (docs/bw-format.md). It follows from structure, names and bit-widths alone and reads no value,
 // so that a cost model learns a file's exact size before a single weight is trained.
 
-import { filterTaps, planArena, type ArenaPlan } from './arena.ts'
+import { filterTaps, isDepthwise, planArena, type ArenaPlan } from './arena.ts'
 import { BadModelError } from './errors.ts'
 import type { IntegerLayer, IntegerModel } from './model.ts'
+import { packedBytes } from './packing.ts'
 
 export const magic = 0x4c4d5742
 export const version = 1
@@ -13,6 +14,8 @@ export const layerRecordBytes = 40
 /** Added to the width in a layer's record where its weights are odd. */
 export const oddKind = 16
 export const operations = ['convolution', 'add', 'averagePool', 'requantize', 'reshape', 'crop'] as const
+/** Added for each packing but the stream, times its number (packing.ts). */
+export const packedKind = 32
 export const frontEndKinds = ['raw', 'mfcc', 'logmel', 'image'] as const
 /** In the table of names: this tensor is called as the layer that makes it (tensor 0: 'input'). */
 export const sameName = 255
@@ -36,7 +39,10 @@ const align4 = (bytes: number): number => Math.ceil(bytes / 4) * 4
 export function weightBytes(model: IntegerModel, layer: IntegerLayer): number {
   if (layer.op !== 'convolution') return 0
   const channels = model.tensors[layer.output].shape[2]
-  return layer.cutoffs ? 4 * channels : Math.ceil((channels * filterTaps(model, layer) * layer.weightBits) / 8)
+  if (layer.cutoffs) return 4 * channels
+  const taps = filterTaps(model, layer)
+  if (layer.packing && !isDepthwise(model, layer)) return packedBytes(layer.packing, layer.weightBits, channels, taps)
+  return Math.ceil((channels * taps * layer.weightBits) / 8)
 }
 
 /** Bytes of a layer's bias, multipliers, offsets of the logarithm and shifts. */

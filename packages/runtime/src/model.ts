@@ -5,6 +5,8 @@
 // requantize is gemmlowp's: saturating rounding doubling high multiply by a Q31 multiplier, then a rounding right shift
 // (shift > 0 is a left shift applied before, as in TFLite's MultiplyByQuantizedMultiplier).
 
+import type { Packing } from './packing.ts'
+
 /** An activation tensor. Shape [height, width, channels]; container is what a value occupies in the arena, values stay in [min, max]. */
 export interface IntegerTensor {
   readonly name: string
@@ -43,6 +45,8 @@ export interface IntegerConvolution extends LayerBase {
   /** Of a band-pass layer (one input channel, groups 1): its filters' cut-offs [outputChannels][low, high] in 2^-16 of the sample rate. The
    *  file holds these and every device makes the weights from them (sinc-filter.ts); weightBits is 8. */
   readonly cutoffs?: Uint16Array
+  /** In which order the file holds the weights, and what scratch the layer's kernel wants: for one processor, or absent (packing.ts). */
+  readonly packing?: Packing
   /** The sum is this many bits to the left of the bias, 0..24: biases have fractions of the sum's unit, which at one to four bits is
    *  large. Absent: 0; always with logOffset. */
   readonly accumulatorShift?: number
