@@ -9,7 +9,7 @@ import { Resampler } from './resampler.ts'
 export interface HearingOptions {
   /** Of the blocks; default: the model's. */
   readonly sampleRate?: number
-  /** Seconds between scores, default 0.1. */
+  /** Seconds between scores; default 0.1. */
   readonly hopSeconds?: number
   readonly settings?: Partial<DetectorSettings>
 }
@@ -17,6 +17,7 @@ export interface HearingOptions {
 export interface Scored extends TimedScores {
   /** Averaged over the smoothing time, in class order. */
   readonly smoothed: Float32Array
+  readonly detection?: Detection
 }
 
 /** What a block brought, in the order of time. */
@@ -24,7 +25,6 @@ export interface Heard {
   /** As the model hears it: 16 bits at its sample rate. */
   readonly audio: Int16Array
   readonly scores: readonly Scored[]
-  readonly detections: readonly Detection[]
 }
 
 export class AudioPipeline {
@@ -72,14 +72,10 @@ export class AudioPipeline {
   }
 
   private hear(audio: Int16Array): Heard {
-    const scores: Scored[] = []
-    const detections: Detection[] = []
-    for (const { time, scores: now } of this.scorer.push(audio)) {
+    const scores = this.scorer.push(audio).map(({ time, scores: now }): Scored => {
       const scored = { time: time + this.skippedSeconds, scores: now }
-      const { smoothed, detection } = this.detector.push(scored)
-      scores.push({ ...scored, smoothed })
-      if (detection) detections.push(detection)
-    }
-    return { audio, scores, detections }
+      return { ...scored, ...this.detector.push(scored) }
+    })
+    return { audio, scores }
   }
 }

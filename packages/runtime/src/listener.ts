@@ -62,10 +62,12 @@ export class Listener extends TypedTarget {
     })
     this.settle = settle
     const sink: Sink = {
-      heard: ({ audio, scores, detections }) => {
+      heard: ({ audio, scores }) => {
         if (audio.length > 0) this.report('audio', audio)
-        for (const scored of scores) this.report('scores', scored)
-        for (const detection of detections) this.report('detection', detection)
+        for (const scored of scores) {
+          this.report('scores', scored)
+          if (scored.detection) this.report('detection', scored.detection)
+        }
       },
       lost: (seconds) => this.report('lost', seconds),
       ended: (failure) => void this.end(failure),
