@@ -33,9 +33,9 @@ export interface HomeRow {
 
 const isSpectral = (frontEnd: IntegerFrontEnd): frontEnd is IntegerSpectralFrontEnd => 'hopSamples' in frontEnd
 
-async function onnxHome(model: Model, frontEnd: boolean): Promise<Home> {
+async function onnxHome(model: Model, frontEnd: boolean, exact: boolean): Promise<Home> {
   const { InferenceSession, Tensor } = createRequire(join(import.meta.dirname, 'peers/package.json'))('onnxruntime-node')
-  const session = await InferenceSession.create(onnxModel(model.integerModel, { frontEnd }))
+  const session = await InferenceSession.create(onnxModel(model.integerModel, { frontEnd, exact }))
   const { scale, zeroPoint } = model.integerModel.tensors[model.integerModel.layers.at(-1)!.output]
   const spectral = isSpectral(model.frontEnd) && !frontEnd ? model.frontEnd : undefined
   const inputOf = (pcm: Int16Array) => {
@@ -45,7 +45,7 @@ async function onnxHome(model: Model, frontEnd: boolean): Promise<Home> {
     return { features: new Tensor('float32', features, [1, features.length / spectral.coefficients, spectral.coefficients]) }
   }
   return {
-    name: `ONNX Runtime${frontEnd ? ', front end in the graph' : ''}`,
+    name: `ONNX Runtime${exact ? ', exact form' : ''}${frontEnd ? ', front end in the graph' : ''}`,
     async logits(clips) {
       const all: Float64Array[] = []
       for (const pcm of clips) {
@@ -70,8 +70,8 @@ async function homesOf(model: Model, file: Uint8Array, frontEnd: boolean): Promi
   }
   const missing = peerMissing('onnxruntime-node')
   if (missing) console.error(`ONNX Runtime is left out: ${missing}`)
-  else homes.push(await onnxHome(model, false))
-  if (!missing && frontEnd && isSpectral(model.frontEnd)) homes.push(await onnxHome(model, true))
+  else homes.push(await onnxHome(model, false, false), await onnxHome(model, false, true))
+  if (!missing && frontEnd && isSpectral(model.frontEnd)) homes.push(await onnxHome(model, true, true))
   return homes
 }
 

@@ -5,12 +5,14 @@ import { printJson, verb } from './verb.ts'
 
 export function command(): Command {
   return verb('export', 'A model as ONNX or another format.')
-    .usage('RUN|FILE.bw --to onnx|bw --out DIR [--float] [--front-end] [--json]')
+    .usage('RUN|FILE.bw --to onnx|firmware|bw --out DIR [options]')
     .argument('<MODEL>', 'folder of a finished run, or a .bw file')
-    .option('--to <TARGET>', 'onnx (quantized, opset 25) or bw (required)')
+    .option('--to <TARGET>', 'onnx (quantized, opset 25), firmware (a C project for Cortex-M) or bw (required)')
     .option('--out <DIR>', 'folder for the files; those of the same name are replaced (required)')
     .option('--float', 'the network in float, as it was before quantization; of a run alone')
     .option('--front-end', 'MFCC or log-mel in the graph, so that audio goes in (default: features do); of ONNX alone')
+    .option('--exact', "the core's very bits, in a form that no reader can fuse; of quantized ONNX alone")
+    .option('--target <CPU>', 'processor that a plain make builds firmware for: cortex-m0, m4, m7, m33 or m55')
     .option('--json', 'print one JSON document')
     .addHelpText('after', '\nExample:\n  bitwright export runs/first --to onnx --out exported')
     .action(async (subject: string, options: Record<string, unknown>) => {
@@ -24,12 +26,14 @@ export function command(): Command {
           out: fields.path('a folder'),
           float: fields.present(),
           frontEnd: fields.present(),
+          exact: fields.present(),
+          target: fields.anyText().optional(),
           json: fields.present(),
         }),
         options,
       )
       const { existsSync, mkdirSync, statSync } = await import('node:fs')
-      const { join } = await import('node:path')
+      const { dirname, join } = await import('node:path')
       const { atomicWrite } = await import('../study/run-directory.ts')
       const { UsageError } = await import('../errors.ts')
       const exporter = exporters.find(({ name }) => name === flags.to)!
@@ -37,15 +41,20 @@ export function command(): Command {
         throw new UsageError(`--out ${flags.out}: is a file; give the path of a folder`)
       if (flags.float && !exporter.floatFiles) throw new UsageError(`--float: ${exporter.name} holds integer models alone; leave it away`)
       if (flags.frontEnd && !exporter.takesFrontEnd) throw new UsageError(`--front-end: ${exporter.name} has no use for it; leave it away`)
-      const { frontEnd } = flags
+      if (flags.target !== undefined && !exporter.targets?.includes(flags.target)) {
+        const remedy = exporter.targets ? `give one of ${exporter.targets.join(', ')}` : 'leave it away'
+        throw new UsageError(`--target ${flags.target}: not one of ${exporter.name}; ${remedy}`)
+      }
+      const { frontEnd, exact, target } = flags
       const files = flags.float
         ? exporter.floatFiles!(await floatNetworkOf(subject), { frontEnd })
-        : exporter.files(await modelOf(subject), { frontEnd })
+        : exporter.files(await modelOf(subject), { frontEnd, exact, ...(target !== undefined && { target }) })
       mkdirSync(flags.out, { recursive: true })
       const written = files.map(({ path, bytes }) => {
-        const target = join(flags.out, path)
-        atomicWrite(target, bytes)
-        return { path: target, bytes: bytes.length }
+        const place = join(flags.out, path)
+        mkdirSync(dirname(place), { recursive: true })
+        atomicWrite(place, bytes)
+        return { path: place, bytes: bytes.length }
       })
       if (flags.json) return printJson({ target: exporter.name, float: flags.float, files: written })
       process.stdout.write(written.map(({ path, bytes }) => `${path} (${bytes} bytes)\n`).join(''))

@@ -18,6 +18,10 @@ export interface ExportedFile {
 export interface ExportOptions {
   /** --front-end */
   readonly frontEnd?: boolean
+  /** --exact */
+  readonly exact?: boolean
+  /** --target */
+  readonly target?: string
 }
 
 /** A target. It reads the integer model and never the trainer; where the files go is the caller's business. */
@@ -32,4 +36,8 @@ export interface Exporter {
   floatFiles?(network: FloatNetwork, options: ExportOptions): readonly ExportedFile[]
   /** Whether MFCC or log-mel may be part of the files (--front-end). */
   readonly takesFrontEnd?: boolean
+  /** Whether there is a slower form with the core's very bits (--exact). */
+  readonly hasExactForm?: boolean
+  /** Processors that --target chooses from; the first of them where it is not given. */
+  readonly targets?: readonly string[]
 }

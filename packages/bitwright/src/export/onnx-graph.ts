@@ -11,7 +11,7 @@ const opset = 25
 const irVersion = 13
 
 /** TensorProto.DataType */
-const dataTypes = { float: 1, uint8: 2, int8: 3, int16: 5, int64: 7, int4: 22, int2: 26 } as const
+const dataTypes = { float: 1, uint8: 2, int8: 3, int16: 5, int64: 7, double: 11, int4: 22, int2: 26 } as const
 export type DataType = keyof typeof dataTypes
 
 /** AttributeProto.AttributeType */
@@ -23,6 +23,8 @@ function rawData(type: DataType, values: ArrayLike<number>): Uint8Array {
   switch (type) {
     case 'float':
       return new Uint8Array(Float32Array.from(values).buffer)
+    case 'double':
+      return new Uint8Array(Float64Array.from(values).buffer)
     case 'uint8':
       return Uint8Array.from(values)
     case 'int8':

@@ -223,6 +223,24 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
     expect(share(logarithmic)).toBeGreaterThan(0.96)
   })
 
+  /** A random input of a model: our logits, and the same as ONNX Runtime takes it. */
+  function bothInputs(draw: ReturnType<typeof seededDraw>, model: IntegerModel, ours: ReturnType<typeof load>) {
+    const [height, width, channels] = model.tensors[0].shape
+    if (model.frontEnd.kind === 'mfcc' || model.frontEnd.kind === 'logmel') {
+      const features = Float32Array.from(
+        { length: height * width },
+        () => (draw(2001) / 1000 - 1) * model.tensors[0].scale * 2 ** model.tensors[0].bits,
+      )
+      return { logits: ours.runFeatures(features), given: { features: new runtime.Tensor('float32', features, [1, height, width]) } }
+    }
+    const input = randomClip(draw, model.frontEnd)
+    const given =
+      model.frontEnd.kind === 'image'
+        ? { pixels: new runtime.Tensor('uint8', input as Uint8Array, [1, height, width, channels]) }
+        : asAudio(input as Int16Array)
+    return { logits: ours.run(input), given }
+  }
+
   it('random integer models of all kinds of layers, front ends and zero points', async () => {
     let [same, all] = [0, 0]
     for (let seed = 0; seed < 100; seed++) {
@@ -231,25 +249,7 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
       if (!model.layers.every((layer) => !('multiplier' in layer) || layer.op === 'convolution' || positive(layer))) continue
       const session = await runtime.InferenceSession.create(onnxModel(model))
       const ours = load(encodeModel(model))
-      const { frontEnd } = model
-      const [height, width, channels] = model.tensors[0].shape
-      const input = randomClip(draw, frontEnd)
-      let given: Record<string, unknown>
-      let logits: Int16Array
-      if (frontEnd.kind === 'image') {
-        logits = ours.run(input)
-        given = { pixels: new runtime.Tensor('uint8', input as Uint8Array, [1, height, width, channels]) }
-      } else if (frontEnd.kind === 'raw') {
-        logits = ours.run(input)
-        given = asAudio(input as Int16Array)
-      } else {
-        const features = Float32Array.from(
-          { length: height * width },
-          () => (draw(2001) / 1000 - 1) * model.tensors[0].scale * 2 ** model.tensors[0].bits,
-        )
-        logits = ours.runFeatures(features)
-        given = { features: new runtime.Tensor('float32', features, [1, height, width]) }
-      }
+      const { logits, given } = bothInputs(draw, model, ours)
       const { data } = (await session.run(given)).logits
       const largest = Math.max(...Array.from(data, (value, i) => Math.abs(value / model.tensors.at(-1)!.scale - logits[i])))
       all++
@@ -258,6 +258,37 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
     // double rounding, and logarithms as above
     expect(all).toBeGreaterThan(80)
     expect(same / all).toBeGreaterThan(0.9)
+  })
+
+  it('the exact form gives the same bits, whatever the model', async () => {
+    let all = 0
+    for (let seed = 0; seed < 120; seed++) {
+      const draw = seededDraw(seed)
+      const model = randomModel(draw)
+      const session = await runtime.InferenceSession.create(onnxModel(model, { exact: true }))
+      const ours = load(encodeModel(model))
+      for (let clip = 0; clip < 3; clip++) {
+        const { logits, given } = bothInputs(draw, model, ours)
+        const { data } = (await session.run(given)).logits
+        const { scale, zeroPoint } = model.tensors[model.layers.at(-1)!.output]
+        expect(Array.from(data, (value) => Math.round(value / scale + zeroPoint))).toEqual([...logits])
+        all++
+      }
+    }
+    expect(all).toBe(360)
+  })
+
+  it('the exact form of converted networks, logarithms included', async () => {
+    for (let seed = 0; seed < 12; seed++) {
+      const { model } = await convertedNetwork(engine, dataset, source, dataset.splits.test, seed)
+      const session = await runtime.InferenceSession.create(onnxModel(model, { exact: true }))
+      const ours = load(encodeModel(model))
+      const { scale, zeroPoint } = model.tensors[model.layers.at(-1)!.output]
+      for (const { index } of dataset.splits.test) {
+        const { data } = (await session.run(asAudio(pcmOf(index)))).logits
+        expect(Array.from(data, (value) => Math.round(value / scale + zeroPoint))).toEqual([...ours.run(pcmOf(index))])
+      }
+    }
   })
 
   const base = { sampleRate: 16000, samples: 8000, windowSamples: 640, hopSamples: 320, melBands: 40, lowHz: 20, highHz: 4000 } as const
