@@ -118,4 +118,24 @@ void bw_put_pixels(const bw_model *model, void *input, uint32_t first, const uin
 void bw_run_layer(const bw_model *model, void *arena, uint32_t layer);
 void bw_take_logits(const bw_model *model, const void *arena, int16_t *logits);
 
+/* Streaming: a model without padding along time runs row by row, and every map keeps only the rows that its readers still need. The logits
+ * that come out are, bit for bit, those of bw_run() on the windows that begin 0, 1, 2, .. times hopSamples into the stream; the first are
+ * there after firstSamples, which may be fewer than a window has. */
+typedef struct {
+  const bw_model *model;
+  const bw_spectral *spectral;
+  void *plan;
+  uint8_t *state;
+  uint32_t stateBytes, hopSamples, firstSamples;
+  uint32_t windowOffset, waiting, filled, outputWait;
+} bw_stream;
+uint32_t bw_stream_plan_bytes(const bw_model *model);
+/* Plans in so many bytes (4-byte aligned, kept as long as the stream) and says how much state it needs. Returns 0 where the model cannot
+ * stream: it takes images, is padded along time, reshapes time, adds maps of different rates, or would keep more than 64 MiB. */
+int bw_stream_plan(bw_stream *stream, const bw_model *model, void *plan);
+/* Begins a stream, or begins it anew. spectral: NULL for a raw-audio model; state: stateBytes, 16-byte aligned. */
+void bw_stream_open(bw_stream *stream, const bw_spectral *spectral, void *state);
+/* Takes samples up to the next logits, but at most `count`; returns how many it took. *ready: whether there are logits now. */
+uint32_t bw_stream_push(bw_stream *stream, const int16_t *pcm, uint32_t count, int16_t *logits, int *ready);
+
 #endif

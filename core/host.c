@@ -5,6 +5,7 @@
  *   kind 0: .bw image, PCM or pixels  -> status, logits (2 bytes each)
  *   kind 1: .bw image, float features -> status, logits
  *   kind 2: bw_front_end, int16 PCM   -> status, float features
+ *   kind 3: .bw image, PCM            -> status, then if it streams: bytes of plan and state, samples of hop and first, all logits
  * An input shorter than the model wants is filled with zeros. RESULTS holds a word with the blob's size before each blob. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,75 @@ static void features_job(const bw_front_end *config, const void *data, uint32_t 
   free(memory);
 }
 
+/* The whole recording in pieces of all lengths, through the model prepared or not. */
+static uint32_t stream_through(bw_model *model, bw_spectral *spectral, const int16_t *pcm, uint32_t count, bw_stream *stream, int16_t *to) {
+  void *plan = allocate(bw_stream_plan_bytes(model)), *state;
+  uint32_t at = 0, piece = 0, results = 0;
+  if (!bw_stream_plan(stream, model, plan)) {
+    free(plan);
+    return 0;
+  }
+  state = allocate(stream->stateBytes);
+  bw_stream_open(stream, spectral, state);
+  while (at < count) {
+    uint32_t size = 1 + piece++ * 37 % 211, used;
+    int16_t *part, *logits = allocate(2 * model->header.classCount);
+    int ready;
+    if (size > count - at) size = count - at;
+    part = allocate(2 * size);
+    memcpy(part, pcm + at, 2 * size);
+    used = bw_stream_push(stream, part, size, logits, &ready);
+    if (used == 0 || used > size) exit(6);
+    at += used;
+    if (ready) memcpy(to + results++ * model->header.classCount, logits, 2 * model->header.classCount);
+    free(part);
+    free(logits);
+  }
+  free(state);
+  free(plan);
+  return results;
+}
+
+static void stream_job(const uint8_t *image, uint32_t imageBytes, const int16_t *pcm, uint32_t count) {
+  bw_model model;
+  bw_stream stream;
+  bw_spectral *spectral = NULL;
+  void *memory = NULL;
+  uint8_t *room;
+  uint32_t results, again, size, *answer;
+  int16_t *first, *second;
+  int status = bw_open(&model, image, imageBytes);
+  if (status != BW_OK) {
+    write_result((uint32_t)status, NULL, 0);
+    return;
+  }
+  if (model.header.frontEnd.kind == BW_MFCC || model.header.frontEnd.kind == BW_LOGMEL) {
+    memory = allocate(bw_front_end_bytes(&model.header.frontEnd));
+    spectral = bw_front_end_prepare(&model.header.frontEnd, memory);
+  }
+  size = 2 * model.header.classCount * count;
+  first = allocate(size), second = allocate(size);
+  results = stream_through(&model, spectral, pcm, count, &stream, first);
+  room = allocate(bw_prepared_bytes(&model) + 64);
+  bw_prepare(&model, room + (64 - (uintptr_t)room % 64));
+  again = stream_through(&model, spectral, pcm, count, &stream, second);
+  if (results != again || memcmp(first, second, 2 * model.header.classCount * results) != 0) {
+    fputs("a prepared model streams other logits\n", stderr);
+    exit(5);
+  }
+  size = 2 * model.header.classCount * results;
+  answer = allocate(16 + size);
+  answer[0] = bw_stream_plan_bytes(&model), answer[1] = stream.stateBytes;
+  answer[2] = stream.hopSamples, answer[3] = stream.firstSamples;
+  memcpy(answer + 4, first, size);
+  write_result(BW_OK, answer, stream.stateBytes ? 16 + size : 0);
+  free(answer);
+  free(room);
+  free(second);
+  free(first);
+  free(memory);
+}
+
 int main(int count, char **arguments) {
   FILE *jobs;
   uint32_t head[3];
@@ -127,6 +197,7 @@ int main(int count, char **arguments) {
   while (fread(head, 4, 3, jobs) == 3) {
     void *first = read_blob(jobs, head[1]), *second = read_blob(jobs, head[2]);
     if (head[0] == 2) features_job(first, second, head[2]);
+    else if (head[0] == 3) stream_job(first, head[1], second, head[2] / 2);
     else run_job(head[0] == 1, first, head[1], second, head[2]);
     free(first);
     free(second);

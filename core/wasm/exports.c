@@ -36,6 +36,18 @@ EXPORT("run") void run(void *arena, const int16_t *pcm, int16_t *logits) { bw_ru
 EXPORT("runPixels") void run_pixels(void *arena, const uint8_t *pixels, int16_t *logits) {
   bw_run_pixels(&model, arena, pixels, logits);
 }
+static bw_stream stream;
+static int ready;
+EXPORT("streamPlanBytes") uint32_t stream_plan_bytes(void) { return bw_stream_plan_bytes(&model); }
+EXPORT("streamPlan") int stream_plan(void *plan) { return bw_stream_plan(&stream, &model, plan); }
+EXPORT("streamStateBytes") uint32_t stream_state_bytes(void) { return stream.stateBytes; }
+EXPORT("streamHopSamples") uint32_t stream_hop_samples(void) { return stream.hopSamples; }
+EXPORT("streamFirstSamples") uint32_t stream_first_samples(void) { return stream.firstSamples; }
+EXPORT("streamOpen") void stream_open(void *state) { bw_stream_open(&stream, spectral, state); }
+EXPORT("streamPush") uint32_t stream_push(const int16_t *pcm, uint32_t count, int16_t *logits) {
+  return bw_stream_push(&stream, pcm, count, logits, &ready);
+}
+EXPORT("streamReady") int stream_ready(void) { return ready; }
 EXPORT("runFeatures") void run_features(void *arena, const float *values, int16_t *logits) {
   bw_run_features(&model, arena, values, logits);
 }

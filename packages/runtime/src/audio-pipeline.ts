@@ -1,15 +1,16 @@
 // The whole way of live audio, on whichever thread: blocks at the source's rate become 16-bit samples at the model's, scores, detections.
 
-import { type ClipScorer, SlidingWindowScorer, type TimedScores } from './audio-window.ts'
+import type { ClipScorer, TimedScores } from './audio-window.ts'
 import { type Detection, Detector, type DetectorSettings } from './detector.ts'
 import type { Model } from './load.ts'
 import { toInt16 } from './pcm.ts'
 import { Resampler } from './resampler.ts'
+import { createScorer } from './stream-scorer.ts'
 
 export interface HearingOptions {
   /** Of the blocks; default: the model's. */
   readonly sampleRate?: number
-  /** Seconds between scores; default 0.1. */
+  /** Seconds between scores; default: every hop of a model that streams, 0.1 of others. */
   readonly hopSeconds?: number
   readonly settings?: Partial<DetectorSettings>
 }
@@ -42,7 +43,7 @@ export class AudioPipeline {
     this.windowSamples = frontEnd.samples
     const needsResampler = sampleRate !== undefined && sampleRate !== frontEnd.sampleRate
     this.resampler = needsResampler ? new Resampler(sampleRate, frontEnd.sampleRate) : undefined
-    this.scorer = new SlidingWindowScorer(model, hopSeconds)
+    this.scorer = createScorer(model, hopSeconds)
     this.detector = new Detector(model.classes, settings)
   }
 

@@ -48,10 +48,15 @@ class Ring<Values extends Int16Array | Float32Array> {
 
 export const defaultHopSeconds = 0.1
 
+/** @throws RangeError for seconds that are no hop */
+export function checkHop(hopSeconds: number): void {
+  if (!(hopSeconds > 0 && hopSeconds <= 3600)) throw new RangeError(`hopSeconds ${hopSeconds}: must be above zero, at most 3600`)
+}
+
 /** The hop in samples: of a spectral model a whole number of frames. */
 export function hopSamplesOf({ frontEnd }: Model, hopSeconds = defaultHopSeconds): number {
   if (frontEnd.kind === 'image') throw new RangeError('the model takes images, not audio')
-  if (!(hopSeconds > 0 && hopSeconds <= 3600)) throw new RangeError(`hopSeconds ${hopSeconds}: must be above zero, at most 3600`)
+  checkHop(hopSeconds)
   const unit = isSpectral(frontEnd) ? frontEnd.hopSamples : 1
   return unit * Math.max(1, Math.round((hopSeconds * frontEnd.sampleRate) / unit))
 }

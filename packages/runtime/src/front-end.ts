@@ -24,15 +24,16 @@ function configBytes(config: IntegerSpectralFrontEnd): Uint8Array {
   return new Uint8Array(view.buffer)
 }
 
-/** Lays out a prepared front end in a machine; returns false where the configuration is impossible. */
-export function prepareFrontEnd(machine: Machine, config: IntegerSpectralFrontEnd): boolean {
+/** Lays out a prepared front end in a machine; returns its address, undefined where the configuration is impossible. */
+export function prepareFrontEnd(machine: Machine, config: IntegerSpectralFrontEnd): number | undefined {
   const { sampleRate, samples, windowSamples, hopSamples, melBands, coefficients } = config
-  if (![sampleRate, samples, windowSamples, hopSamples, melBands, coefficients].every(Number.isInteger)) return false
+  if (![sampleRate, samples, windowSamples, hopSamples, melBands, coefficients].every(Number.isInteger)) return undefined
   const at = machine.take(36)
   new Uint8Array(machine.core.memory.buffer).set(configBytes(config), at)
-  if (!machine.core.frontEndValid(at)) return false
-  machine.core.frontEndPrepare(at, machine.take(machine.core.frontEndBytes(at)))
-  return true
+  if (!machine.core.frontEndValid(at)) return undefined
+  const memory = machine.take(machine.core.frontEndBytes(at))
+  machine.core.frontEndPrepare(at, memory)
+  return memory
 }
 
 /** Bytes of tables and buffers the front end keeps in memory (not part of a model's arena). */
@@ -43,6 +44,51 @@ export function frontEndBytes(config: IntegerSpectralFrontEnd): number {
   const at = machine.take(36)
   new Uint8Array(machine.core.memory.buffer).set(configBytes(config), at)
   return machine.core.frontEndValid(at) ? machine.core.frontEndBytes(at) : 0
+}
+
+/** What core/front_end.h calls by these names: constants of a front end, the same bits on every machine. */
+export interface FrontEndTables {
+  /** Length of the FFT. */
+  readonly size: number
+  /** [windowSamples] */
+  readonly window: Float32Array
+  /** [size / 2] each */
+  readonly cosine: Float32Array
+  readonly sine: Float32Array
+  /** The bands' weights, one after the other. */
+  readonly triangles: Float32Array
+  /** [melBands] each */
+  readonly bandStart: Uint16Array
+  readonly bandCount: Uint16Array
+  /** [melBands][coefficients] */
+  readonly dct: Float32Array
+}
+
+/** The tables that the core makes for a front end, for devices that keep them as constants. @throws RangeError where it is impossible */
+export function frontEndTables(config: IntegerSpectralFrontEnd): FrontEndTables {
+  const machine = (extractor ??= new Machine())
+  machine.reset()
+  prepared = undefined
+  const handle = prepareFrontEnd(machine, config)
+  if (handle === undefined) throw new RangeError(`frontEndTables: impossible front end ${JSON.stringify(config)}`)
+  // struct bw_spectral: the 36 bytes of the configuration, then words
+  const { buffer } = machine.core.memory
+  const [size, window, cosine, sine, triangles, bandStart, bandCount, dct] = new Uint32Array(buffer, handle + 36, 8)
+  const floats = (at: number, count: number) => new Float32Array(buffer, at, count).slice()
+  const shorts = (at: number) => new Uint16Array(buffer, at, config.melBands).slice()
+  return {
+    size,
+    window: floats(window, config.windowSamples),
+    cosine: floats(cosine, size / 2),
+    sine: floats(sine, size / 2),
+    triangles: floats(
+      triangles,
+      shorts(bandCount).reduce((sum, count) => sum + count, 0),
+    ),
+    bandStart: shorts(bandStart),
+    bandCount: shorts(bandCount),
+    dct: floats(dct, config.melBands * config.coefficients),
+  }
 }
 
 let extractor: Machine | undefined
@@ -62,7 +108,7 @@ export function computeFeatures(config: IntegerSpectralFrontEnd, pcm: Int16Array
   if (prepared?.key !== key) {
     prepared = undefined
     machine.reset()
-    if (!prepareFrontEnd(machine, config)) {
+    if (prepareFrontEnd(machine, config) === undefined) {
       throw new RangeError(
         `computeFeatures: impossible front end ${JSON.stringify(config)}: it needs 2 <= windowSamples <= 4096 and <= samples, ` +
           'coefficients <= melBands <= 128 (equal for logmel), 0 <= lowHz < highHz <= sampleRate / 2',

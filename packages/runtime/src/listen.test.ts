@@ -3,7 +3,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import { SlidingWindowScorer } from './audio-window.ts'
 import { Detector } from './detector.ts'
-import { encodeModel, load, type Model, resample, toInt16 } from './index.ts'
+import { encodeModel, isStreamable, load, type Model, resample, toInt16 } from './index.ts'
 import type { Listener } from './listener.ts'
 import { randomModel, seededDraw } from './testing/random-model.ts'
 
@@ -12,7 +12,7 @@ beforeAll(() => {
   for (let seed = 0; !model; seed++) {
     const candidate = load(encodeModel(randomModel(seededDraw(seed))))
     const { frontEnd } = candidate
-    if (frontEnd.kind !== 'mfcc') continue
+    if (frontEnd.kind !== 'mfcc' || isStreamable(candidate)) continue
     const answers = [1, 2, 3].map((clip) => candidate.predict(noise(frontEnd.samples, clip)).scores.join())
     if (new Set(answers).size === 3) model = candidate
   }

@@ -6,6 +6,7 @@ import { checkImage, inferenceMachine, type Machine } from './machine.ts'
 import { type AudioSource, listen, type ListenOptions } from './listen.ts'
 import type { Listener } from './listener.ts'
 import type { IntegerFrontEnd, IntegerModel } from './model.ts'
+import { ModelStream } from './stream.ts'
 import { toInt16 } from './pcm.ts'
 
 export interface Prediction {
@@ -96,6 +97,14 @@ export class Model {
   /** The most likely class of a clip or image. @param input 16-bit samples, or floats in [-1, 1], or pixels */
   predict(input: Int16Array | Float32Array | Uint8Array): Prediction {
     return this.interpret(this.run(input instanceof Float32Array ? toInt16(input) : input))
+  }
+
+  /**
+   * The model on an endless recording, frame by frame.
+   * @throws RangeError where it is padded along time or cannot stream for another reason
+   */
+  stream(): ModelStream {
+    return new ModelStream(this)
   }
 
   /** A prediction from logits that `run` or `runFeatures` gave. */

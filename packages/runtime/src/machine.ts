@@ -18,6 +18,14 @@ interface Core {
   run(arena: number, pcm: number, logits: number): void
   runPixels(arena: number, pixels: number, logits: number): void
   runFeatures(arena: number, features: number, logits: number): void
+  streamPlanBytes(): number
+  streamPlan(plan: number): number
+  streamStateBytes(): number
+  streamHopSamples(): number
+  streamFirstSamples(): number
+  streamOpen(state: number): void
+  streamPush(pcm: number, count: number, logits: number): number
+  streamReady(): number
 }
 
 let compiled: WebAssembly.Module | undefined
@@ -47,6 +55,17 @@ export class Machine {
     const missing = this.top - this.core.memory.buffer.byteLength
     if (missing > 0) this.core.memory.grow(Math.ceil(missing / 65536))
     return at
+  }
+
+  /** Everything that was laid out and the core's own variables, to be put back later. */
+  save(): Uint8Array {
+    return new Uint8Array(this.core.memory.buffer, 0, this.top).slice()
+  }
+
+  restore(saved: Uint8Array): void {
+    this.reset()
+    this.take(saved.length - this.top)
+    new Uint8Array(this.core.memory.buffer).set(saved)
   }
 
   /** Puts an image in and has the core check it; returns the status and the tensor or layer at fault. */

@@ -41,8 +41,9 @@ function multiplierOf(draw: Draw, real: number): { multiplier: number; shift: nu
   return { multiplier: Math.min(2 ** 31 - 1, Math.round(real * 2 ** 31)), shift }
 }
 
-export function randomModel(draw: Draw): IntegerModel {
-  const { frontEnd, input } = randomInput(draw)
+/** `streams`: sound in, nothing padded along time, sums that meet over crops. */
+export function randomModel(draw: Draw, streams = false): IntegerModel {
+  const { frontEnd, input } = randomInput(draw, streams)
   const tensors: IntegerTensor[] = [input]
   const layers: IntegerLayer[] = []
   let current = 0
@@ -58,7 +59,8 @@ export function randomModel(draw: Draw): IntegerModel {
     const raw = current === 0 && frontEnd.kind === 'raw'
     const kernelSize = [kernel(x.shape[0], raw ? 60 : 5), kernel(x.shape[1], 4)] as const
     const stride = classifier ? ([1, 1] as const) : ([1 + draw(raw ? 8 : 3), 1 + draw(2)] as const)
-    const padding = classifier ? ([0, 0, 0, 0] as const) : ([draw(4), draw(3), draw(3), draw(4)] as const)
+    const [top, bottom] = streams ? [0, 0] : [draw(4), draw(3)]
+    const padding = classifier ? ([0, 0, 0, 0] as const) : ([top, bottom, draw(3), draw(4)] as const)
     const height = Math.floor((x.shape[0] + padding[0] + padding[1] - kernelSize[0]) / stride[0]) + 1
     const width = Math.floor((x.shape[1] + padding[2] + padding[3] - kernelSize[1]) / stride[1]) + 1
     const inputIndex = current
@@ -93,7 +95,7 @@ export function randomModel(draw: Draw): IntegerModel {
           ...x,
           name,
           shape: pick(draw, [
-            [width, height, channels],
+            streams ? [height, 1, width * channels] : [width, height, channels],
             [height, width * channels, 1],
             [height, channels, width],
           ] as const),
@@ -104,7 +106,7 @@ export function randomModel(draw: Draw): IntegerModel {
       const [height, width, channels] = x.shape
       emit({ ...x, name, shape: [height - draw(height), width, channels] }, (output) => ({ op: 'crop', name, input: source, output }))
     } else if (kind === 'pool') {
-      const kernelSize = [1 + draw(x.shape[0]), 1 + draw(x.shape[1])] as const
+      const kernelSize = [1 + draw(streams ? Math.ceil(x.shape[0] / 3) : x.shape[0]), 1 + draw(x.shape[1])] as const
       const stride = [1 + draw(3), 1 + draw(3)] as const
       const shape = [0, 1].map((axis) => Math.floor((x.shape[axis] - kernelSize[axis]) / stride[axis]) + 1)
       const { multiplier, shift } = multiplierOf(draw, 1 / (kernelSize[0] * kernelSize[1]))
@@ -129,15 +131,23 @@ export function randomModel(draw: Draw): IntegerModel {
         shift: Int8Array.of(shift),
       }))
     } else {
-      const partners = tensors.flatMap((t, index) =>
-        index > 0 && t.containerBits < 16 && t.shape.join() === x.shape.join() ? [index] : [],
-      )
+      const partners = tensors.flatMap((t, index) => {
+        const fits = streams ? t.shape[0] >= x.shape[0] : t.shape[0] === x.shape[0]
+        return index > 0 && t.containerBits < 16 && fits && t.shape.slice(1).join() === x.shape.slice(1).join() ? [index] : []
+      })
       const scales = [multiplierOf(draw, 0.5), multiplierOf(draw, 0.7), multiplierOf(draw, 2 ** -19)]
       if (x.containerBits === 16) continue
+      let partner = pick(draw, partners)
+      if (tensors[partner].shape[0] > x.shape[0]) {
+        const longer = partner
+        const [shape, cropped] = [x.shape, `${name} crop`]
+        emit({ ...tensors[longer], name: cropped, shape }, (output) => ({ op: 'crop', name: cropped, input: longer, output }))
+        partner = current
+      }
       emit(randomTensor(draw, name, x.shape), (output) => ({
         op: 'add',
         name,
-        inputs: [source, pick(draw, partners)],
+        inputs: draw(2) ? [source, partner] : [partner, source],
         output,
         multiplier: Int32Array.from(scales, (s) => s.multiplier),
         shift: Int8Array.from(scales, (s) => s.shift),
@@ -149,8 +159,8 @@ export function randomModel(draw: Draw): IntegerModel {
   return { name: 'random', classes, frontEnd, tensors, layers }
 }
 
-function randomInput(draw: Draw): { frontEnd: IntegerFrontEnd; input: IntegerTensor } {
-  if (draw(4) === 0) {
+function randomInput(draw: Draw, streams: boolean): { frontEnd: IntegerFrontEnd; input: IntegerTensor } {
+  if (draw(4) === 0 && !streams) {
     const [height, width, channels] = [1 + draw(12), 1 + draw(12), 1 + draw(4)]
     const range = { containerBits: 8, bits: 8, zeroPoint: draw(300) - 150, min: -128, max: 127 } as const
     const scale = Math.fround(0.001 + draw(1000) / 500)
@@ -160,7 +170,7 @@ function randomInput(draw: Draw): { frontEnd: IntegerFrontEnd; input: IntegerTen
     }
   }
   if (draw(2)) {
-    const samples = 20 + draw(300)
+    const samples = (streams ? 100 : 20) + draw(300)
     const frontEnd = { kind: 'raw', sampleRate: 16000, samples } as const
     const range = { containerBits: 16, bits: 16, scale: 2 ** -15, zeroPoint: 0, min: -32768, max: 32767 } as const
     return { frontEnd, input: { name: 'input', shape: [samples, 1, 1], ...range } }
@@ -168,9 +178,9 @@ function randomInput(draw: Draw): { frontEnd: IntegerFrontEnd; input: IntegerTen
   const kind = pick(draw, ['mfcc', 'logmel'] as const)
   const melBands = 8 + draw(8)
   const coefficients = kind === 'mfcc' ? 1 + draw(melBands) : melBands
-  const samples = 700 + draw(600)
+  const samples = 700 + draw(streams ? 1600 : 600)
   const windowSamples = 100 + draw(200)
-  const hopSamples = 60 + draw(60)
+  const hopSamples = (streams ? 20 : 60) + draw(streams && draw(4) === 0 ? 400 : 60)
   const frontEnd = { kind, sampleRate: 16000, samples, windowSamples, hopSamples, melBands, coefficients, lowHz: 20, highHz: 7600 }
   const frames = 1 + Math.floor((samples - windowSamples) / hopSamples)
   return { frontEnd, input: randomTensor(draw, 'features', [frames, coefficients, 1], false) }

@@ -13,6 +13,8 @@ const sources = [
   'sine_table.c',
   'open.c',
   'run.c',
+  'stream.c',
+  'stream_plan.c',
   'layer.c',
   'prepare.c',
   'prepared.c',
