@@ -17,6 +17,7 @@ export const studyFields = {
   validationList: fields.path('a file with one "path class" a line').optional(),
   testList: fields.path('a file with one "path class" a line').optional(),
   strict: fields.present(),
+  seconds: fields.positiveNumber('1.25').optional(),
   streaming: fields.present(),
   weightBits: fields.bits().default(8),
   activationBits: fields.bits().default(8),
@@ -86,5 +87,6 @@ function dataSpec(flags: StudyFlags): DataSpec {
     split: flags.split,
     salt: flags.salt,
     strict: flags.strict,
+    ...(flags.seconds !== undefined && { seconds: flags.seconds }),
   }
 }

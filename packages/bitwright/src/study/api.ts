@@ -18,6 +18,8 @@ export interface DataSpec {
   readonly salt: string
   /** A broken file is an error instead of being named, counted and skipped. */
   readonly strict: boolean
+  /** Length of every clip; absent: 1. */
+  readonly seconds?: number
 }
 
 /** Upper limits no emitted network exceeds; an absent one does not bind. */

@@ -5,7 +5,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { loadAudioDataset, loadClipList } from '../data/audio-dataset.ts'
 import type { AudioDataset } from '../data/dataset.ts'
 import { RunError } from '../errors.ts'
-import { parseNetwork, withoutBits } from '../network/index.ts'
+import { parseNetwork, requireAudio, withoutBits, type Network } from '../network/index.ts'
 import { argMax, scores } from '../training/evaluate.ts'
 import { integerLogits } from '../training/integer-evaluator.ts'
 import { ClipSource } from '../training/clip-source.ts'
@@ -24,7 +24,7 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
   const request = readRequest(spec.run)
   const network = parseNetwork(JSON.parse(readFileSync(directory.architecture, 'utf8')))
   const model = readFileSync(directory.model)
-  const dataset = await loadData(spec, request.data, network.classes, hooks)
+  const dataset = await loadData(spec, request.data, network, hooks)
   const split = spec.list ? 'test' : spec.split
   const clips = dataset.splits[split]
   const onProgress = (done: number, total: number) => hooks.onProgress({ stage: 'evaluate', done, total, text: 'clips' })
@@ -62,8 +62,10 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
 }
 
 /** The clips to score, labelled with the model's classes. */
-async function loadData(spec: EvaluateSpec, data: DataSpec, classes: readonly string[], hooks: Hooks): Promise<AudioDataset> {
-  const options = { strict: spec.strict, threads: spec.threads }
+async function loadData(spec: EvaluateSpec, data: DataSpec, network: Network, hooks: Hooks): Promise<AudioDataset> {
+  const { classes, frontEnd } = network
+  requireAudio(frontEnd)
+  const options = { strict: spec.strict, threads: spec.threads, seconds: frontEnd.samples / frontEnd.sampleRate }
   const onProgress = (done: number, total: number) => hooks.onProgress({ stage: 'data', done, total, text: 'clips' })
   if (spec.list) return loadClipList(spec.directory, spec.list, classes, options, onProgress)
   const words = classes.filter((name) => !name.startsWith('_'))

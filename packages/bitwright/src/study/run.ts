@@ -121,13 +121,14 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
 }
 
 function loadData(spec: Spec, hooks: Hooks): Promise<AudioDataset> {
-  const { directory, words, lists, split, salt, strict } = spec.data
+  const { directory, words, lists, split, salt, strict, seconds } = spec.data
   return loadAudioDataset(
     directory,
     {
       ...(words ? { words } : {}),
       ...(lists ? { lists, split: 'lists' as const } : { split }),
       ...(salt ? { salt } : {}),
+      ...(seconds !== undefined ? { seconds } : {}),
       strict,
       threads: spec.threads,
     },
