@@ -15,11 +15,13 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   spaces: ['network'],
   hardware: ['network'],
   training: ['network', 'data', 'quantizers', 'hardware'],
-  export: ['network', 'training'],
+  export: ['network', 'hardware', 'training'],
+  firmware: ['data', 'hardware', 'export'],
   search: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training'],
   report: ['network', 'data'],
-  study: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'search', 'report'],
-  cli: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'export', 'search', 'report', 'study'],
+  streaming: ['data'],
+  study: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'search', 'report', 'streaming'],
+  cli: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'export', 'firmware', 'search', 'report', 'study'],
 }
 
 function sources(directory: string): string[] {

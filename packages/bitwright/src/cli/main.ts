@@ -19,6 +19,7 @@ const verbs: readonly Verb[] = [
   { name: 'info', summary: 'size, operations and bits of a model or network', load: () => import('./info.ts') },
   { name: 'predict', summary: 'what a model hears in a WAV file', load: () => import('./predict.ts') },
   { name: 'export', summary: 'a model as ONNX or another format', load: () => import('./export.ts') },
+  { name: 'firmware', summary: 'run exported firmware in an emulator', load: () => import('./firmware.ts') },
   { name: 'data', summary: 'inspect a folder of clips, or synthesise one', load: () => import('./data.ts') },
   { name: 'report', summary: 'write report.html of a run anew', load: () => import('./report.ts') },
   { name: 'quickstart', summary: 'all of it on a small synthesised set, within five minutes', load: () => import('./quickstart.ts') },

@@ -1,6 +1,7 @@
 // All export targets.
 import { bw } from './bw.ts'
 import type { Exporter } from './exporter.ts'
+import { firmware } from './firmware.ts'
 import { onnx } from './onnx.ts'
 
 export type { ExportedFile, Exporter, ExportOptions, ExportSource } from './exporter.ts'
@@ -8,4 +9,4 @@ export { type FloatNetwork, floatNetwork } from './float-network.ts'
 export { onnxModel, type OnnxOptions } from './onnx.ts'
 export { floatOnnxModel } from './onnx-float.ts'
 
-export const exporters: readonly Exporter[] = [onnx, bw]
+export const exporters: readonly Exporter[] = [onnx, firmware, bw]

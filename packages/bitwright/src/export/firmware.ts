@@ -1,0 +1,107 @@
+// A folder that builds with make and arm-none-eabi-gcc: the integer core, the model as constant data, an interface of ten lines, and two
+// programs that use it. firmware/ has what is the same in all of them.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type IntegerModel, load } from '@bitwright/runtime'
+import { RunError } from '../errors.ts'
+import type { FirmwareMemory } from '../hardware/index.ts'
+import type { ExportedFile, Exporter } from './exporter.ts'
+import { encodeAnswers, encodeClips, type FirmwareInput } from './firmware-batch.ts'
+import { firmwareVariants, modelHeader, modelSource } from './firmware-model.ts'
+import { defaultTarget, type FirmwareTarget, firmwareTargets, targetKernels } from './firmware-targets.ts'
+
+const coreFolder = fileURLToPath(new URL('../../../../core/', import.meta.url))
+export const firmwareFolder = fileURLToPath(new URL('../../../../firmware/', import.meta.url))
+/** Of core/: a program of the tests, and the tables that firmware has as constants. */
+const hostOnly = ['host.c', 'front_end_tables.c']
+const templates = [
+  'bitwright.h',
+  'bitwright.c',
+  'examples/board.c',
+  'examples/clips.c',
+  'port/startup.c',
+  'port/semihosting.h',
+  'port/sections.ld',
+  'port/mps2.ld',
+  'port/mps2-an505.ld',
+  'port/mps3-an547.ld',
+]
+
+const text = (path: string, content: string): ExportedFile => ({ path, bytes: Buffer.from(content) })
+
+/** `@NAME@` by its value. */
+function fill(template: string, values: Readonly<Record<string, string>>): string {
+  return template.replaceAll(/@([A-Z]+)@/g, (whole, name: string) => values[name] ?? whole)
+}
+
+/** Something that is heard or seen and is the same on every machine: a sawtooth that rises, and silence. */
+function exampleInputs({ frontEnd }: IntegerModel): FirmwareInput[] {
+  if (frontEnd.kind === 'image') {
+    const bytes = frontEnd.height * frontEnd.width * frontEnd.channels
+    return [Uint8Array.from({ length: bytes }, (_, i) => i * i), new Uint8Array(bytes)]
+  }
+  return [Int16Array.from({ length: frontEnd.samples }, (_, i) => ((i * i) >> 6) % 20_000), new Int16Array(frontEnd.samples)]
+}
+
+const memoryNotes: Readonly<Record<string, string>> = {
+  bw_model_image: 'flash: the model, packed for the processor',
+  bw_front_end_tables: 'flash: tables of the front end',
+  bw_front_end_state: 'flash: places of the tables and buffers',
+  bw_memory: 'RAM: the arena of a run; between runs, buffers of the front end',
+  bw_window: 'RAM: samples of the next frame',
+  bw_heard: 'RAM: what was heard, as input of the model',
+}
+
+function inputText({ frontEnd }: IntegerModel, memory: FirmwareMemory): { USE: string; INPUT: string } {
+  if (frontEnd.kind === 'image') {
+    const { height, width, channels } = frontEnd
+    return {
+      USE: 'Call `bw_init()` once, `bw_classify(pixels)` for each image, and `bw_result()` for its answer.',
+      INPUT: `An image is ${height} rows of ${width} pixels of ${channels} bytes, 0 to 255.`,
+    }
+  }
+  const seconds = (samples: number) => `${samples} samples (${((1000 * samples) / frontEnd.sampleRate).toFixed(0)} ms)`
+  return {
+    USE: 'Call `bw_init()` once, `bw_push_audio()` with samples of any number as the microphone gives them, and `bw_result()` when that returns 1.',
+    INPUT:
+      `Samples are 16-bit, mono, ${frontEnd.sampleRate} Hz. A clip is ${seconds(frontEnd.samples)}; after the first, an answer comes every ` +
+      `${seconds(memory.hopSamples)}, or as \`make HOP=...\` says. The network runs inside \`bw_push_audio()\`: buffer the microphone meanwhile.`,
+  }
+}
+
+export const firmware: Exporter = {
+  name: 'firmware',
+  summary: 'a C project for Cortex-M',
+  targets: [defaultTarget, ...firmwareTargets.filter((name) => name !== defaultTarget)],
+  files({ model, file }, { target = defaultTarget }) {
+    if (!existsSync(firmwareFolder)) throw new RunError(`firmware: ${firmwareFolder} is missing; install Bitwright from its repository`)
+    const variants = firmwareVariants(model)
+    const { memory } = variants.find(({ kernels }) => kernels === targetKernels[target as FirmwareTarget]) ?? variants.at(-1)!
+    const core = readdirSync(coreFolder).filter((name) => /\.[ch]$/.test(name) && !hostOnly.includes(name))
+    const inputs = exampleInputs(model)
+    const loaded = load(file)
+    const answers = inputs.map((input) => loaded.interpret(loaded.run(input)))
+    const sizes = Object.entries({ ...memory.flash, ...memory.ram })
+    const values = {
+      NAME: model.name.replaceAll(/[^\w .-]/g, '_') || 'A model',
+      TARGET: target,
+      SOURCES: core
+        .filter((name) => name.endsWith('.c'))
+        .map((name) => `core/${name}`)
+        .join(' '),
+      MEMORY: sizes.map(([name, bytes]) => `| \`${name}\` | ${bytes} | ${memoryNotes[name]} |`).join('\n'),
+      ...inputText(model, memory),
+    }
+    return [
+      ...templates.map((path) => ({ path, bytes: readFileSync(join(firmwareFolder, path)) })),
+      ...['Makefile', 'README.md'].map((path) => text(path, fill(readFileSync(join(firmwareFolder, path), 'utf8'), values))),
+      ...core.map((name) => ({ path: `core/${name}`, bytes: readFileSync(join(coreFolder, name)) })),
+      text('model.h', modelHeader(model, variants)),
+      text('model.c', modelSource(model, variants)),
+      { path: 'model.bw', bytes: file },
+      { path: 'examples/clips.bin', bytes: encodeClips(inputs) },
+      { path: 'examples/answers.bin', bytes: encodeAnswers(answers) },
+    ]
+  },
+}

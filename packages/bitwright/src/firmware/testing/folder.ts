@@ -1,0 +1,24 @@
+// Folders of firmware for the tests.
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { encodeModel, type IntegerModel } from '@bitwright/runtime'
+import type { ExportedFile } from '../../export/exporter.ts'
+import { firmware } from '../../export/firmware.ts'
+
+export function writeFiles(folder: string, files: readonly ExportedFile[]): void {
+  for (const { path, bytes } of files) {
+    const place = join(folder, path)
+    mkdirSync(dirname(place), { recursive: true })
+    writeFileSync(place, bytes)
+  }
+}
+
+export const newFolder = (): string => mkdtempSync(join(tmpdir(), 'bitwright-firmware-test-'))
+
+/** A model as `bitwright export --to firmware` writes it, in a folder of its own. */
+export function exportedFolder(model: IntegerModel): string {
+  const folder = newFolder()
+  writeFiles(folder, firmware.files({ model, file: encodeModel(model) }, {}))
+  return folder
+}

@@ -1,0 +1,78 @@
+// Exact instruction counts of a network on every processor, kept in firmware/instructions.json, so that a change of the core that costs or
+// saves instructions shows. `npm run count:firmware` writes the file anew; commit it with what changed.
+import { spawnSync } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { IntegerLayer, IntegerModel } from '@bitwright/runtime'
+import { type Draw, seededDraw } from '@bitwright/runtime/testing'
+import { firmwareFolder } from '../../export/firmware.ts'
+import { type FirmwareTarget, firmwareTargets } from '../../export/firmware-targets.ts'
+import { lowerSkeleton } from '../../hardware/index.ts'
+import { builtinNetwork } from '../../network/index.ts'
+import { type FirmwareMeasurement, runFirmware } from '../run.ts'
+import { exportedFolder } from './folder.ts'
+
+export interface CountedProcessor {
+  /** Instructions of a layer, or of a frame of the front end: mean of the runs. */
+  readonly instructions: Readonly<Record<string, number>>
+  readonly codeBytes: number
+  readonly stackBytes: number
+}
+
+export interface CountedFile {
+  /** Other compilers give other counts. */
+  readonly compiler: string
+  readonly processors: Readonly<Record<FirmwareTarget, CountedProcessor>>
+}
+
+const path = join(firmwareFolder, 'instructions.json')
+
+export const readCounts = (): CountedFile => JSON.parse(readFileSync(path, 'utf8')) as CountedFile
+
+/** Version of the cross compiler. */
+export const compiler = (): string => spawnSync('arm-none-eabi-gcc', ['-dumpfullversion'], { encoding: 'utf8' }).stdout?.trim() ?? ''
+
+const widths = [8, 8, 4, 4, 2, 2, 1, 1, 3, 8]
+
+function randomized(draw: Draw, layer: IntegerLayer, weightBits: number): IntegerLayer {
+  if (layer.op !== 'convolution') return layer
+  const half = 2 ** (weightBits - 1)
+  const weights = layer.weights.map(() => (weightBits === 1 ? 2 * draw(2) - 1 : draw(2 * half) - half))
+  const depth = weights.length / layer.bias.length
+  const shift = -Math.ceil(Math.log2(Math.sqrt(depth) * half)) - 1
+  return { ...layer, weightBits, weights, shift: layer.shift.map(() => shift) }
+}
+
+/** ds-cnn-s with random weights of many widths. */
+export function countedModel(): IntegerModel {
+  const draw = seededDraw(1)
+  const { model } = lowerSkeleton(builtinNetwork('ds-cnn-s', { classes: Array.from({ length: 12 }, (_, i) => `word${i}`) }))
+  let at = 0
+  return { ...model, layers: model.layers.map((layer) => randomized(draw, layer, layer.op === 'convolution' ? widths[at++] : 0)) }
+}
+
+export async function measureCounted(folder: string, target: FirmwareTarget): Promise<FirmwareMeasurement> {
+  const draw = seededDraw(2)
+  const inputs = [20_000, 300].map((loudness) => ({
+    name: `noise ${loudness}`,
+    input: Int16Array.from({ length: 16_000 }, () => draw(2 * loudness) - loudness),
+  }))
+  return runFirmware({ folder, target, inputs })
+}
+
+export function countsOf({ layers, frame, sizes, stackBytes }: FirmwareMeasurement): CountedProcessor {
+  const instructions = { frame: frame!.instructions, ...Object.fromEntries(layers!.map((layer) => [layer.name, layer.instructions])) }
+  return { instructions, codeBytes: sizes.codeBytes, stackBytes: stackBytes.run }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const folder = exportedFolder(countedModel())
+  const processors: [FirmwareTarget, CountedProcessor][] = []
+  for (const target of firmwareTargets) {
+    processors.push([target, countsOf(await measureCounted(folder, target))])
+    console.log(`${target}: counted`)
+  }
+  rmSync(folder, { recursive: true })
+  writeFileSync(path, `${JSON.stringify({ compiler: compiler(), processors: Object.fromEntries(processors) }, undefined, 2)}\n`)
+}

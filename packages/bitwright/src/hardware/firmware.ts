@@ -1,0 +1,80 @@
+// What a model takes on a microcontroller, symbol by symbol, as the firmware of export/firmware.ts lays it out: constants in flash, static
+// memory in RAM. Exact, so that the linker's own table can be held against it. Code and stack are the compiler's and not in it.
+import { frontEndTables, type IntegerFrontEnd, type IntegerModel, type IntegerSpectralFrontEnd, modelInfo } from '@bitwright/runtime'
+
+/** Audio comes in frames: a window of samples that gives one row of features; of raw audio a frame is one sample. */
+export interface FrameLayout {
+  readonly frameSamples: number
+  readonly frameHop: number
+  /** Of one clip; 0 for images. */
+  readonly frames: number
+  /** Values of the input tensor that a frame gives. */
+  readonly frameValues: number
+  /** Samples from one answer to the next: about a quarter of a clip, in whole frames; 0 for images. */
+  readonly hopSamples: number
+}
+
+export interface FirmwareMemory extends FrameLayout {
+  /** Constants, by the linker's names. */
+  readonly flash: Readonly<Record<string, number>>
+  /** Static memory, by the linker's names. */
+  readonly ram: Readonly<Record<string, number>>
+  readonly flashBytes: number
+  readonly ramBytes: number
+}
+
+/** Places of a front end's buffers in bw_memory, which the arena needs only between frames. */
+export interface FrontEndBuffers {
+  readonly re: readonly [number, number]
+  readonly im: readonly [number, number]
+  readonly power: number
+  readonly energy: number
+  readonly bytes: number
+}
+
+/** struct bw_spectral (core/front_end.h): configuration, size, seven tables, six buffers. */
+const frontEndStateBytes = 36 + 4 + 4 * 13
+
+const up = (bytes: number): number => Math.ceil(bytes / 16) * 16
+
+export function isSpectralFrontEnd(frontEnd: IntegerFrontEnd): frontEnd is IntegerSpectralFrontEnd {
+  return frontEnd.kind === 'mfcc' || frontEnd.kind === 'logmel'
+}
+
+export function frontEndBuffers(fftSize: number, melBands: number): FrontEndBuffers {
+  const half = up(4 * (fftSize / 2))
+  const power = up(4 * (fftSize / 2 + 1))
+  return { re: [0, 2 * half], im: [half, 3 * half], power: 4 * half, energy: 4 * half + power, bytes: 4 * half + power + up(4 * melBands) }
+}
+
+function frameLayout(frontEnd: IntegerFrontEnd): FrameLayout {
+  if (frontEnd.kind === 'image') return { frameSamples: 0, frameHop: 0, frames: 0, frameValues: 0, hopSamples: 0 }
+  if (!isSpectralFrontEnd(frontEnd)) {
+    const frames = frontEnd.samples
+    return { frameSamples: 1, frameHop: 1, frames, frameValues: 1, hopSamples: Math.max(1, Math.round(frames / 4)) }
+  }
+  const { samples, windowSamples: frameSamples, hopSamples: frameHop, coefficients: frameValues } = frontEnd
+  const frames = 1 + Math.floor((samples - frameSamples) / frameHop)
+  return { frameSamples, frameHop, frames, frameValues, hopSamples: Math.max(1, Math.round(frames / 4)) * frameHop }
+}
+
+const total = (sizes: Readonly<Record<string, number>>): number => Object.values(sizes).reduce((sum, bytes) => sum + bytes, 0)
+
+/** @param model packed for the processor, or as it is in the .bw file */
+export function firmwareMemory(model: IntegerModel): FirmwareMemory {
+  const { frontEnd, tensors } = model
+  const { flashBytes: bytes, ramBytes: arenaBytes } = modelInfo(model)
+  const frames = frameLayout(frontEnd)
+  const heard = Math.ceil((tensors[0].shape.reduce((product, size) => product * size, 1) * tensors[0].containerBits) / 8)
+  const flash: Record<string, number> = { bw_model_image: bytes }
+  const ram: Record<string, number> = { bw_memory: arenaBytes }
+  if (isSpectralFrontEnd(frontEnd)) {
+    const { size, ...tables } = frontEndTables(frontEnd)
+    flash.bw_front_end_tables = Object.values(tables).reduce((sum, table: Float32Array | Uint16Array) => sum + table.byteLength, 0)
+    flash.bw_front_end_state = frontEndStateBytes
+    ram.bw_memory = Math.max(arenaBytes, frontEndBuffers(size, frontEnd.melBands).bytes)
+    ram.bw_window = 2 * frontEnd.windowSamples
+  }
+  if (frontEnd.kind !== 'image') ram.bw_heard = heard
+  return { ...frames, flash, ram, flashBytes: total(flash), ramBytes: total(ram) }
+}
