@@ -5,9 +5,12 @@ import { printJson, verb } from './verb.ts'
 
 export function command(): Command {
   return verb('export', 'A model as ONNX or another format.')
-    .usage('RUN|FILE.bw --to onnx|firmware|bw --out DIR [options]')
+    .usage('RUN|FILE.bw --to onnx|firmware|web|bw --out DIR [options]')
     .argument('<MODEL>', 'folder of a finished run, or a .bw file')
-    .option('--to <TARGET>', 'onnx (quantized, opset 25), firmware (a C project for Cortex-M) or bw (required)')
+    .option(
+      '--to <TARGET>',
+      'onnx (quantized, opset 25), firmware (a C project for Cortex-M), web (a page that listens or looks) or bw (required)',
+    )
     .option('--out <DIR>', 'folder for the files; those of the same name are replaced (required)')
     .option('--float', 'the network in float, as it was before quantization; of a run alone')
     .option('--front-end', 'MFCC or log-mel in the graph, so that audio goes in (default: features do); of ONNX alone')
@@ -63,8 +66,10 @@ export function command(): Command {
 
 /** The integer model of a run or file. */
 async function modelOf(subject: string) {
-  const { existsSync, statSync } = await import('node:fs')
+  const { existsSync, readFileSync, statSync } = await import('node:fs')
+  const { join } = await import('node:path')
   const { load } = await import('@bitwright/runtime')
+  const { parseDetectorSettings } = await import('../export/index.ts')
   const { RunError } = await import('../errors.ts')
   const { existingRunDirectory } = await import('../study/run-directory.ts')
   const { readGivenFile } = await import('./given-file.ts')
@@ -72,7 +77,9 @@ async function modelOf(subject: string) {
   const path = isFolder ? existingRunDirectory(subject).model : subject
   if (isFolder && !existsSync(path)) throw new RunError(`${subject}: has no model yet; finish it with the same command and --resume`)
   const file = readGivenFile(path)
-  return { model: load(file, path).integerModel, file }
+  const settings = join(subject, 'detector.json')
+  const detector = isFolder && existsSync(settings) ? parseDetectorSettings(readFileSync(settings, 'utf8'), settings) : undefined
+  return { model: load(file, path).integerModel, file, ...(detector && { detector }) }
 }
 
 /** The network of a finished run with the parameters it had before quantization. */

@@ -44,7 +44,7 @@ describe('bitwright', () => {
     [['predict', 'none.bw'], /^bitwright predict: missing required argument 'CLIP'; see `bitwright predict --help`\n$/],
     [['export', 'none.bw', '--to', 'onnx', '--out', 'o'], /^bitwright export: none.bw: no such file/],
     [['export', 'none.bw', '--to', 'onxx', '--out', 'o'], /^bitwright export: --to onxx: no such choice; did you mean onnx\?/],
-    [['export', 'none.bw', '--out', 'o'], /^bitwright export: --to is missing; give onnx, firmware or bw/],
+    [['export', 'none.bw', '--out', 'o'], /^bitwright export: --to is missing; give onnx, firmware, web or bw/],
     [['export', 'none.bw', '--to', 'onnx'], /^bitwright export: --out is missing; give a folder/],
     [['data', 'inspect', 'nowhere'], /^bitwright data: nowhere: no such folder/],
     [['data', 'synth', '--words', 'a'], /^bitwright data: --out is missing/],

@@ -1,5 +1,5 @@
 // What an export target is: a finished model in, files out. One file per target implements it, and index.ts lists them.
-import type { IntegerModel } from '@bitwright/runtime'
+import type { DetectorSettings, IntegerModel } from '@bitwright/runtime'
 import type { FloatNetwork } from './float-network.ts'
 
 /** A finished model, in both its forms. */
@@ -7,6 +7,8 @@ export interface ExportSource {
   readonly model: IntegerModel
   /** The .bw file it was read from. */
   readonly file: Uint8Array
+  /** How scores on a stream become detections, where that was set for this model. */
+  readonly detector?: DetectorSettings
 }
 
 export interface ExportedFile {
