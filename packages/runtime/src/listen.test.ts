@@ -46,7 +46,10 @@ function expected(recording: Int16Array): [string, unknown][] {
   return new SlidingWindowScorer(model).push(audio).flatMap((scores) => {
     const judged = detector.push(scores)
     const { detection } = judged
-    return [['scores', { ...scores, ...judged }] as [string, unknown], ...(detection ? [['detection', detection] as [string, unknown]] : [])]
+    return [
+      ['scores', { ...scores, ...judged }] as [string, unknown],
+      ...(detection ? [['detection', detection] as [string, unknown]] : []),
+    ]
   })
 }
 

@@ -98,3 +98,12 @@ test('a loaded model keeps its own copy of the file', () => {
   load(encodeModel(wholeClip(9, 3)))
   expect([...model.run(new Int16Array(4).fill(100))]).toEqual([800, -800])
 })
+
+test('a loaded model keeps its own copy of the bytes, of a Buffer too', () => {
+  const bytes = Buffer.from(encodeModel(wholeClip(400, -128)))
+  const model = load(bytes)
+  const pcm = new Int16Array(400).fill(-32768)
+  const logits = load(bytes).run(pcm)
+  bytes.fill(0)
+  expect(model.run(pcm)).toEqual(logits)
+})

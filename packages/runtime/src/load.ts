@@ -153,7 +153,7 @@ export class Model {
  * @throws BadModelError where the file is damaged or no model
  */
 export function load(bytes: Uint8Array, file = 'model.bw'): Model {
-  const image = bytes.slice()
+  const image = new Uint8Array(bytes)
   checkImage(image, file)
   return new Model(image, parseModel(image, file))
 }
