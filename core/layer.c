@@ -6,6 +6,7 @@
 #include "layer.h"
 
 #include "arithmetic.h"
+#include "cortex.h"
 #include "prepared.h"
 #include "sinc.h"
 #include "values.h"
@@ -178,21 +179,32 @@ static void convolve_depthwise(const bw_step *s) {
   }
 }
 
+/* The sum of a channel over a window that begins at element `index`. */
+static int32_t window_sum(const bw_step *s, uint32_t index) {
+  const uint32_t channels = s->x.channels, line = s->x.width * channels, width = s->l.kernel[1];
+  int32_t sum = 0;
+  uint32_t y, x;
+  for (y = 0; y < s->l.kernel[0]; y++, index += line) {
+    if (s->x.containerBits == 8) {
+      const int8_t *from = (const int8_t *)s->in + index;
+      for (x = 0; x < width; x++, from += channels) sum += *from;
+      sum -= (int32_t)width * s->x.zeroPoint;
+    } else {
+      for (x = 0; x < width; x++) sum += fetch1(&s->x, s->in, index + x * channels);
+    }
+  }
+  return sum;
+}
+
 static void average_pool(const bw_step *s) {
   const uint32_t channels = s->y.channels;
   const int32_t multiplier = (int32_t)bw_load32(s->parameters), shift = (int8_t)s->parameters[4];
-  uint32_t row, column, c, y, x;
+  uint32_t row, column, c;
   for (row = 0; row < s->y.height; row++) {
     for (column = 0; column < s->y.width; column++) {
-      for (c = 0; c < channels; c++) {
-        int32_t sum = 0;
-        for (y = row * s->l.stride[0]; y < row * s->l.stride[0] + s->l.kernel[0]; y++) {
-          for (x = column * s->l.stride[1]; x < column * s->l.stride[1] + s->l.kernel[1]; x++) {
-            sum += fetch1(&s->x, s->in, (y * s->x.width + x) * channels + c);
-          }
-        }
-        store(&s->y, s->out, (row * s->y.width + column) * channels + c, bw_requantize(sum, multiplier, shift));
-      }
+      const uint32_t from = (row * s->l.stride[0] * s->x.width + column * s->l.stride[1]) * channels;
+      for (c = 0; c < channels; c++)
+        store(&s->y, s->out, (row * s->y.width + column) * channels + c, bw_requantize(window_sum(s, from + c), multiplier, shift));
     }
   }
 }
@@ -241,6 +253,7 @@ static void crop(const bw_step *s) {
 
 void bw_run_step(const bw_model *m, uint32_t layer, const bw_step *s) {
   if (m->prepared && bw_run_prepared(m, layer, s)) return;
+  if (bw_run_cortex(s)) return;
   switch (s->l.op) {
     case BW_CONVOLUTION:
       if (s->l.depthwise) convolve_depthwise(s);

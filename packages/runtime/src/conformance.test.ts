@@ -124,10 +124,11 @@ test('the size of a file follows from structure, names and widths', () => {
   }
 })
 
-describe.skipIf(!hasHostCompiler()).each([false, true])('host build, for this very processor: %s (skipped without cc)', (native) => {
+const builds = [{}, { native: true }, { cortex: 'dsp' }] as const
+describe.skipIf(!hasHostCompiler()).each(builds)('host build %o (skipped without cc)', (options) => {
   let host: Host
   beforeAll(() => {
-    host = new Host({ sanitize: hasSanitizers(), native })
+    host = new Host({ sanitize: hasSanitizers(), ...options })
   })
   afterAll(() => host?.close())
 

@@ -16,7 +16,7 @@ export const targetKernels: Readonly<Record<FirmwareTarget, Kernels>> = {
 }
 
 /** Families whose kernels read packed weights; the others run the .bw file as it is. */
-const packedFor: readonly Kernels[] = []
+const packedFor: readonly Kernels[] = ['dsp']
 
 /** The model as firmware with these kernels holds it. */
 export function firmwareModel(model: IntegerModel, kernels: Kernels): IntegerModel {

@@ -21,6 +21,8 @@ const sources = [
   'front_end.c',
   'front_end_tables.c',
 ]
+/** Kernels of microcontrollers, empty elsewhere. */
+const kernels = ['cortex_dsp.c']
 const warnings = ['-Wall', '-Wextra', '-Werror']
 
 /** The newest usable clang that targets wasm32 and has its linker, e.g. 'clang-19'; undefined where there is none. */
@@ -66,6 +68,8 @@ export interface HostOptions {
   readonly sanitize: boolean
   /** For this very processor, with whatever vectors it has. */
   readonly native?: boolean
+  /** With a microcontroller's kernels, their instructions written in C. */
+  readonly cortex?: 'dsp'
 }
 
 /** Compiles the batch program core/host.c to `output`. */
@@ -78,7 +82,9 @@ export function buildHost(output: string, options: HostOptions): void {
     '-ffp-contract=off',
     ...flags,
     ...(options.native ? ['-march=native'] : []),
+    ...(options.cortex ? [`-DBW_CORTEX_${options.cortex.toUpperCase()}`] : []),
     ...sources,
+    ...kernels,
     'host.c',
     '-o',
     output,

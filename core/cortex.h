@@ -1,0 +1,23 @@
+/* Kernels for microcontrollers, chosen when the core is compiled: 16-bit pairs on Cortex-M4, M7 and M33 (cortex_dsp.c), vectors on M55
+ * (cortex_mve.c), two products in a word elsewhere (cortex_swar.c). They read weights packed for them (weights.h) and give layer.c's bits. */
+#ifndef BITWRIGHT_CORTEX_H
+#define BITWRIGHT_CORTEX_H
+#include "layer.h"
+
+#if defined(__ARM_FEATURE_MVE)
+#define BW_CORTEX_MVE
+#elif defined(__ARM_FEATURE_DSP)
+#define BW_CORTEX_DSP
+#endif
+
+#if defined(BW_CORTEX_DSP)
+/* Returns 0 where a step has no fast path and has to run in layer.c. */
+int bw_run_cortex(const bw_step *step);
+#else
+static inline int bw_run_cortex(const bw_step *step) {
+  (void)step;
+  return 0;
+}
+#endif
+
+#endif

@@ -1,0 +1,59 @@
+/* From sums to values on microcontrollers. bw_requantize() needs a 64-bit product and a comparison; where the multiplier is in
+ * [2^30, 2^31) and the shift to the right, as converted models have them, these few instructions give the same bits:
+ *   high = (v m + 2^30) / 2^31 is v + (v (2 m - 2^32) + 2^31) / 2^32, and 2 m - 2^32 is 2 m as an int32;
+ *   rounding `high` ties away from zero is floor((high + (high < 0 ? -1 : 0) + 2^(s-1)) / 2^s). */
+#ifndef BITWRIGHT_EPILOGUE_H
+#define BITWRIGHT_EPILOGUE_H
+#include "dsp.h"
+#include "layer.h"
+#include "values.h"
+#include "weights.h"
+
+typedef int32_t __attribute__((may_alias)) bw_word; /* parameters of the image are aligned */
+
+typedef struct {
+  const bw_word *bias, *multiplier, *logOffset;
+  const int8_t *shift;
+  uint32_t unit; /* of the sums, a power of two */
+  int32_t twice, low, high; /* 1 + twice the zero point; limits */
+  int plain; /* whether the short way is right for every channel */
+} bw_epilogue;
+
+static inline bw_epilogue bw_epilogue_of(const bw_step *s, uint32_t sumShift) {
+  const uint32_t channels = s->y.channels;
+  bw_epilogue e;
+  uint32_t c;
+  e.bias = (const bw_word *)(const void *)s->parameters;
+  e.multiplier = e.bias + channels;
+  e.logOffset = e.multiplier + channels;
+  e.shift = (const int8_t *)(const void *)(e.multiplier + (s->l.logMagnitude ? 2 : 1) * channels);
+  e.unit = 1u << sumShift;
+  e.twice = 1 + 2 * s->y.zeroPoint;
+  e.low = s->y.min, e.high = s->y.max;
+  e.plain = !s->l.logMagnitude;
+  for (c = 0; c < channels; c++) e.plain &= e.multiplier[c] >= (int32_t)1 << 30 && e.shift[c] < -1; /* from -2 on nothing can wrap */
+  return e;
+}
+
+/* Twice the value with its zero point, and one to round. m2: twice the multiplier; right: the shift to the right, less one. */
+static inline int32_t bw_short_requantize(const bw_epilogue *e, int32_t v, uint32_t m2, uint32_t right) {
+  v = bw_smmlar((uint32_t)v, m2, v);
+  v += v >> 31;
+  return (v >> (right & 31)) + e->twice;
+}
+
+static inline int8_t bw_short_clamp(const bw_epilogue *e, int32_t twice, int whole) {
+  if (whole) return (int8_t)bw_ssat8_half(twice);
+  twice >>= 1;
+  return (int8_t)(twice < e->low ? e->low : twice > e->high ? e->high : twice);
+}
+
+/* One value the long way, of sum * unit + rest. */
+static inline void bw_long_epilogue(const bw_step *s, const bw_epilogue *e, uint32_t index, uint32_t c, int32_t sum, int32_t rest) {
+  const uint32_t v = (uint32_t)sum * e->unit + (uint32_t)rest;
+  int32_t value = (int32_t)v;
+  if (s->l.logMagnitude) value = bw_log2((value < 0 ? 0u - v : v) + (uint32_t)e->logOffset[c]);
+  store(&s->y, s->out, index, bw_requantize(value + e->bias[c], e->multiplier[c], e->shift[c]));
+}
+
+#endif
