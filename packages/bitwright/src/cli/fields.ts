@@ -59,6 +59,18 @@ export const positiveNumber = (example: string) =>
     return Number.isFinite(value) && value > 0 ? value : undefined
   })
 
+export const share = () =>
+  field('a number above 0, at most 1', (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    return value > 0 && value <= 1 ? value : undefined
+  })
+
+export const seconds = () =>
+  field('a number of seconds, 0 or more', (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    return Number.isFinite(value) && value >= 0 ? value : undefined
+  })
+
 /** An average of widths: 0 for none, else 2 to 8. */
 export const averageBits = () =>
   field('an average from 2 to 8, or 0 for as few as they go', (text) => {

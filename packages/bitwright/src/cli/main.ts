@@ -17,6 +17,7 @@ const verbs: readonly Verb[] = [
   { name: 'train', summary: 'train and quantize one given network', load: () => import('./train.ts') },
   { name: 'evaluate', summary: 'score the models of a run on clips', load: () => import('./evaluate.ts') },
   { name: 'info', summary: 'size, operations and bits of a model or network', load: () => import('./info.ts') },
+  { name: 'listen', summary: 'the words a model hears live or in a recording', load: () => import('./listen.ts') },
   { name: 'predict', summary: 'what a model hears in a WAV file', load: () => import('./predict.ts') },
   { name: 'export', summary: 'a model as ONNX or another format', load: () => import('./export.ts') },
   { name: 'firmware', summary: 'run exported firmware in an emulator', load: () => import('./firmware.ts') },

@@ -1,6 +1,6 @@
 // Scores of a run's models as tables: accuracies side by side, recall per class, the confusion matrix.
 import type { EvaluateResult, RunResult } from '../study/api.ts'
-import type { ClassifierScores } from '../study/events.ts'
+import type { ClassifierScores, StreamEvaluation } from '../study/events.ts'
 import { bytes, count, duration, percent } from '../report/units.ts'
 import { textTable } from './text-table.ts'
 
@@ -59,6 +59,28 @@ export function confusionTable(classes: readonly string[], scores: ClassifierSco
     ['true \\ said', ...short],
     ...scores.confusion.map((row, index) => [classes[index], ...row.map((clips) => (clips === 0 ? '.' : String(clips)))]),
   ])
+}
+
+/** A detector on a long recording. */
+export function streamTable({ scores, settings, validation, minutes, wantedFalseAcceptsPerHour }: StreamEvaluation): string {
+  const row = (name: string, length: number, { recall, hits, words, falseAcceptsPerHour, latency }: typeof scores) => [
+    name,
+    `${length} min`,
+    `${percent(recall)} (${hits} of ${words})`,
+    falseAcceptsPerHour.toFixed(1),
+    latency ? `${latency.median.toFixed(2)} s, ${latency.ninetieth.toFixed(2)} s` : '-',
+  ]
+  const table = textTable([
+    ['recording', 'length', 'words heard', 'false accepts an hour', 'latency, nine of ten'],
+    row('validation', validation.minutes, validation.scores),
+    row('test', minutes, scores),
+  ])
+  const { threshold, smoothingSeconds, refractorySeconds } = settings
+  const excess = validation.scores.falseAcceptsPerHour > wantedFalseAcceptsPerHour
+  return (
+    `${table}\n\nthreshold ${threshold.toFixed(3)}, smoothing ${smoothingSeconds} s, refractory time ${refractorySeconds} s (detector.json), ` +
+    `set for ${wantedFalseAcceptsPerHour} false accepts an hour${excess ? ', which no threshold reaches' : ''}`
+  )
 }
 
 /** What a run ends with. */

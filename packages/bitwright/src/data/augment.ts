@@ -20,6 +20,9 @@ export interface AugmentationOptions {
   readonly noiseVolume?: number
 }
 
+/** For networks that will hear a stream: what a word comes in is louder there, and nearly always something. */
+export const streamAugmentation: AugmentationOptions = { noiseProbability: 0.9, noiseVolume: 0.25 }
+
 /**
  * Writes clips as floats in [-1, 1) into `out` [clips.length, samples]. With a key each is augmented, with null it is taken as it is.
  * `out` may be longer; the rest is left alone.

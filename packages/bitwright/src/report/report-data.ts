@@ -8,6 +8,7 @@ export type CandidateEvent = EventOf<'candidate'>
 export type EpochEvent = EventOf<'epoch'>
 export type EvaluationEvent = EventOf<'evaluation'>
 export type NetworkEvent = EventOf<'network'>
+export type StreamEvent = EventOf<'stream'>
 
 export type RunState =
   | { readonly kind: 'running'; readonly stage?: StageName }
@@ -23,6 +24,8 @@ export interface ReportData {
   /** One per stage and epoch, in order of training; what was trained again after a resume replaces the first time. */
   readonly epochs: readonly EpochEvent[]
   readonly network?: NetworkEvent
+  /** The latest. */
+  readonly stream?: StreamEvent
   readonly evaluations: Partial<Record<SplitName, EvaluationEvent>>
   readonly budget: BudgetSpec
   readonly stageSeconds: readonly { readonly stage: StageName; readonly seconds: number }[]
@@ -51,6 +54,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
   let started: EventOf<'started'> | undefined
   let data: EventOf<'data'> | undefined
   let network: NetworkEvent | undefined
+  let stream: StreamEvent | undefined
   let state: RunState = { kind: 'running' }
   for (const event of events) {
     switch (event.type) {
@@ -71,6 +75,9 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
         break
       case 'evaluation':
         evaluations[event.split] = event
+        break
+      case 'stream':
+        stream = event
         break
       case 'stage':
         if (event.state === 'started') state = { kind: 'running', stage: event.stage }
@@ -98,6 +105,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
     candidates: [...candidates.values()],
     epochs: [...epochs.values()].toSorted((a, b) => stageOrder.indexOf(a.stage) - stageOrder.indexOf(b.stage) || a.epoch - b.epoch),
     ...(network && { network }),
+    ...(stream && { stream }),
     evaluations,
     budget: budgetOf(started?.spec.budget),
     stageSeconds: [...stageSeconds].map(([stage, seconds]) => ({ stage, seconds })),

@@ -10,6 +10,7 @@ import { lineChart, type LineChart } from './line-chart.ts'
 import { networkSection } from './network-drawing.ts'
 import { averageBits, bestEvaluation, gatherReport, type ReportData } from './report-data.ts'
 import { script } from './script.ts'
+import { streamSection } from './stream-section.ts'
 import { style } from './style.ts'
 import { count, percent } from './units.ts'
 
@@ -84,8 +85,9 @@ export function renderReport(events: readonly StudyEvent[], options: { readonly 
           ${stateBanner(data, command)}
           ${command !== '' && html`<div class="card command"><code id="command">${wrapBetweenWords(command)}</code><button data-copy="command">Copy</button></div>`}
           ${heroSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget)} ${trainingSection(data)}
-          ${confusionSection(bestEvaluation(data), classes)} ${bitsSection(data.network?.layers ?? [], averageBits(data))}
-          ${networkSection(data.network?.network)} ${differingSection(data, classes)} ${dataSection(data)}
+          ${confusionSection(bestEvaluation(data), classes)} ${streamSection(data.stream)}
+          ${bitsSection(data.network?.layers ?? [], averageBits(data))} ${networkSection(data.network?.network)}
+          ${differingSection(data, classes)} ${dataSection(data)}
           <footer>Made by Bitwright${data.started && html` ${data.started.version}`}</footer>
         </main>
         <div id="tip" hidden></div>

@@ -97,6 +97,19 @@ export interface EvaluateSpec {
   readonly backend: 'auto' | 'native' | 'wasm'
 }
 
+export interface EvaluateStreamSpec {
+  /** Folder of a finished run; its classes and its split rule are used. */
+  readonly run: string
+  /** Folder with the clips. */
+  readonly directory: string
+  /** Of the test recording. */
+  readonly minutes: number
+  readonly seed: number
+  readonly falseAcceptsPerHour: number
+  readonly strict: boolean
+  readonly threads: number
+}
+
 export interface Progress {
   readonly stage: StageName
   /** Units of the stage done so far: files while decoding, steps within an epoch while training, clips while evaluating. */

@@ -24,7 +24,7 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
   const request = readRequest(spec.run)
   const network = parseNetwork(JSON.parse(readFileSync(directory.architecture, 'utf8')))
   const model = readFileSync(directory.model)
-  const dataset = await loadData(spec, request.data, network, hooks)
+  const dataset = await loadEvaluationData(spec, request.data, network, hooks)
   const split = spec.list ? 'test' : spec.split
   const clips = dataset.splits[split]
   const onProgress = (done: number, total: number) => hooks.onProgress({ stage: 'evaluate', done, total, text: 'clips' })
@@ -62,7 +62,12 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
 }
 
 /** The clips to score, labelled with the model's classes. */
-async function loadData(spec: EvaluateSpec, data: DataSpec, network: Network, hooks: Hooks): Promise<AudioDataset> {
+export async function loadEvaluationData(
+  spec: Pick<EvaluateSpec, 'directory' | 'list' | 'strict' | 'threads'>,
+  data: DataSpec,
+  network: Network,
+  hooks: Hooks,
+): Promise<AudioDataset> {
   const { classes, frontEnd } = network
   requireAudio(frontEnd)
   const options = { strict: spec.strict, threads: spec.threads, seconds: frontEnd.samples / frontEnd.sampleRate }

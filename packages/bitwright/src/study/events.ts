@@ -36,6 +36,42 @@ export interface LayerBits {
   readonly macs: number
 }
 
+/** How a detector does on a long recording. */
+export interface StreamScores {
+  /** Share of the keywords that were detected. */
+  readonly recall: number
+  readonly hits: number
+  readonly words: number
+  /** Detections of no keyword, of another one, or of one a second time. */
+  readonly falseAccepts: number
+  readonly falseAcceptsPerHour: number
+  /** Seconds from a word's end to its detection: median and nine out of ten; absent where nothing was detected. */
+  readonly latency?: { readonly median: number; readonly ninetieth: number }
+}
+
+export interface StreamEvaluation {
+  readonly minutes: number
+  readonly seed: number
+  readonly wantedFalseAcceptsPerHour: number
+  /** Whether the model ran on the stream row by row; else a whole window at every hop. */
+  readonly isFrameByFrame: boolean
+  /** Of speech and background, in dB. */
+  readonly signalToNoise: { readonly lowest: number; readonly highest: number }
+  /** Words of the unknown class in the recording. */
+  readonly otherWords: number
+  /** Of the detector, chosen on the validation recording. */
+  readonly settings: {
+    readonly smoothingSeconds: number
+    readonly threshold: number
+    readonly refractorySeconds: number
+    readonly ignoredClasses: readonly string[]
+  }
+  readonly scores: StreamScores
+  readonly validation: { readonly minutes: number; readonly scores: StreamScores }
+  /** The test recording at every threshold. */
+  readonly curve: readonly { readonly threshold: number; readonly recall: number; readonly falseAcceptsPerHour: number }[]
+}
+
 /** `epoch` counts the finished epochs of its stage: 1 after the first. */
 export type StudyEvent =
   | { type: 'started'; command: string; spec: Record<string, unknown>; version: string; backend: string; threads: number }
@@ -79,6 +115,7 @@ export type StudyEvent =
       /** Clips on which the integer model and the fake-quantized network disagree, with the margin between their two logits. */
       differing?: readonly { path: string; fakeQuantized: number; integer: number; margin: number }[]
     }
+  | ({ type: 'stream' } & StreamEvaluation)
   | { type: 'resumed'; fromEpoch: number; stage: StageName }
   | { type: 'interrupted'; stage: StageName; epoch: number }
   | { type: 'finished'; model: string; report: string; seconds: number }

@@ -27,6 +27,8 @@ export interface RunDirectory {
   readonly architecture: string
   /** The integer model. */
   readonly model: string
+  /** The detector's settings for streams. */
+  readonly detector: string
   readonly report: string
 }
 
@@ -38,6 +40,7 @@ export function runDirectory(path: string): RunDirectory {
     checkpoint: join(path, 'checkpoint.bin'),
     architecture: join(path, 'architecture.json'),
     model: join(path, 'model.bw'),
+    detector: join(path, 'detector.json'),
     report: join(path, 'report.html'),
   }
 }

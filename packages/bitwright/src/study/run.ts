@@ -4,6 +4,7 @@ import { openBackend, Engine, type ParameterStore } from '@bitwright/engine'
 import { encodeModel } from '@bitwright/runtime'
 import { performance } from 'node:perf_hooks'
 import { loadAudioDataset } from '../data/audio-dataset.ts'
+import { streamAugmentation } from '../data/augment.ts'
 import type { AudioDataset } from '../data/dataset.ts'
 import { RunError, UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
@@ -28,6 +29,7 @@ import { checkSameRequest, writeRequest } from './spec.ts'
 import { quantize, trainFloat } from './train-stages.ts'
 
 export { evaluateRun } from './evaluate.ts'
+export { evaluateStream } from './stream-evaluation.ts'
 
 export function searchStudy(spec: SearchSpec, hooks: Hooks): Promise<RunResult> {
   return study(spec, hooks)
@@ -150,7 +152,7 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     }
     session.save({ stage: 'train', epoch: 0, network })
   }
-  const source = new ClipSource(engine, dataset, network.frontEnd)
+  const source = new ClipSource(engine, dataset, network.frontEnd, spec.streaming ? streamAugmentation : {})
   const store = createStore(engine, [network], spec.seed)
   const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
 
