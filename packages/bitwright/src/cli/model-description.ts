@@ -1,7 +1,8 @@
 // What `info` says about a model file, an architecture, or a built-in network.
 import { decodeModel, modelInfo } from '@bitwright/runtime'
 import { UsageError } from '../errors.ts'
-import { memory } from '../hardware/index.ts'
+import type { StreamCost } from '../hardware/cost-model.ts'
+import { memory, streamCost } from '../hardware/memory.ts'
 import {
   type BuiltinName,
   builtinNames,
@@ -31,6 +32,8 @@ export interface ModelDescription {
   /** Buffers of an MFCC or log-mel front end, beside ramBytes. */
   readonly frontEndBytes?: number
   readonly averageWeightBits?: number
+  /** Where it can run row by row. */
+  readonly stream?: StreamCost
   readonly layers: readonly {
     readonly name: string
     readonly op: string
@@ -81,6 +84,7 @@ function describeModel(file: Uint8Array, path: string): ModelDescription {
     classes: model.classes,
     frontEnd: model.frontEnd,
     ...info,
+    ...streamCost(model),
     ...averageOf(layers),
     layers,
   }
@@ -114,7 +118,7 @@ function inputText(frontEnd: FrontEnd): string {
 }
 
 export function descriptionText(description: ModelDescription): string {
-  const { name, classes, frontEnd, params, macs, flashBytes, ramBytes, frontEndBytes, averageWeightBits, layers } = description
+  const { name, classes, frontEnd, params, macs, flashBytes, ramBytes, frontEndBytes, averageWeightBits, stream, layers } = description
   const asIf = averageWeightBits === undefined ? ' with 8-bit weights and activations' : ''
   const facts = [
     ['name', name],
@@ -125,6 +129,14 @@ export function descriptionText(description: ModelDescription): string {
     ['flash', `${bytes(flashBytes)} (${flashBytes} bytes)${asIf}`],
     ['RAM', `${bytes(ramBytes)} (${ramBytes} bytes)${asIf}`],
     ...(frontEndBytes ? [['front end', `${bytes(frontEndBytes)} more of RAM (${frontEndBytes} bytes)`]] : []),
+    ...(stream
+      ? [
+          [
+            'stream',
+            `${bytes(stream.streamRamBytes)} of RAM (${stream.streamRamBytes} bytes), ${count(stream.macsPerSecond)} MACs a second, every ${Math.round(1000 * stream.hopSeconds)} ms`,
+          ],
+        ]
+      : []),
     ['bits', averageWeightBits === undefined ? 'float' : `${averageWeightBits.toFixed(2)} (weights, average)`],
   ]
   const width = Math.max(...facts.map(([label]) => label.length))

@@ -13,7 +13,18 @@ export interface NodeCost {
   readonly outputBytes: number
 }
 
+/** What a network takes on a stream, row by row. */
+export interface StreamCost {
+  /** Everything that is kept between samples, tables of a spectral front end aside. */
+  readonly streamRamBytes: number
+  readonly macsPerSecond: number
+  /** From one decision to the next. */
+  readonly hopSeconds: number
+}
+
 export interface NetworkCost extends Cost {
+  /** Absent where the network cannot stream. */
+  readonly stream?: StreamCost
   /** One entry per node, in graph order. */
   readonly nodes: readonly NodeCost[]
 }

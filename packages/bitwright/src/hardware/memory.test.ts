@@ -1,4 +1,4 @@
-import { encodeModel } from '@bitwright/runtime'
+import { encodeModel, load } from '@bitwright/runtime'
 import { describe, expect, it } from 'vitest'
 import { classifier, convolution, network } from '../network/blocks.ts'
 import { builtinNames, builtinNetwork } from '../network/builtins.ts'
@@ -48,5 +48,25 @@ describe('memory', () => {
     expect(nodes.get('d')).toEqual({ id: 'd', params: 24, macs: 1600, weightBytes: 8, outputBytes: 400 }) // stream for the pool
     expect(nodes.get('pool')).toEqual({ id: 'pool', params: 0, macs: 0, weightBytes: 0, outputBytes: 1 })
     expect(nodes.get('logits')).toEqual({ id: 'logits', params: 10, macs: 8, weightBytes: 8, outputBytes: 4 })
+  })
+})
+
+describe('memory on a stream', () => {
+  it('says what the core says a stream keeps, and how few products a second takes', () => {
+    const network = withBits(builtinNetwork('ds-cnn-s', { classes, streaming: true }), { weightBits: 8, activationBits: 8 })
+    const { stream } = memory.price(network)
+    const { plan } = load(encodeModel(lowerSkeleton(network).model)).stream()
+    expect(stream).toEqual({ streamRamBytes: plan.ramBytes, macsPerSecond: plan.macsPerSecond, hopSeconds: 0.04 })
+    // a row of five pixels each 40 ms: 40 products a channel in the first layer, 9 + 64 in each of four pairs; the last layer
+    expect(stream!.macsPerSecond).toBe(25 * (5 * 64 * (40 + 4 * (9 + 64)) + 64 * 12))
+    expect(memory.price(builtinNetwork('ds-cnn-s', { classes })).stream).toBeUndefined()
+    expect(memory.price(builtinNetwork('resnet8', { classes })).stream).toBeUndefined()
+  })
+
+  it('keeps less of narrower activations', () => {
+    const float = builtinNetwork('kws-e2e-e3k5', { classes, streaming: true })
+    const [eight, four] = [8, 4].map((activationBits) => memory.price(withBits(float, { weightBits: 8, activationBits })).stream!)
+    expect(four.streamRamBytes).toBeLessThan(0.85 * eight.streamRamBytes)
+    expect(four.macsPerSecond).toBe(eight.macsPerSecond)
   })
 })
