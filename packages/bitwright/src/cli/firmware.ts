@@ -39,13 +39,28 @@ function runCommand(): Command {
       const path = join(folder, 'model.bw')
       const inputs = readInputs(load(readGivenFile(path), path).integerModel, flags.clips, flags.data)
       const progress = createProgress(process.stderr, undefined, undefined, { evaluate: flags.machine })
+      const stop = new AbortController()
+      const onInterrupt = () => stop.abort()
+      process.on('SIGINT', onInterrupt)
       const measured = await runFirmware({
         folder,
         target: flags.machine,
         inputs,
         onNotice: progress.say,
         onProgress: (done, total) => progress.onProgress({ stage: 'evaluate', done, total, text: 'answers' }),
-      }).finally(progress.finish)
+        signal: stop.signal,
+      })
+        .catch((error: unknown) => {
+          if (!stop.signal.aborted) throw error
+        })
+        .finally(() => {
+          process.off('SIGINT', onInterrupt)
+          progress.finish()
+        })
+      if (measured === undefined) {
+        process.exitCode = 130
+        return
+      }
       if (flags.json) printJson(jsonOf(measured))
       else process.stdout.write(await textOf(measured))
       if (measured.difference !== undefined) throw new RunError(measured.difference)

@@ -49,6 +49,7 @@ function ownEnvironment(): NodeJS.ProcessEnv {
 
 /** The line that says most. */
 function explain(stderr: string): string {
+  if (stderr.includes('nano.specs')) return 'newlib is not installed; on Debian: apt-get install libnewlib-arm-none-eabi'
   const overflow = /region `(\w+)' overflowed by (\d+) bytes/.exec(stderr)
   if (overflow) return `it needs ${overflow[2]} bytes more of ${overflow[1]} than the emulated board has`
   const lines = stderr.split('\n').filter((line) => line.trim() !== '')

@@ -72,7 +72,7 @@ export function countingPlugin(folder: string, onNotice: (line: string) => void)
   return library
 }
 
-/** @throws RunError where the emulator or the program in it fails. */
+/** @throws RunError where the emulator or the program in it fails; an AbortError on the signal. */
 export async function emulate(options: EmulatorOptions): Promise<EmulatorRun> {
   const { classes, inputs, plugin } = options
   const folder = mkdtempSync(join(tmpdir(), 'bitwright-firmware-'))
@@ -117,7 +117,7 @@ function runQemu({ elf, target, classes, plugin, onProgress, signal }: EmulatorO
   return new Promise((succeed, fail) => {
     child.on('error', (error) => {
       clearInterval(timer)
-      fail(new RunError(`qemu-system-arm: ${error.message}`))
+      fail(signal?.aborted ? error : new RunError(`qemu-system-arm: ${error.message}`))
     })
     child.on('close', (status) => {
       clearInterval(timer)

@@ -92,9 +92,10 @@ describe.skipIf(missing !== undefined)(`firmware in QEMU${missing ? ` (skipped: 
   it('says what fails: no firmware, code that does not compile, a model that is refused, memory that is too small', async () => {
     const model = audioModel(draw, { kind: 'raw', sampleRate: 8000, samples: 64 }, samples16)
     const inputs = [{ name: 'clip', input: new Int16Array(64) }]
-    const run = (folder: string) => runFirmware({ folder, target: 'cortex-m55', inputs })
+    const run = (folder: string, signal?: AbortSignal) => runFirmware({ folder, target: 'cortex-m55', inputs, ...(signal && { signal }) })
     await expect(run(import.meta.dirname)).rejects.toThrow(/has no Makefile; make the folder with `bitwright export/)
     const folder = exported(model)
+    await expect(run(folder, AbortSignal.abort())).rejects.toThrow(/abort/)
     const change = (file: string, from: RegExp, to: string) =>
       writeFileSync(join(folder, file), readFileSync(join(folder, file), 'utf8').replace(from, to))
     change('model.h', /#define BW_MEMORY_BYTES \d+u/, '#define BW_MEMORY_BYTES 600000u')

@@ -1,6 +1,7 @@
 // Builds a firmware folder for a processor, runs clips on it in QEMU, and holds every logit against the runtime's.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { load, type Model, modelInfo } from '@bitwright/runtime'
 import { RunError } from '../errors.ts'
 import { firmwareModel, type FirmwareTarget, targetKernels } from '../export/firmware-targets.ts'
@@ -45,6 +46,9 @@ export interface FirmwareRunOptions {
   readonly signal?: AbortSignal
 }
 
+/** Compared before signals are looked at. */
+const answersPerTurn = 50
+
 /** The answers that a stream of so many samples gives: the windows of samples that they are about, by their beginnings. */
 export function answerStarts(memory: FirmwareMemory, samples: number): number[] {
   const needed = (memory.frames - 1) * memory.frameHop + memory.frameSamples
@@ -73,7 +77,7 @@ function* hostAnswers(
   }
 }
 
-/** @throws UsageError for a folder that is no firmware; RunError where it does not build or run. */
+/** @throws UsageError for a folder that is no firmware; RunError where it does not build or run; an AbortError on the signal. */
 export async function runFirmware(options: FirmwareRunOptions): Promise<FirmwareMeasurement> {
   const { folder, target, inputs, onNotice = () => {}, onProgress, signal } = options
   requireTools()
@@ -97,7 +101,7 @@ export async function runFirmware(options: FirmwareRunOptions): Promise<Firmware
     ...(signal && { signal }),
   })
   if (run.answers.length !== total) throw new RunError(`${target}: ${run.answers.length} answers where ${total} were due`)
-  const difference = firstDifference(model, target, run, hostAnswers(model, predicted, inputs))
+  const difference = await firstDifference(model, target, run, hostAnswers(model, predicted, inputs), signal)
   const expected = Object.entries({ ...predicted.flash, ...predicted.ram })
   return {
     target,
@@ -114,14 +118,17 @@ export async function runFirmware(options: FirmwareRunOptions): Promise<Firmware
   }
 }
 
-function firstDifference(
+async function firstDifference(
   model: Model,
   target: FirmwareTarget,
   { answers }: EmulatorRun,
   host: Iterable<{ name: string; logits: Int16Array }>,
-): string | undefined {
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
   let at = 0
   for (const { name, logits } of host) {
+    if (at % answersPerTurn === 0) await setImmediate()
+    signal?.throwIfAborted()
     const answer = answers[at++]
     const wrong = logits.findIndex((logit, i) => logit !== answer.logits[i])
     if (wrong >= 0)
