@@ -9,6 +9,10 @@
 #define BITWRIGHT_H
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #include "model.h"
 
 typedef struct {
@@ -31,5 +35,9 @@ void bw_forget_audio(void);
 void bw_classify(const uint8_t *pixels);
 #endif
 bw_answer bw_result(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

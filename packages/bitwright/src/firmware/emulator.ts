@@ -62,13 +62,14 @@ export function countingPlugin(folder: string, onNotice: (line: string) => void)
   }
   mkdirSync(dirname(library), { recursive: true })
   // the version of the plugin interface that a plugin may name is 2 from QEMU 8.2 on
+  const fresh = `${library}.${process.pid}`
   const flags = ['-O2', '-shared', '-fPIC', `-DPLUGIN_API=${qemu >= 802 ? 2 : 1}`]
-  const { status, stderr } = spawnSync('cc', [...flags, '-o', `${library}.new`, source], { encoding: 'utf8' })
+  const { status, stderr } = spawnSync('cc', [...flags, '-o', fresh, source], { encoding: 'utf8' })
   if (status !== 0) {
     onNotice(`instructions are not counted: the plugin does not compile (${stderr.split('\n')[0]})`)
     return undefined
   }
-  renameSync(`${library}.new`, library)
+  renameSync(fresh, library)
   return library
 }
 
@@ -96,7 +97,7 @@ export async function emulate(options: EmulatorOptions): Promise<EmulatorRun> {
 function runQemu({ elf, target, classes, plugin, onProgress, signal }: EmulatorOptions, folder: string): Promise<string> {
   const board = ['-M', targetMachines[target], '-kernel', resolve(elf), '-nographic', '-monitor', 'none', '-serial', 'none']
   const semihosting = ['-chardev', 'stdio,id=console', '-semihosting-config', 'enable=on,target=native,chardev=console']
-  const counting = plugin === undefined ? [] : ['-plugin', `file=${resolve(plugin)},out=counts.bin`]
+  const counting = plugin === undefined ? [] : ['-plugin', `file=${resolve(plugin).replaceAll(',', ',,')},out=counts.bin`]
   const child = spawn('qemu-system-arm', [...board, ...semihosting, ...counting], {
     cwd: folder,
     stdio: ['ignore', 'pipe', 'pipe'],
