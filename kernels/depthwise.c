@@ -1,248 +1,138 @@
-// Depthwise convolution, forward and backward, one strip of LANES channels of one sample at a time: the strip is gathered into
-// contiguous zero-bordered scratch (with what is pending on it applied), where every tap is one aligned load.
+// Depthwise convolution, forward and backward, one tile of one sample at a time: a block of outputs of up to GROUP vectors of channels
+// with the inputs that they read. A tile is gathered into contiguous zero-bordered scratch (with what is pending on it applied), a strip
+// for each vector of channels, where every tap is one aligned load.
 //
 // Strides disappear in the gathering: columns of equal remainder modulo strideX (a phase) lie side by side, so that neighbouring
-// outputs always read neighbouring columns. The input gradient splits the same way. What is left everywhere is a plain correlation,
-// cut into runs of up to five taps of one kernel row, so that a loaded column serves all taps of its run from a register.
-#include "layer.h"
+// outputs always read neighbouring columns. The input gradient splits the same way. What is left everywhere is a plain correlation.
+#include "depthwise-tile.h"
 
-#define MAX_TAPS 128
-#define MAX_RUN 5
-#define MAX_BLOCK 8
-// Accumulators of the weight gradient that fit the registers.
-#if defined(__AVX512VL__)
-#define ACCUMULATORS 25
-#else
-#define ACCUMULATORS 12
-#endif
-
-// For each run the offset of the column its first tap reads, the offset of that tap's weight, and the number of taps. Runs of equal
-// length follow each other.
-typedef struct {
-  int count, weightStep;
-  int32_t source[MAX_TAPS], weight[MAX_TAPS], length[MAX_TAPS];
-} Runs;
-
-// Adds `rows` kernel rows of `taps` taps each on neighbouring columns. Offsets of the first tap and steps from row to row in floats.
-// Pieces of equal length are preferred: 9 taps are 3 + 3 + 3.
-static void add_runs(Runs *runs, int taps, int rows, int source, int sourceStep, int weight, int weightStep) {
-  int pieces = (taps + MAX_RUN - 1) / MAX_RUN;
-  for (int p = pieces; p <= (taps + 2) / 3; p++)
-    if (taps % p == 0) {
-      pieces = p;
-      break;
-    }
-  for (int p = 0, t = 0; p < pieces; p++) {
-    int length = (taps - t + pieces - p - 1) / (pieces - p);
-    for (int r = 0; r < rows; r++, runs->count++) {
-      runs->source[runs->count] = source + r * sourceStep + t * LANES;
-      runs->weight[runs->count] = weight + r * weightStep + t * runs->weightStep;
-      runs->length[runs->count] = length;
-    }
-    t += length;
-  }
-}
-
-// Columns of the image whose padded position is congruent to `phase`: the first, how many, and where they begin among their phase.
-typedef struct {
-  int first, count, position;
-} Phase;
-static Phase phase_of(const Layer *l, int phase) {
-  int first = ((phase - l->left) % l->strideX + l->strideX) % l->strideX;
-  return (Phase){first, first < l->width ? (l->width - 1 - first) / l->strideX + 1 : 0, (first + l->left) / l->strideX};
-}
-
-// Strip: [paddedHeight][phase][columns of a phase][LANES]
-INLINE int phase_columns(const Layer *l) { return (l->paddedWidth + l->strideX - 1) / l->strideX; }
-INLINE int64_t strip_row(const Layer *l) { return (int64_t)phase_columns(l) * l->strideX * LANES; }
-
-// The runs that a window of the strip consists of.
-static void window_runs(const Layer *l, Runs *runs) {
-  runs->count = 0, runs->weightStep = l->strideX * LANES;
-  for (int phase = 0; phase < l->strideX && phase < l->kernelWidth; phase++)
-    add_runs(runs, (l->kernelWidth - phase - 1) / l->strideX + 1, l->kernelHeight, phase * phase_columns(l) * LANES, (int)strip_row(l), phase * LANES, l->kernelWidth * LANES);
-}
-
-// LANES channels of the sample, transformed. The border is zero already.
-static void gather(const Layer *l, const float *x, int channel, float *strip) {
+// A tile's inputs, transformed; x is the group's in its sample. The border is zero already.
+static void gather(const Layer *l, const Tile *tile, const float *x, Group group, float *strips) {
   Transform t = l->transform;
-  if (t.scale) t.scale += channel, t.offset += channel;
-  for (int phase = 0; phase < l->strideX; phase++) {
-    Phase p = phase_of(l, phase);
-    float *to = strip + l->top * strip_row(l) + ((int64_t)phase * phase_columns(l) + p.position) * LANES;
-    transform_strip(&t, x + (int64_t)p.first * l->channels + channel, (int64_t)l->strideX * l->channels, l->rowStride, to, strip_row(l), l->height, p.count);
-  }
+  if (t.scale) t.scale += group.channel, t.offset += group.channel;
+  Part rows = tile_rows(l, tile), columns = tile_columns(l, tile);
+  Strips to = {l->strideX, tile->columns * LANES, tile->row, tile->strip};
+  const float *from = x + rows.first * l->rowStride + (int64_t)columns.first * l->channels;
+  transform_strips(&t, from, l->channels, l->rowStride, &to, strips + rows.position * tile->row, columns.position, rows.count, columns.count, group.vectors);
 }
 
-// acc[j] += sum over the run's taps of x[column j + tap] * w[tap]
-INLINE void add_run(int n, int length, const float *x, const float *w, int weightStep, V *acc) {
-  V taps[MAX_RUN];
-  UNROLL for (int t = 0; t < length; t++) taps[t] = load(w + t * weightStep);
-  UNROLL for (int m = 0; m < n + length - 1; m++) {
-    V v = load(x + m * LANES);
-    UNROLL for (int t = 0; t < length; t++)
-      if (m - t >= 0 && m - t < n) acc[m - t] = fma_(v, taps[t], acc[m - t]);
-  }
-}
-INLINE void correlate(int n, const Runs *runs, const float *x, const float *w, float *y, int64_t ldy, V *sums) {
-  V acc[MAX_BLOCK];
-  UNROLL for (int j = 0; j < n; j++) acc[j] = zero();
-  for (int r = 0; r < runs->count; r++) {
-    const float *source = x + runs->source[r], *taps = w + runs->weight[r];
-    switch (runs->length[r]) {
-      case 1: add_run(n, 1, source, taps, runs->weightStep, acc); break;
-      case 2: add_run(n, 2, source, taps, runs->weightStep, acc); break;
-      case 3: add_run(n, 3, source, taps, runs->weightStep, acc); break;
-      case 4: add_run(n, 4, source, taps, runs->weightStep, acc); break;
-      default: add_run(n, 5, source, taps, runs->weightStep, acc);
-    }
-  }
-  UNROLL for (int j = 0; j < n; j++) store(y + j * ldy, acc[j]);
-  if (sums) UNROLL for (int j = 0; j < n; j++) sums[0] += acc[j], sums[1] = fma_(acc[j], acc[j], sums[1]);
-}
-// y[j] (ldy apart) = the window at column j, j < count; sums (optional) += [sum, sum of squares]. Blocks are as equal as they can be:
-// a block of one or two columns would take as long as one of eight, waiting for its own sums.
-static void correlate_row(const Runs *runs, int count, const float *x, const float *w, float *y, int64_t ldy, V *sums) {
-  int blocks = (count + MAX_BLOCK - 1) / MAX_BLOCK, size = blocks ? count / blocks : 0, larger = count - size * blocks;
-  for (int b = 0; b < blocks; b++) {
-    int n = size + (b < larger);
-#define CASE(k) case k: correlate(k, runs, x, w, y, ldy, sums); break
-    switch (n) { CASE(1); CASE(2); CASE(3); CASE(4); CASE(5); CASE(6); CASE(7); default: correlate(8, runs, x, w, y, ldy, sums); }
-#undef CASE
-    x += n * LANES, y += n * ldy;
-  }
-}
-
-// args: the layer's (layer.h), batch-norm sums
+// args: the layer's (layer.h), batch-norm sums, rows and columns of a tile
 void k_depthwise(Task *task) {
   Layer l = read_layer(task);
   int stats = task->arg[25], c = l.channels, first, last;
-  int64_t sampleIn = (int64_t)l.height * l.rowStride, sampleOut = (int64_t)l.outHeight * l.outWidth * c;
-  Runs runs;
-  window_runs(&l, &runs);
-  float *strip = task->scratch;
-  clear(strip, l.paddedHeight * strip_row(&l));
+  Tile tile;
+  read_tile(&tile, &l, task->arg[26], task->arg[27]);
+  float *strips = task->scratch;
   my_chunks(task, l.chunks, &first, &last);
   for (int chunk = first; chunk < last; chunk++) {
     int begin = chunk_begin(l.batch, chunk, l.chunks), end = chunk_begin(l.batch, chunk + 1, l.chunks);
     float *total = stats == NONE ? 0 : task->heap + stats + (int64_t)chunk * 2 * c;
     if (total) clear(total, 2 * c);
-    for (int sample = begin; sample < end; sample++)
-      for (int channel = 0; channel < c; channel += LANES) {
-        V sums[2] = {zero(), zero()};
-        gather(&l, l.x + sample * sampleIn, channel, strip);
-        float *y = l.y + sample * sampleOut + channel;
-        for (int oh = 0; oh < l.outHeight; oh++, y += (int64_t)l.outWidth * c)
-          correlate_row(&runs, l.outWidth, strip + oh * l.strideY * strip_row(&l), l.weights + (int64_t)channel * l.taps, y, c, total ? sums : 0);
-        if (total) store(total + channel, load(total + channel) + sums[0]), store(total + c + channel, load(total + c + channel) + sums[1]);
+    EACH_TILE(&tile) {
+      Area x = input_area(&l, &tile, l.x), y = output_area(&l, &tile, l.y);
+      clear(strips, GROUP * tile.strip);
+      for (Group group = group_at(&l, begin, 0), next; group.sample < end; group = next) {
+        next = next_group(&l, group);
+        gather(&l, &tile, l.x + input_offset(&l, group), group, strips);
+        Ahead ahead = {0};
+        if (next.sample < end) add_area(&ahead, y, output_offset(&l, next)), add_area(&ahead, x, input_offset(&l, next));
+        spread(&ahead, group.vectors * y.rows * blocks_of(y.columns));
+        for (int v = 0; v < group.vectors; v++) {
+          int channel = group.channel + v * LANES;
+          V sums[2] = {zero(), zero()};
+          const float *from = strips + v * tile.strip;
+          float *to = l.y + output_offset(&l, group) + output_begin(&l, &tile) + v * LANES;
+          for (int o = 0; o < y.rows; o++, from += l.strideY * tile.row, to += y.row)
+            correlate_row(&tile.runs, y.columns, from, l.weights + (int64_t)channel * l.taps, to, c, total ? sums : 0, &ahead);
+          if (total) store(total + channel, load(total + channel) + sums[0]), store(total + c + channel, load(total + c + channel) + sums[1]);
+        }
+      }
+    }
+  }
+}
+
+INLINE void gather_gradient_(int nv, const float *coefficients, int c, const float *g, const float *y, int64_t row, float *to, int64_t rowG, int64_t strip, int rows, int columns) {
+  V c1[4], c2[4], c3[4];
+  if (coefficients) UNROLL for (int j = 0; j < nv; j++) {
+    const float *own = coefficients + j * LANES;
+    c1[j] = load(own), c2[j] = load(own + c), c3[j] = load(own + 2 * c);
+  }
+  for (int r = 0; r < rows; r++, to += rowG, g += row, y += row) {
+    const float *ownG = g, *ownY = y;
+    float *own = to;
+    for (int i = 0; i < columns; i++, ownG += c, ownY += c, own += LANES)
+      UNROLL for (int j = 0; j < nv; j++) {
+        V d = load(ownG + j * LANES);
+        store(own + j * strip, coefficients ? fma_(d, c1[j], fma_(load(ownY + j * LANES), c2[j], c3[j])) : d);
       }
   }
 }
-
-// acc[way][row][tap] += column + tap of row x[row] * gradient, for `columns` outputs side by side
-INLINE void add_products(int columns, int rows, int length, int ways, const float *const *x, const float *g, int64_t at, V acc[2][MAX_RUN][MAX_RUN]) {
-  V d[4];
-  UNROLL for (int u = 0; u < columns; u++) d[u] = load(g + at + u * LANES);
-  UNROLL for (int i = 0; i < rows; i++)
-    UNROLL for (int m = 0; m < columns + length - 1; m++) {
-      V v = load(x[i] + at + m * LANES);
-      UNROLL for (int t = 0; t < length; t++)
-        if (m - t >= 0 && m - t < columns) acc[(m - t) % ways][i][t] = fma_(v, d[m - t], acc[(m - t) % ways][i][t]);
-    }
-}
-// dw[tap] += sum over outputs of strip[window + tap] * gradient, for `rows` runs of `length` taps. Few taps are summed in two ways
-// (even and odd columns), so that additions do not wait for each other.
-INLINE void weight_gradient(int rows, int length, const Layer *l, const Runs *runs, int r, const float *strip, const float *g, int64_t rowG, float *dw) {
-  const int ways = rows * length < 8 ? 2 : 1;
-  V acc[2][MAX_RUN][MAX_RUN];
-  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int t = 0; t < length; t++) acc[0][i][t] = acc[1][i][t] = zero();
-  const float *x[MAX_RUN];
-  UNROLL for (int i = 0; i < rows; i++) x[i] = strip + runs->source[r + i];
-  int64_t end = (int64_t)l->outWidth * LANES, step = l->strideY * strip_row(l);
-  for (int oh = 0; oh < l->outHeight; oh++, g += rowG) {
-    int64_t at = 0;
-    for (; at + 4 * LANES <= end; at += 4 * LANES) {
-      add_products(4, rows, length, ways, x, g, at, acc);
-      __asm__ volatile("" : : : "memory"); // a compiler that kept columns for the next round would run out of registers
-    }
-    for (; at < end; at += LANES) {
-      add_products(1, rows, length, ways, x, g, at, acc);
-      __asm__ volatile("" : : : "memory");
-    }
-    UNROLL for (int i = 0; i < rows; i++) x[i] += step;
-  }
-  UNROLL for (int i = 0; i < rows; i++) UNROLL for (int t = 0; t < length; t++) {
-    float *to = dw + runs->weight[r + i] + t * runs->weightStep;
-    V sum = acc[0][i][t];
-    if (ways == 2) sum += acc[1][i][t];
-    store(to, load(to) + sum);
-  }
-}
-static void weight_gradients(const Layer *l, const Runs *runs, const float *strip, const float *g, int64_t rowG, float *dw) {
-  for (int r = 0; r < runs->count;) {
-    int length = runs->length[r], same = 1, most = ACCUMULATORS / length;
-    while (r + same < runs->count && runs->length[r + same] == length) same++;
-    if (most > MAX_RUN) most = MAX_RUN;
-    int groups = (same + most - 1) / most;
-    for (int group = 0; group < groups; group++) {
-      int rows = same / groups + (group < same % groups);
-#define ROW_CASE(i, n) case i: weight_gradient(i, n, l, runs, r, strip, g, rowG, dw); break;
-#define CASE(n) switch (rows) { ROW_CASE(1, n) ROW_CASE(2, n) ROW_CASE(3, n) ROW_CASE(4, n) ROW_CASE(5, n) } break
-      switch (length) { case 1: CASE(1); case 2: CASE(2); case 3: CASE(3); case 4: CASE(4); case 5: CASE(5); }
-#undef CASE
-#undef ROW_CASE
-      r += rows;
-    }
-  }
-}
-
-// The output gradient of a strip, dy = c1 g + c2 y + c3, into rows rowG apart. Coefficients: three arrays of l->channels, or 0.
-static void gather_gradient(const Layer *l, const float *coefficients, const float *g, const float *y, float *to, int64_t rowG) {
+// The output gradient of a tile, dy = c1 g + c2 y + c3, and of its margins. Coefficients: three arrays of l->channels, or 0.
+static void gather_gradient(const Layer *l, const Tile *tile, const float *coefficients, const float *g, const float *y, int vectors, float *to) {
+  const Axis *ay = &tile->y, *ax = &tile->x;
   int c = l->channels;
-  V c1 = splat(1), c2 = zero(), c3 = zero();
-  if (coefficients) c1 = load(coefficients), c2 = load(coefficients + c), c3 = load(coefficients + 2 * c);
-  for (int oh = 0; oh < l->outHeight; oh++, to += rowG)
-    for (int ow = 0; ow < l->outWidth; ow++, y += c, g += c) {
-      V d = load(g);
-      store(to + ow * LANES, coefficients ? fma_(d, c1, fma_(load(y), c2, c3)) : d);
-    }
+  Part rows = inside(ay->at - margin(ay), margin(ay) + ay->length + end_margin(ay), 1, ay->out);
+  Part columns = inside(ax->at - margin(ax), margin(ax) + ax->length + end_margin(ax), 1, ax->out);
+  int64_t at = ((int64_t)rows.first * l->outWidth + columns.first) * c;
+  to += rows.position * tile->rowG + columns.position * LANES, g += at, y += at;
+  for (int done = 0, n; done < vectors; done += n) {
+    n = vectors - done >= 4 ? 4 : vectors - done >= 2 ? 2 : 1;
+#define CASE(nv) gather_gradient_(nv, coefficients, c, g, y, (int64_t)l->outWidth * c, to, tile->rowG, tile->gradient, rows.count, columns.count)
+    switch (n) { case 4: CASE(4); break; case 2: CASE(2); break; default: CASE(1); }
+#undef CASE
+    g += n * LANES, y += n * LANES, to += n * tile->gradient;
+    if (coefficients) coefficients += n * LANES;
+  }
 }
 
-// ds = the gradient of a strip: [height][width][LANES]
-static void strip_gradient(const Layer *l, const float *g, int64_t rowG, const float *w, float *ds) {
+// The gradient of the tile's inputs from that of its outputs, one vector of channels: [rows][columns][ld]
+static void input_gradient(const Layer *l, const Tile *tile, const float *g, const float *w, float *ds, int64_t ld, Ahead *ahead) {
+  Part ownRows = own_inputs(&tile->y), own = own_inputs(&tile->x);
   Runs runs = {.weightStep = -l->strideX * LANES};
-  for (int phase = 0; phase < l->strideX; phase++)
-    for (int tap = 0; tap < l->strideY; tap++) {
-      // the taps that meet these columns and rows; columns ascend, so a kernel row's last tap comes first
-      Phase p = phase_of(l, phase);
+  for (int i = 0; i < l->strideX; i++)
+    for (int j = 0; j < l->strideY; j++) {
+      // every strideX-th column and strideY-th row meet the same taps; columns ascend, so a kernel row's last tap comes first
+      Part columns = inside(tile->x.at * l->strideX + i, tile->x.length, l->strideX, l->width);
+      Part rows = inside(tile->y.at * l->strideY + j, tile->y.length, l->strideY, l->height);
+      int phase = (i + l->left) % l->strideX, tap = (j + l->top) % l->strideY;
       int taps = phase < l->kernelWidth ? (l->kernelWidth - phase - 1) / l->strideX + 1 : 0;
-      int rows = tap < l->kernelHeight ? (l->kernelHeight - tap - 1) / l->strideY + 1 : 0;
+      int kernelRows = tap < l->kernelHeight ? (l->kernelHeight - tap - 1) / l->strideY + 1 : 0;
       runs.count = 0;
-      if (taps) add_runs(&runs, taps, rows, -(taps - 1) * LANES, (int)-rowG, (tap * l->kernelWidth + phase) * LANES - (taps - 1) * runs.weightStep, l->strideY * l->kernelWidth * LANES);
-      for (int h = ((tap - l->top) % l->strideY + l->strideY) % l->strideY; h < l->height; h += l->strideY) {
-        const float *source = g + (h + l->top) / l->strideY * rowG + (int64_t)p.position * LANES;
-        correlate_row(&runs, p.count, source, w, ds + ((int64_t)h * l->width + p.first) * LANES, l->strideX * LANES, 0);
-      }
+      if (taps) add_runs(&runs, taps, kernelRows, -(taps - 1) * LANES, (int)-tile->rowG, (tap * l->kernelWidth + phase) * LANES - (taps - 1) * runs.weightStep, l->strideY * l->kernelWidth * LANES);
+      const float *from = g + tile->origin + (j + l->top) / l->strideY * tile->rowG + (i + l->left) / l->strideX * LANES;
+      float *to = ds + ((int64_t)(rows.first - ownRows.first) * own.count + columns.first - own.first) * ld;
+      for (int r = 0; r < rows.count; r++, from += tile->rowG, to += (int64_t)l->strideY * own.count * ld)
+        correlate_row(&runs, columns.count, from, w, to, l->strideX * ld, 0, ahead);
     }
 }
 
-// args: the layer's (layer.h), gradient of the output, coefficients, partial weight gradients, d x, accumulate, stats, quantizer sums
+// The gradient of a tile's inputs through what is pending on them, into d x and the sums. ds: [rows][columns][vectors of the group].
+static void finish_inputs(const Layer *l, const Tile *tile, Group group, const float *ds, float *dx, const BackwardSums *sums) {
+  Part rows = own_inputs(&tile->y), columns = own_inputs(&tile->x);
+  int c = l->channels, width = group.vectors * LANES, whole = columns.count == l->width; // then rows follow each other
+  Transform t = l->transform;
+  if (t.scale) t.scale += group.channel, t.offset += group.channel;
+  float part[2 * GROUP * LANES] = {0};
+  BackwardSums own = *sums;
+  if (sums->stats) own.stats = part, own.ldStats = width;
+  for (int r = 0; r < (whole ? 1 : rows.count); r++) {
+    int64_t at = input_offset(l, group) + (rows.first + r) * (int64_t)l->rowStride + (int64_t)columns.first * c;
+    transform_backward(&t, ds + (int64_t)r * columns.count * width, width, l->x + at, c, dx + at, c, columns.count * (whole ? rows.count : 1), width, &own);
+  }
+  if (sums->stats) add_to(sums->stats + group.channel, part, width), add_to(sums->stats + c + group.channel, part + width, width);
+}
+
+// args: the layer's (layer.h), gradient of the output, coefficients, partial weight gradients, d x, accumulate, stats, quantizer sums,
+// rows and columns of a tile
 void k_depthwise_backward(Task *task) {
   Layer l = read_layer(task);
   const int32_t *a = task->arg;
   float *heap = task->heap;
+  const float *coefficients = a[26] == NONE ? 0 : heap + a[26];
   int c = l.channels, first, last;
-  int64_t sampleIn = (int64_t)l.height * l.rowStride, sampleOut = (int64_t)l.outHeight * l.outWidth * c;
-  // the output gradient with enough zero rows and columns around it for every phase
-  int marginY = (l.kernelHeight - 1) / l.strideY, marginX = (l.kernelWidth - 1) / l.strideX;
-  int rowsG = (l.paddedHeight - 1) / l.strideY + 1 + marginY, columnsG = (l.paddedWidth - 1) / l.strideX + 1 + marginX;
-  if (rowsG < l.outHeight + marginY) rowsG = l.outHeight + marginY;
-  if (columnsG < l.outWidth + marginX) columnsG = l.outWidth + marginX;
-  int64_t rowG = (int64_t)columnsG * LANES, stripSize = l.paddedHeight * strip_row(&l), gradientSize = rowG * rowsG;
-  float *strip = task->scratch, *border = strip + stripSize, *g = border + marginY * rowG + marginX * LANES, *ds = border + gradientSize;
-  clear(strip, stripSize), clear(border, gradientSize);
-  Runs runs;
-  window_runs(&l, &runs);
+  Tile tile;
+  read_tile(&tile, &l, a[32], a[33]);
+  float *strips = task->scratch, *gradients = strips + GROUP * tile.strip, *ds = gradients + GROUP * tile.gradient;
   my_chunks(task, l.chunks, &first, &last);
   for (int chunk = first; chunk < last; chunk++) {
     int begin = chunk_begin(l.batch, chunk, l.chunks), end = chunk_begin(l.batch, chunk + 1, l.chunks);
@@ -252,25 +142,33 @@ void k_depthwise_backward(Task *task) {
     if (dw) clear(dw, (int64_t)l.taps * c);
     if (sums.stats && !sums.accumulate) clear(sums.stats, 2 * c);
     if (sums.quantizerSums) clear(sums.quantizerSums, 3 * LANES);
-    for (int sample = begin; sample < end; sample++)
-      for (int channel = 0; channel < c; channel += LANES) {
-        const float *x = l.x + sample * sampleIn;
-        int64_t at = sample * sampleOut + channel;
-        gather_gradient(&l, a[26] == NONE ? 0 : heap + a[26] + channel, heap + a[25] + at, l.y + at, g, rowG);
+    EACH_TILE(&tile) {
+      Area x = input_area(&l, &tile, l.x), g = output_area(&l, &tile, heap + a[25]), y = output_area(&l, &tile, l.y);
+      int blocks = dx ? own_inputs(&tile.y).count * l.strideX * blocks_of(tile.x.length) : 0;
+      clear(strips, GROUP * (tile.strip + tile.gradient));
+      for (Group group = group_at(&l, begin, 0), next; group.sample < end; group = next) {
+        next = next_group(&l, group);
+        int64_t at = output_offset(&l, group);
+        gather_gradient(&l, &tile, coefficients ? coefficients + group.channel : 0, heap + a[25] + at, l.y + at, group.vectors, gradients);
+        Ahead ahead = {0};
+        if (next.sample < end) {
+          if (coefficients) add_area(&ahead, y, output_offset(&l, next));
+          add_area(&ahead, g, output_offset(&l, next)), add_area(&ahead, x, input_offset(&l, next));
+        }
+        if (dx) add_area(&ahead, input_area(&l, &tile, dx), input_offset(&l, group));
+        spread(&ahead, group.vectors * blocks);
         if (dw) {
-          gather(&l, x, channel, strip);
-          weight_gradients(&l, &runs, strip, g, rowG, dw + (int64_t)channel * l.taps);
+          gather(&l, &tile, l.x + input_offset(&l, group), group, strips);
+          for (int v = 0; v < group.vectors; v++)
+            weight_gradients(&tile.runs, strips + v * tile.strip, l.strideY * tile.row, gradients + v * tile.gradient + tile.origin, tile.rowG, y.rows, y.columns,
+                             dw + (int64_t)(group.channel + v * LANES) * l.taps);
         }
         if (!dx) continue;
-        strip_gradient(&l, g, rowG, l.weights + (int64_t)channel * l.taps, ds);
-        Transform t = l.transform;
-        if (t.scale) t.scale += channel, t.offset += channel;
-        float part[2 * LANES] = {0};
-        BackwardSums block = sums;
-        if (sums.stats) block.stats = part, block.ldStats = LANES;
-        transform_backward(&t, ds, LANES, x + channel, c, dx + sample * sampleIn + channel, c, l.height * l.width, LANES, &block);
-        if (sums.stats) add_to(sums.stats + channel, part, LANES), add_to(sums.stats + c + channel, part + LANES, LANES);
+        for (int v = 0; v < group.vectors; v++)
+          input_gradient(&l, &tile, gradients + v * tile.gradient, l.weights + (int64_t)(group.channel + v * LANES) * l.taps, ds + v * LANES, group.vectors * LANES, &ahead);
+        finish_inputs(&l, &tile, group, ds, dx, &sums);
       }
+    }
   }
 }
 

@@ -88,8 +88,13 @@ INLINE int is_identity(const Transform *t) { return !t->scale && !t->quantizer &
 
 // rows x channels values (channels a multiple of LANES) from x (row stride ldx) to y (row stride ldy).
 void transform_rows(const Transform *t, const float *x, int64_t ldx, float *y, int64_t ldy, int rows, int channels);
-// The same for LANES channels of a map whose columns lie ldx and rows rowX apart: columns come to lie side by side, rows rowY apart.
-void transform_strip(const Transform *t, const float *x, int64_t ldx, int64_t rowX, float *y, int64_t rowY, int rows, int columns);
+// The same for `strips` vectors of channels of a map whose columns lie ldx and rows rowX apart, each vector into a strip of its own:
+// columns of equal remainder modulo `phases` side by side, beginning at column `position`.
+typedef struct {
+  int phases;
+  int64_t phase, row, strip; // distances of phases, rows and strips
+} Strips;
+void transform_strips(const Transform *t, const float *x, int64_t ldx, int64_t rowX, const Strips *s, float *y, int position, int rows, int columns, int strips);
 // The same for rows without per-channel scale whose length is not a multiple of LANES.
 void transform_flat(const Transform *t, const float *x, float *y, int count);
 

@@ -26,25 +26,41 @@ void transform_rows(const Transform *t, const float *x, int64_t ldx, float *y, i
   }
 }
 
-INLINE void strip_(const Transform *t, const float *x, int64_t ldx, int64_t rowX, float *y, int64_t rowY, int rows, int columns, int affine, int quantized) {
-  V low = splat(t->low), high = splat(t->high), scale = affine ? load(t->scale) : splat(1), offset = affine ? load(t->offset) : zero();
-  V step = zero(), inverse = zero(), lowest = zero(), highest = zero();
+INLINE void strips_(int nv, const Transform *t, const float *x, int64_t ldx, int64_t rowX, const Strips *s, float *y, int position, int rows, int columns, int affine, int quantized) {
+  V low = splat(t->low), high = splat(t->high), step = zero(), inverse = zero(), lowest = zero(), highest = zero(), scale[4], offset[4];
   if (quantized) step = splat(t->quantizer[0]), inverse = splat(t->quantizer[1]), lowest = splat(t->quantizer[2]), highest = splat(t->quantizer[3]);
-  for (int r = 0; r < rows; r++, x += rowX, y += rowY) {
+  UNROLL for (int j = 0; j < nv; j++) scale[j] = affine ? load(t->scale + j * LANES) : splat(1), offset[j] = affine ? load(t->offset + j * LANES) : zero();
+  const Strips d = *s; // a copy: for all the compiler knows, storing a vector could change the original
+  const ptrdiff_t strip = d.strip, next = d.phase, around = LANES - d.phases * d.phase;
+  for (int r = 0; r < rows; r++, x += rowX, y += d.row) {
     const float *from = x;
-    float *to = y;
-    for (int c = 0; c < columns; c++, from += ldx, to += LANES) {
-      V v = apply(load(from), scale, offset, low, high);
-      store(to, quantized ? quantize(v, step, inverse, lowest, highest) : v);
+    int phase = position % d.phases;
+    float *to = y + phase * next + position / d.phases * LANES;
+    for (int c = 0; c < columns; c++, from += ldx) {
+      UNROLL for (int j = 0; j < nv; j++) {
+        V v = apply(load(from + j * LANES), scale[j], offset[j], low, high);
+        store(to + j * strip, quantized ? quantize(v, step, inverse, lowest, highest) : v);
+      }
+      to += next;
+      if (++phase == d.phases) phase = 0, to += around;
     }
   }
 }
 
-void transform_strip(const Transform *t, const float *x, int64_t ldx, int64_t rowX, float *y, int64_t rowY, int rows, int columns) {
-#define CASE(affine, quantized) strip_(t, x, ldx, rowX, y, rowY, rows, columns, affine, quantized)
-  if (t->scale) { if (t->quantizer) CASE(1, 1); else CASE(1, 0); }
-  else { if (t->quantizer) CASE(0, 1); else CASE(0, 0); }
+void transform_strips(const Transform *transform, const float *x, int64_t ldx, int64_t rowX, const Strips *s, float *y, int position, int rows, int columns, int strips) {
+  Transform t = *transform;
+  for (int done = 0, n; done < strips; done += n) {
+    n = strips - done >= 4 ? 4 : strips - done >= 2 ? 2 : 1;
+#define CASE(nv, affine, quantized) strips_(nv, &t, x, ldx, rowX, s, y, position, rows, columns, affine, quantized)
+#define CASES(nv) do { \
+    if (t.scale) { if (t.quantizer) CASE(nv, 1, 1); else CASE(nv, 1, 0); } \
+    else { if (t.quantizer) CASE(nv, 0, 1); else CASE(nv, 0, 0); } } while (0)
+    switch (n) { case 4: CASES(4); break; case 2: CASES(2); break; default: CASES(1); }
+#undef CASES
 #undef CASE
+    x += n * LANES, y += n * s->strip;
+    if (t.scale) t.scale += n * LANES, t.offset += n * LANES;
+  }
 }
 
 void transform_flat(const Transform *t, const float *x, float *y, int count) {

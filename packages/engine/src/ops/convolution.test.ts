@@ -43,6 +43,10 @@ const depthwise: [string, number, Map, readonly [number, number], Partial<Convol
   ['3x3 without padding', 5, [4, 4, 60], [3, 3], {}],
   ['stride beyond the kernel', 3, [9, 8, 3], [2, 2], { stride: [4, 3] }],
   ['64 samples', 64, [5, 1, 10], [3, 1], { padding: [1, 1, 0, 0] }],
+  ['tiles of a signal', 2, [4500, 1, 10], [9, 1], { stride: [2, 1], padding: [4, 4, 0, 0] }],
+  ['tiles of a signal, stride beyond the kernel, unpadded', 1, [2000, 1, 3], [2, 1], { stride: [3, 1] }],
+  ['tiles of rows', 2, [70, 31, 10], [5, 5], { stride: [2, 2], padding: [2, 2, 2, 2] }],
+  ['tiles of rows and columns', 1, [4, 900, 3], [3, 3], { padding: [1, 1, 0, 2] }],
 ]
 
 /** The layer alone; after another layer with batch norm and ReLU pending; and followed by batch norm itself. */

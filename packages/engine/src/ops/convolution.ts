@@ -3,6 +3,7 @@
 import { none } from '../commands.ts'
 import { align } from '../engine.ts'
 import type { Tape, Value, WeightReference } from '../tape.ts'
+import { depthwiseTile } from './depthwise.ts'
 
 export interface ConvolutionShape {
   readonly channels: number
@@ -65,24 +66,25 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
   if (depthwise) {
     const packed = tape.allocate(taps * stored.stride)
     tape.emit('pack', 'packDepthwise', [weights.offset, taps, stored.channels, packed, tape.nextPack()], 0, false)
-    const lanes = tape.engine.lanes
-    const strip = align(width + geometry[6] + geometry[7], geometry[3]) * (height + geometry[4] + geometry[5]) * lanes
-    const at = tape.emit('forward', 'depthwise', [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, none], strip)
+    const [kernelHeight, kernelWidth, strideY, strideX, before, , start] = geometry
+    const tile = depthwiseTile(
+      { size: height, out: mapHeight, kernel: kernelHeight, stride: strideY, before },
+      { size: width, out: mapWidth, kernel: kernelWidth, stride: strideX, before: start },
+      tape.engine.lanes,
+    )
+    const layer = [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry]
+    const at = tape.emit('forward', 'depthwise', [...layer, none, tile.rows, tile.columns], tile.forwardScratch)
     y.sumsArgument = at + 25
     tape.onBackward(() => {
       const output = tape.outputGradient(y)
       if (!output) return
       const target = tape.gradientTarget(x)
       const partial = weights.gradient === none ? none : tape.transientWeights(tape.chunks * taps * stored.stride)
-      const margin = [Math.floor((geometry[0] - 1) / geometry[2]), Math.floor((geometry[1] - 1) / geometry[3])]
-      const rows = Math.max(Math.ceil((height + geometry[4] + geometry[5]) / geometry[2]), mapHeight) + margin[0] + 1
-      const wide = Math.max(Math.ceil((width + geometry[6] + geometry[7]) / geometry[3]), mapWidth) + margin[1] + 1
-      const scratch = strip + (rows * wide + height * width) * lanes
       tape.emit(
         'backward',
         'depthwiseBackward',
-        [...common(), packed, y.offset, mapHeight, mapWidth, outStride, ...geometry, output[0], output[1], partial, ...target],
-        scratch,
+        [...layer, output[0], output[1], partial, ...target, tile.rows, tile.columns],
+        tile.backwardScratch,
       )
       if (partial !== none)
         tape.emit('backward', 'reduceDepthwise', [partial, tape.chunks, taps, stored.channels, stored.stride, weights.gradient, 0])
