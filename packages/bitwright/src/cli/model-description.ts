@@ -1,7 +1,10 @@
 // What `info` says about a model file, an architecture, or a built-in network.
-import { decodeModel, modelInfo } from '@bitwright/runtime'
+import { decodeModel, type IntegerModel, modelInfo } from '@bitwright/runtime'
 import { UsageError } from '../errors.ts'
+import { defaultTarget, firmwareModel, targetKernels } from '../export/firmware-targets.ts'
 import type { StreamCost } from '../hardware/cost-model.ts'
+import { firmwareMemory } from '../hardware/firmware.ts'
+import { lowerSkeleton } from '../hardware/lower.ts'
 import { memory, streamCost } from '../hardware/memory.ts'
 import {
   type BuiltinName,
@@ -31,6 +34,8 @@ export interface ModelDescription {
   readonly ramBytes: number
   /** Buffers of an MFCC or log-mel front end, beside ramBytes. */
   readonly frontEndBytes?: number
+  /** Constants and static memory of firmware for the default processor, front end included; code and stack come on top. */
+  readonly firmware: { readonly target: string; readonly flashBytes: number; readonly ramBytes: number }
   readonly averageWeightBits?: number
   /** Where it can run row by row. */
   readonly stream?: StreamCost
@@ -84,6 +89,7 @@ function describeModel(file: Uint8Array, path: string): ModelDescription {
     classes: model.classes,
     frontEnd: model.frontEnd,
     ...info,
+    ...firmwareCost(model),
     ...streamCost(model),
     ...averageOf(layers),
     layers,
@@ -102,7 +108,13 @@ function describeNetwork(network: Network): ModelDescription {
     return { name: node.id, op: node.op, params, macs, weightBytes, outputBytes, ...bits }
   })
   const { name, classes, frontEnd } = network
-  return { name, kind: 'network', classes, frontEnd, ...cost, ...averageOf(layers), layers }
+  const firmware = firmwareCost(lowerSkeleton(network).model)
+  return { name, kind: 'network', classes, frontEnd, ...cost, ...firmware, ...averageOf(layers), layers }
+}
+
+function firmwareCost(model: IntegerModel): Pick<ModelDescription, 'firmware'> {
+  const { flashBytes, ramBytes } = firmwareMemory(firmwareModel(model, targetKernels[defaultTarget]))
+  return { firmware: { target: defaultTarget, flashBytes, ramBytes } }
 }
 
 function averageOf(layers: readonly { params: number; weightBits?: number }[]): { averageWeightBits?: number } {
@@ -118,7 +130,8 @@ function inputText(frontEnd: FrontEnd): string {
 }
 
 export function descriptionText(description: ModelDescription): string {
-  const { name, classes, frontEnd, params, macs, flashBytes, ramBytes, frontEndBytes, averageWeightBits, stream, layers } = description
+  const { name, classes, frontEnd, params, macs, flashBytes, ramBytes, frontEndBytes, firmware, averageWeightBits, stream, layers } =
+    description
   const asIf = averageWeightBits === undefined ? ' with 8-bit weights and activations' : ''
   const facts = [
     ['name', name],
@@ -129,6 +142,10 @@ export function descriptionText(description: ModelDescription): string {
     ['flash', `${bytes(flashBytes)} (${flashBytes} bytes)${asIf}`],
     ['RAM', `${bytes(ramBytes)} (${ramBytes} bytes)${asIf}`],
     ...(frontEndBytes ? [['front end', `${bytes(frontEndBytes)} more of RAM (${frontEndBytes} bytes)`]] : []),
+    [
+      'firmware',
+      `${bytes(firmware.flashBytes)} of flash beside code, ${bytes(firmware.ramBytes)} of RAM beside stack (${firmware.target})${asIf}`,
+    ],
     ...(stream
       ? [
           [
