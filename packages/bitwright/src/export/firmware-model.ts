@@ -19,14 +19,13 @@ export interface FirmwareVariant {
   readonly memory: FirmwareMemory
 }
 
-/** One for each family whose image differs from plain C's, which is the last and is left where C knows of no other. */
+/** A processor takes the first family that it knows, so one is left out only where the next that is kept has the same image. */
 export function firmwareVariants(model: IntegerModel, modelFor = firmwareModel): readonly FirmwareVariant[] {
-  const all = (['helium', 'dsp', 'plain'] as const).map((kernels) => {
-    const packed = modelFor(model, kernels)
-    return { kernels, image: encodeModel(packed), memory: firmwareMemory(packed) }
-  })
-  const plain = all[all.length - 1]
-  return all.filter((variant) => variant === plain || Buffer.compare(variant.image, plain.image) !== 0)
+  return (['plain', 'dsp', 'helium'] as const).reduce<readonly FirmwareVariant[]>((kept, kernels) => {
+    const own = modelFor(model, kernels)
+    const image = encodeModel(own)
+    return kept.length > 0 && Buffer.compare(image, kept[0].image) === 0 ? kept : [{ kernels, image, memory: firmwareMemory(own) }, ...kept]
+  }, [])
 }
 
 /** `text` of each variant, chosen by the preprocessor. */

@@ -152,5 +152,10 @@ describe('firmware', () => {
       return [flashBytes, Math.max(ramBytes, 4 * 2048 + 2064 + 160)]
     })
     expect(sizes).toEqual(expected)
+    // a Cortex-M55 knows the DSP extension too, and must not take the image of it
+    const some = firmwareVariants(model, (same, kernels) => (kernels === 'dsp' ? packModel(same, kernels) : same))
+    expect(some.map(({ kernels }) => kernels)).toEqual(['helium', 'dsp', 'plain'])
+    const vectors = firmwareVariants(model, (same, kernels) => (kernels === 'helium' ? packModel(same, kernels) : same))
+    expect(vectors.map(({ kernels }) => kernels)).toEqual(['helium', 'plain'])
   })
 })

@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type IntegerModel, load } from '@bitwright/runtime'
 import { RunError } from '../errors.ts'
-import type { FirmwareMemory } from '../hardware/index.ts'
+import { firmwareMemory, type FirmwareMemory } from '../hardware/index.ts'
 import type { ExportedFile, Exporter } from './exporter.ts'
 import { encodeAnswers, encodeClips, type FirmwareInput } from './firmware-batch.ts'
 import { firmwareVariants, modelHeader, modelSource } from './firmware-model.ts'
-import { defaultTarget, type FirmwareTarget, firmwareTargets, targetKernels } from './firmware-targets.ts'
+import { defaultTarget, firmwareModel, type FirmwareTarget, firmwareTargets, targetKernels } from './firmware-targets.ts'
 
 const coreFolder = fileURLToPath(new URL('../../../../core/', import.meta.url))
 export const firmwareFolder = fileURLToPath(new URL('../../../../firmware/', import.meta.url))
@@ -77,7 +77,7 @@ export const firmware: Exporter = {
   files({ model, file }, { target = defaultTarget }) {
     if (!existsSync(firmwareFolder)) throw new RunError(`firmware: ${firmwareFolder} is missing; install Bitwright from its repository`)
     const variants = firmwareVariants(model)
-    const { memory } = variants.find(({ kernels }) => kernels === targetKernels[target as FirmwareTarget]) ?? variants.at(-1)!
+    const memory = firmwareMemory(firmwareModel(model, targetKernels[target as FirmwareTarget]))
     const core = readdirSync(coreFolder).filter((name) => /\.[ch]$/.test(name) && !hostOnly.includes(name))
     const inputs = exampleInputs(model)
     const loaded = load(file)
