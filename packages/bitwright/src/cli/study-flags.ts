@@ -20,7 +20,7 @@ export function addStudyFlags(command: Command): Command {
     .option('--validation-list <FILE>', 'validation clips; with --test-list, replaces --split')
     .option('--test-list <FILE>', 'test clips')
     .option('--strict', 'a broken clip is an error instead of being skipped')
-    .option('--seconds <X>', 'length of every clip: shorter ones are filled up with silence, of longer ones the loudest part is taken', '1')
+    .option('--seconds <X>', 'length of every clip: silence fills it up, of more the loudest part is taken (default: 1; --streaming: 1.25)')
     .optionsGroup('Form:')
     .option('--streaming', 'no padding along time: a network that runs on a stream, frame by frame (evaluate --stream, listen)')
     .optionsGroup('Bits:')

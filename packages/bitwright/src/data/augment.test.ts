@@ -119,6 +119,30 @@ describe('fillBatch', () => {
     }
   })
 
+  it('puts noise so many dB below a clip where it is asked to, and below a soft one as if it were not', () => {
+    const power = (values: ArrayLike<number>) => Array.from(values).reduce((sum, value) => sum + value * value, 0) / values.length
+    const options = { noiseProbability: 1, shiftMs: 0, speedChange: 0, signalToNoise: { lowest: 5, highest: 25 } }
+    const soft = makeDataset({ a: 60 }, [noise])
+    soft.pcm.fill(1)
+    for (const data of [dataset, soft]) {
+      const out = new Float32Array(60 * samples)
+      fillBatch(data, data.splits.train.slice(0, 60), key, out, options)
+      const decibels = data.splits.train.slice(0, 60).map((clip, row) => {
+        const x = Array.from(data.pcm.subarray(clip.index * samples, (clip.index + 1) * samples), (value) => value / 32768)
+        const y = out.subarray(row * samples, (row + 1) * samples)
+        // y = (1 - v) x + v n, and n is of full scale, uniform and apart from x
+        const level = Math.max(power(x), (1000 / 32768) ** 2)
+        const share = data === soft ? 0 : x.reduce((sum, value, i) => sum + value * y[i], 0) / (power(x) * samples)
+        const behind = power(y.map((value, i) => value - share * x[i]))
+        const v = Math.sqrt(behind / (1 / 3))
+        return 10 * Math.log10((level * (1 - v) ** 2) / behind)
+      })
+      expect(Math.min(...decibels)).toBeGreaterThan(4)
+      expect(Math.max(...decibels)).toBeLessThan(26)
+      expect(Math.max(...decibels) - Math.min(...decibels)).toBeGreaterThan(12)
+    }
+  })
+
   it('gives integers that are the floats, rounded', () => {
     const floats = new Float32Array(40 * samples)
     const integers = new Int16Array(40 * samples)

@@ -3,6 +3,7 @@
 
 import { Random } from '@bitwright/engine'
 import type { AudioDataset, Clip } from './dataset.ts'
+import type { EpochOptions } from './sampler.ts'
 
 export interface AugmentationKey {
   readonly seed: number
@@ -18,10 +19,23 @@ export interface AugmentationOptions {
   readonly noiseProbability?: number
   /** v is uniform between 0 and this, default 0.1. */
   readonly noiseVolume?: number
+  /** Instead of `noiseVolume`: the clip is uniformly between so many dB louder than the noise. */
+  readonly signalToNoise?: { readonly lowest: number; readonly highest: number }
 }
 
-/** For networks that will hear a stream: what a word comes in is louder there, and nearly always something. */
-export const streamAugmentation: AugmentationOptions = { noiseProbability: 0.9, noiseVolume: 0.25 }
+/**
+ * For networks that will hear a stream: there is nearly always something behind a word, as loud as it likes, and far more of what is said is
+ * no keyword.
+ */
+export const streamTraining: AugmentationOptions & EpochOptions = {
+  noiseProbability: 0.9,
+  signalToNoise: { lowest: 0, highest: 35 },
+  unknownShare: 0.5,
+  silenceShare: 0.15,
+}
+
+/** Clips softer than this, in 16-bit units, count as this loud: noise alone is heard at the levels at which it lies behind words. */
+const softestClip = 1000
 
 /**
  * Writes clips as floats in [-1, 1) into `out` [clips.length, samples]. With a key each is augmented, with null it is taken as it is.
@@ -110,13 +124,26 @@ interface Augmentation {
 
 function drawAugmentation(dataset: AudioDataset, clip: Clip, key: AugmentationKey | null, options: AugmentationOptions): Augmentation {
   if (!key) return { shift: 0, speed: 1, noiseStart: 0, volume: 0 }
-  const { speedChange = 0.15, shiftMs = 100, noiseProbability = 0.8, noiseVolume = 0.1 } = options
-  const { background, sampleRate, samples } = dataset
+  const { speedChange = 0.15, shiftMs = 100, noiseProbability = 0.8, noiseVolume = 0.1, signalToNoise } = options
+  const { background, sampleRate, samples, pcm } = dataset
   const random = new Random(key.seed, 'augmentation', key.epoch, clip.index)
   const most = Math.min(samples, Math.round((shiftMs / 1000) * sampleRate))
   const shift = random.integer(2 * most + 1) - most
   const speed = speedChange > 0 ? random.uniform(1 - speedChange, 1 + speedChange) : 1
   if (background.length === 0 || random.uniform() >= noiseProbability) return { shift, speed, noiseStart: 0, volume: 0 }
   const noise = background[random.integer(background.length)]
-  return { shift, speed, noise, noiseStart: random.integer(noise.length - samples + 1), volume: random.uniform(0, noiseVolume) }
+  const noiseStart = random.integer(noise.length - samples + 1)
+  if (!signalToNoise) return { shift, speed, noise, noiseStart, volume: random.uniform(0, noiseVolume) }
+  const signal = Math.max(softestClip, loudness(pcm.subarray(clip.index * samples, (clip.index + 1) * samples)))
+  const behind = loudness(noise.subarray(noiseStart, noiseStart + samples))
+  // noise at volume v beside a clip at 1 - v
+  const ratio = signal / Math.max(1, behind) / 10 ** (random.uniform(signalToNoise.lowest, signalToNoise.highest) / 20)
+  return { shift, speed, noise, noiseStart, volume: ratio / (1 + ratio) }
+}
+
+/** Root mean square. */
+function loudness(samples: Int16Array): number {
+  let energy = 0
+  for (const value of samples) energy += value * value
+  return Math.sqrt(energy / samples.length)
 }

@@ -3,7 +3,6 @@
 // validation clips. Ours: fewer epochs than the papers (their data is ten times larger), an exponent of the operations term that follows the
 // budget, and a final choice among the most probable networks that fit it, by their shared-weight accuracy.
 import { Random } from '@bitwright/engine'
-import { epochOrder } from '../data/sampler.ts'
 import type { ClipSource } from '../training/clip-source.ts'
 import { schedule } from '../training/trainer.ts'
 import { RunError } from '../errors.ts'
@@ -62,7 +61,7 @@ export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget
     const stage = warm ? 'warmup' : 'search'
     const inStage = warm ? index : index - warmupEpochs
     const of = warm ? warmupEpochs : searchEpochs
-    const order = epochOrder(source.dataset, seed, index)
+    const order = source.epochOrder(seed, index)
     const steps = Math.max(1, Math.floor(order.length / batchSize))
     let [loss, correct, rate] = [0, 0, 0]
     for (let step = 0; step < steps; step++) {

@@ -32,7 +32,7 @@ export interface ComposeOptions {
 /** Every word is this much louder than the noise behind it, in dB. */
 export const signalToNoise = { lowest: 10, highest: 25 }
 /** Of the noise, in dB below full scale; drawn anew for every stretch. */
-const noiseLevel = { lowest: -55, highest: -40 }
+const noiseLevel = { lowest: -45, highest: -35 }
 /** Of the words, how many are keywords, where there are others. */
 const keywordShare = 0.4
 const pauseSeconds = { least: 0.5, most: 2.5 }

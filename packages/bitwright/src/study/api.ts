@@ -18,7 +18,7 @@ export interface DataSpec {
   readonly salt: string
   /** A broken file is an error instead of being named, counted and skipped. */
   readonly strict: boolean
-  /** Length of every clip; absent: 1. */
+  /** Length of every clip; absent: that of a network from a file, else 1, of a network that streams 1.25. */
   readonly seconds?: number
 }
 

@@ -7,8 +7,8 @@ import { UsageError } from '../errors.ts'
 import { builtinNetwork } from '../network/builtins.ts'
 import { frontEndShape } from '../network/shapes.ts'
 import { withBits } from '../network/transform.ts'
-import type { SearchSpec } from './api.ts'
-import { networkByName, requireNetwork, spaceOf } from './networks.ts'
+import type { SearchSpec, TrainSpec } from './api.ts'
+import { clipSeconds, networkByName, requireNetwork, spaceOf } from './networks.ts'
 
 const classes = ['yes', 'no', '_silence_']
 const dataset = { classes, sampleRate: 8000, samples: 6000 } as unknown as AudioDataset
@@ -79,5 +79,19 @@ describe('spaceOf', () => {
       expect(network.frontEnd).toMatchObject({ sampleRate: 8000, samples: 6000 })
       expect(network.nodes[0]).toMatchObject({ shape: frontEndShape(network.frontEnd) })
     }
+  })
+})
+
+describe('clipSeconds', () => {
+  const spec = (more: object) => ({ data: { directory: 'd' }, ...more }) as unknown as TrainSpec
+
+  it('is what is asked for, else what the network needs', () => {
+    expect(clipSeconds(spec({ network: 'ds-cnn-s' }))).toBe(1)
+    expect(clipSeconds(spec({ network: 'ds-cnn-s', streaming: true }))).toBe(1.25)
+    expect(clipSeconds(spec({ space: 'kws-e2e', streaming: true }))).toBe(1.25)
+    expect(clipSeconds(spec({ network: 'ds-cnn-s', streaming: true, data: { seconds: 2 } }))).toBe(2)
+    const file = join(folder, 'network.json')
+    writeFileSync(file, JSON.stringify(builtinNetwork('ds-cnn-s', { classes: ['a', 'b'], samples: 24_000 })))
+    expect(clipSeconds(spec({ network: file, streaming: true }))).toBe(1.5)
   })
 })

@@ -4,7 +4,7 @@ import { openBackend, Engine, type ParameterStore } from '@bitwright/engine'
 import { encodeModel } from '@bitwright/runtime'
 import { performance } from 'node:perf_hooks'
 import { loadAudioDataset } from '../data/audio-dataset.ts'
-import { streamAugmentation } from '../data/augment.ts'
+import { streamTraining } from '../data/augment.ts'
 import type { AudioDataset } from '../data/dataset.ts'
 import { RunError, UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
@@ -20,7 +20,7 @@ import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
-import { networkByName, requireNetwork } from './networks.ts'
+import { clipSeconds, networkByName, requireNetwork } from './networks.ts'
 import { atomicWrite, discardRun, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
 import { searchStage } from './search-stage.ts'
@@ -123,14 +123,14 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
 }
 
 function loadData(spec: Spec, hooks: Hooks): Promise<AudioDataset> {
-  const { directory, words, lists, split, salt, strict, seconds } = spec.data
+  const { directory, words, lists, split, salt, strict } = spec.data
   return loadAudioDataset(
     directory,
     {
       ...(words ? { words } : {}),
       ...(lists ? { lists, split: 'lists' as const } : { split }),
       ...(salt ? { salt } : {}),
-      ...(seconds !== undefined ? { seconds } : {}),
+      seconds: clipSeconds(spec),
       strict,
       threads: spec.threads,
     },
@@ -152,7 +152,7 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     }
     session.save({ stage: 'train', epoch: 0, network })
   }
-  const source = new ClipSource(engine, dataset, network.frontEnd, spec.streaming ? streamAugmentation : {})
+  const source = new ClipSource(engine, dataset, network.frontEnd, spec.streaming ? streamTraining : {})
   const store = createStore(engine, [network], spec.seed)
   const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
 

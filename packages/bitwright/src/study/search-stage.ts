@@ -1,5 +1,5 @@
 // The search of a study: warm-up and search epochs of a strategy, each with its event and checkpoint, and the choice at the end.
-import { streamAugmentation } from '../data/augment.ts'
+import { streamTraining } from '../data/augment.ts'
 import { performance } from 'node:perf_hooks'
 import type { Budget } from '../search/budget.ts'
 import { proxyless, proxylessDefaults } from '../search/proxyless.ts'
@@ -17,7 +17,7 @@ export async function searchStage(session: Session, spec: SearchSpec, budget: Bu
   const { engine, dataset, hooks } = session
   const space = spaceOf(spec, dataset)
   budget.requireFeasible(space)
-  const source = new ClipSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd, spec.streaming ? streamAugmentation : {})
+  const source = new ClipSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd, spec.streaming ? streamTraining : {})
   const { warmup, search: searchEpochs } = spec.epochs
   let strategy: Strategy
   if (spec.search === 'proxyless') {

@@ -30,6 +30,15 @@ beforeAll(async () => {
 })
 afterAll(() => engine.backend.close())
 
+it('draws epochs by the shares it is given', () => {
+  const names = ['yes', '_unknown_', '_silence_']
+  const few = { ...dataset, classes: names }
+  const source = new ClipSource(engine, few, { kind: 'raw', sampleRate, samples }, { unknownShare: 0.5, silenceShare: 0.25 })
+  const counts = [0, 0, 0]
+  for (const { label } of source.epochOrder(1, 0)) counts[label]++
+  expect(counts).toEqual([40, 20, 10])
+})
+
 /** What `fill` leaves in a map of five clips that was full of ones. */
 function filled(source: ClipSource, shape: readonly number[], augmented: boolean): Float32Array {
   const tape = new Tape(engine, { batch: 5, mode: 'evaluate' })

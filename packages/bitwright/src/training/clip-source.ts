@@ -3,6 +3,7 @@ import type { Engine, Stored } from '@bitwright/engine'
 import { computeFeatures } from '@bitwright/runtime'
 import { type AugmentationKey, type AugmentationOptions, fillBatch, fillBatchPcm } from '../data/augment.ts'
 import type { AudioDataset, Clip } from '../data/dataset.ts'
+import { type EpochOptions, epochOrder } from '../data/sampler.ts'
 import type { AudioFrontEnd, FrontEnd } from '../network/network.ts'
 import { requireAudio } from '../network/validate.ts'
 import { RunError } from '../errors.ts'
@@ -12,11 +13,13 @@ export class ClipSource {
   private readonly engine: Engine
   private readonly frontEnd: AudioFrontEnd
   private readonly augmentation: AugmentationOptions
+  private readonly shares: EpochOptions
   private pcm = new Int16Array(0)
   /** Features of clips that are not augmented, computed once. */
   private readonly plain = new Map<number, Float32Array>()
 
-  constructor(engine: Engine, dataset: AudioDataset, frontEnd: FrontEnd, augmentation: AugmentationOptions = {}) {
+  constructor(engine: Engine, dataset: AudioDataset, frontEnd: FrontEnd, options: AugmentationOptions & EpochOptions = {}) {
+    const { unknownShare, silenceShare, ...augmentation } = options
     requireAudio(frontEnd)
     if (dataset.samples !== frontEnd.samples || dataset.sampleRate !== frontEnd.sampleRate) {
       throw new RunError(
@@ -27,6 +30,12 @@ export class ClipSource {
     this.dataset = dataset
     this.frontEnd = frontEnd
     this.augmentation = augmentation
+    this.shares = { ...(unknownShare !== undefined && { unknownShare }), ...(silenceShare !== undefined && { silenceShare }) }
+  }
+
+  /** The training clips of one epoch (data/sampler.ts). */
+  epochOrder(seed: number, epoch: number): Clip[] {
+    return epochOrder(this.dataset, seed, epoch, this.shares)
   }
 
   /** Writes the clips into the first rows of the input map [batch, ...] and clears the rest; augmented if a key is given. */

@@ -15,7 +15,6 @@ import {
   Tape,
 } from '@bitwright/engine'
 import type { Clip } from '../data/dataset.ts'
-import { epochOrder } from '../data/sampler.ts'
 import { RunError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
@@ -102,7 +101,7 @@ export class Trainer {
     this.options = options
     this.quantization = quantization
     this.draws = new Random(options.seed, 'training', options.purpose).uint32()
-    this.clipsPerEpoch = epochOrder(source.dataset, this.draws, 0).length
+    this.clipsPerEpoch = source.epochOrder(this.draws, 0).length
     this.tape = new Tape(engine, { batch: Math.min(options.batchSize, this.clipsPerEpoch), mode: 'train' })
     const momentum = this.tape.allocate(1)
     const recorder = new Recorder(this.tape, { store, momentum, quantized: quantization })
@@ -135,7 +134,7 @@ export class Trainer {
 
   /** The clips of an epoch in batches. */
   private batches(epoch: number): Clip[][] {
-    const order = epochOrder(this.source.dataset, this.draws, epoch)
+    const order = this.source.epochOrder(this.draws, epoch)
     return Array.from({ length: this.stepsPerEpoch }, (_, i) => order.slice(i * this.input.batch, (i + 1) * this.input.batch))
   }
 
@@ -242,7 +241,7 @@ export async function calibrate(
   quantization: Quantization,
   options: { seed: number; batchSize: number },
 ): Promise<void> {
-  const order = epochOrder(source.dataset, options.seed, 0)
+  const order = source.epochOrder(options.seed, 0)
   const size = Math.min(options.batchSize, order.length)
   const tape = new Tape(engine, { batch: size, mode: 'evaluate' })
   const recorder = new Recorder(tape, { store, momentum: 0 })
