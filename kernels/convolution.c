@@ -1,22 +1,7 @@
-// Dense convolution, forward and backward. Pointwise layers (linear ones too) run over blocks of rows; other kernels run over one
+// Dense convolution, forward, and the packing of its weights. Pointwise layers (linear ones too) run over blocks of rows; other kernels run over one
 // padded image at a time and read their windows straight out of it. The epilogue gathers batch-norm sums; the prologue applies what
 // is pending on the input. Two levels of sums (block, then chunk) keep float32 batch-norm statistics as good as PyTorch's.
-#include "layer.h"
-#include "matrix.h"
-
-// Rows of a pointwise block: input, output and packed operands stay in the first-level caches.
-#define ROWS 48
-
-// The transformed sample inside its zero border.
-static void padded_image(const Layer *l, const float *x, float *image) {
-  int64_t row = (int64_t)l->paddedWidth * l->channels;
-  if (l->top | l->bottom | l->left | l->right) clear(image, row * l->paddedHeight);
-  image += l->top * row + (int64_t)l->left * l->channels;
-  for (int h = 0; h < l->height; h++, image += row, x += l->rowStride) {
-    if (l->channels == 1) transform_flat(&l->transform, x, image, l->width);
-    else transform_rows(&l->transform, x, l->channels, image, l->channels, l->width, l->channels);
-  }
-}
+#include "dense.h"
 
 void k_convolution(Task *task) {
   Layer l = read_layer(task);
@@ -56,103 +41,26 @@ void k_convolution(Task *task) {
   }
 }
 
-void k_convolution_backward(Task *task) {
-  Layer l = read_layer(task);
-  const int32_t *a = task->arg;
-  float *heap = task->heap;
-  const float *g = heap + a[25], *coefficients = a[26] == NONE ? 0 : heap + a[26];
-  int n = l.outChannels, used = a[32], first, last;
-  int64_t sampleIn = (int64_t)l.height * l.rowStride, sampleOut = (int64_t)l.outHeight * l.outWidth * n;
-  int columns = (l.depth + LANES - 1) / LANES * LANES;
-  my_chunks(task, l.chunks, &first, &last);
-  for (int chunk = first; chunk < last; chunk++) {
-    int begin = chunk_begin(l.batch, chunk, l.chunks), end = chunk_begin(l.batch, chunk + 1, l.chunks);
-    float *dw = a[27] == NONE ? 0 : heap + a[27] + (int64_t)chunk * l.depth * n;
-    float *dx = a[28] == NONE ? 0 : heap + a[28] + begin * sampleIn;
-    BackwardSums sums = {.stats = a[30] == NONE ? 0 : heap + a[30] + (int64_t)chunk * 2 * l.channels, .ldStats = l.channels,
-                         .quantizerSums = a[31] == NONE ? 0 : heap + a[31] + (int64_t)chunk * 3 * LANES, .accumulate = a[29]};
-    if (dw) clear(dw, (int64_t)l.depth * n);
-    if (sums.stats && !sums.accumulate) clear(sums.stats, 2 * l.channels);
-    if (sums.quantizerSums) clear(sums.quantizerSums, 3 * LANES);
-    const float *x = l.x + begin * sampleIn, *y = l.y + begin * sampleOut, *gy = g + begin * sampleOut;
-    if (is_pointwise(&l)) {
-      float *xs = task->scratch, *ys = xs + ROWS * l.channels, *ds = ys + ROWS * n, *packed = ds + ROWS * l.channels;
-      float *part = packed + ROWS * n;
-      BackwardSums block = sums;
-      if (sums.stats) block.stats = part;
-      int64_t rows = (int64_t)(end - begin) * l.height * l.width;
-      int direct = is_identity(&l.transform);
-      for (int64_t p = 0; p < rows; p += ROWS) {
-        int count = rows - p < ROWS ? (int)(rows - p) : ROWS;
-        const float *left = x + p * l.channels, *dy = gy + p * n;
-        if (coefficients) gradient_rows(coefficients, dy, y + p * n, ys, count, n), dy = ys;
-        if (dw) {
-          if (!direct) transform_rows(&l.transform, left, l.channels, xs, l.channels, count, l.channels), left = xs;
-          multiply_weights(left, l.channels, count, 1, l.channels, 0, dy, n, dw);
-        }
-        if (dx) {
-          multiply(dy, n, count, 1, used, 0, l.weights, l.channels, ds, l.channels, 0, packed);
-          if (sums.stats) clear(part, 2 * l.channels);
-          transform_backward(&l.transform, ds, l.channels, x + p * l.channels, l.channels, dx + p * l.channels, l.channels, count, l.channels, &block);
-          if (sums.stats) add_to(sums.stats, part, 2 * l.channels);
-        }
-      }
-      continue;
-    }
-    int64_t row = (int64_t)l.paddedWidth * l.channels, imageSize = row * l.paddedHeight + 2 * LANES;
-    float *image = task->scratch, *dImage = image + imageSize, *ys = dImage + (dx ? imageSize : 0), *ds = ys + (int64_t)l.outWidth * n;
-    float *packed = ds + (int64_t)l.outWidth * columns, *part = packed + MR * n;
-    int run = l.kernelWidth * l.channels;
-    BackwardSums block = sums;
-    if (sums.stats) block.stats = part;
-    for (int sample = begin; sample < end; sample++, x += sampleIn) {
-      if (dw) padded_image(&l, x, image);
-      if (dx) clear(dImage, row * l.paddedHeight);
-      for (int oh = 0; oh < l.outHeight; oh++, gy += (int64_t)l.outWidth * n, y += (int64_t)l.outWidth * n) {
-        const float *dy = gy;
-        if (coefficients) gradient_rows(coefficients, gy, y, ys, l.outWidth, n), dy = ys;
-        if (dw) multiply_weights(image + oh * l.strideY * row, (int64_t)l.strideX * l.channels, l.outWidth, l.kernelHeight, run, row, dy, n, dw);
-        if (!dx) continue;
-        multiply(dy, n, l.outWidth, 1, used, 0, l.weights, columns, ds, columns, 0, packed);
-        for (int ow = 0; ow < l.outWidth; ow++)
-          for (int i = 0; i < l.kernelHeight; i++) {
-            float *to = dImage + (oh * l.strideY + i) * row + (int64_t)ow * l.strideX * l.channels;
-            const float *from = ds + (int64_t)ow * columns + i * run;
-            for (int j = 0; j < run; j++) to[j] += from[j];
-          }
-      }
-      if (!dx) continue;
-      if (sums.stats) clear(part, 2 * l.channels);
-      const float *d = dImage + l.top * row + (int64_t)l.left * l.channels;
-      float *out = dx + (sample - begin) * sampleIn;
-      for (int h = 0; h < l.height; h++, d += row) {
-        int64_t at = (int64_t)h * l.rowStride;
-        if (l.channels > 1) {
-          transform_backward(&l.transform, d, l.channels, x + at, l.channels, out + at, l.channels, l.width, l.channels, &block);
-        } else { // one channel: the row is the vector
-          transform_backward_flat(&l.transform, d, x + at, out + at, l.width, &block);
-          for (int i = l.width; i < l.rowStride; i++) out[at + i] = 0;
-        }
-      }
-      if (sums.stats) add_to(sums.stats, part, 2 * l.channels);
-    }
-  }
-}
-
-// args: weights [taps][channels][outChannels], taps, channels, channelStride, outChannels, outStride, to, transposed, index.
-// To: column panels of the matrix [taps * channelStride][outStride], or of its transpose [outChannels][taps * channelStride].
+// args: weights [taps][channels][outChannels], taps, channels, channelStride, outChannels, outStride, to, form, index.
+// To: column panels of the matrix [taps * channelStride][outStride] (form 0), of its transpose [outChannels][taps * channelStride] (1), or
+// of the transpose of each tap, the last tap first: [taps * outStride][channelStride] (2).
 void k_pack(Task *task) {
   const int32_t *a = task->arg;
   const float *w = task->heap + a[0];
-  int taps = a[1], channels = a[2], channelStride = a[3], outChannels = a[4], outStride = a[5], transposed = a[7];
+  int taps = a[1], channels = a[2], channelStride = a[3], outChannels = a[4], outStride = a[5], form = a[7];
   if (a[8] % task->threads != task->thread) return;
   float *o = task->heap + a[6];
-  int depth = taps * channelStride, wide = transposed ? (depth + LANES - 1) / LANES * LANES : outStride;
+  int depth = taps * channelStride;
+  int rows = form == 0 ? depth : form == 1 ? outChannels : taps * outStride;
+  int wide = form == 0 ? outStride : form == 1 ? (depth + LANES - 1) / LANES * LANES : channelStride;
   for (int n = 0; n < wide;) {
     int panel = panel_vectors(wide - n) * LANES;
-    for (int k = 0; k < (transposed ? outChannels : depth); k++)
+    for (int k = 0; k < rows; k++)
       for (int j = 0; j < panel; j++) {
-        int row = transposed ? n + j : k, column = transposed ? k : n + j, tap = row / channelStride, channel = row % channelStride;
+        int tap, channel, column;
+        if (form == 0) tap = k / channelStride, channel = k % channelStride, column = n + j;
+        else if (form == 1) tap = (n + j) / channelStride, channel = (n + j) % channelStride, column = k;
+        else tap = taps - 1 - k / outStride, channel = n + j, column = k % outStride;
         *o++ = tap < taps && channel < channels && column < outChannels ? w[((int64_t)tap * channels + channel) * outChannels + column] : 0;
       }
     n += panel;

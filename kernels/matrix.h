@@ -118,10 +118,15 @@ INLINE void tile(int mr, int nv, const float *x, int64_t ldx, int segments, int 
 }
 INLINE void panel(int nv, const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *w, float *y, int64_t ldy, float *stats, int ldStats) {
   int p = 0;
-  for (; p + MR <= rows; p += MR) tile(MR, nv, x + p * ldx, ldx, segments, run, jump, w, y + p * ldy, ldy, stats, ldStats);
-#define REST(m) tile(m, nv, x + p * ldx, ldx, segments, run, jump, w, y + p * ldy, ldy, stats, ldStats)
-  if (p < rows) BY_ROWS(rows - p, REST)
-#undef REST
+#define TILE(m) tile(m, nv, x + p * ldx, ldx, segments, run, jump, w, y + p * ldy, ldy, stats, ldStats)
+  for (; rows - p == MR || rows - p >= 2 * MR; p += MR) TILE(MR);
+  while (p < rows) { // less than two tiles: in halves, for a tile of few rows waits for its own sums
+    int m = rows - p > MR ? (rows - p + 1) / 2 : rows - p;
+    if (m == MR) TILE(MR);
+    else BY_ROWS(m, TILE)
+    p += m;
+  }
+#undef TILE
 }
 static NOINLINE void multiply(const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *w, int columns, float *y, int64_t ldy, float *stats, float *packed) {
   (void)packed;
@@ -135,33 +140,37 @@ static NOINLINE void multiply(const float *x, int64_t ldx, int rows, int segment
 }
 #endif
 
-INLINE void weight_tile(int mr, int nv, const float *x, int64_t ldx, const float *g, int64_t ldg, int rows, float *dw, int columns) {
+INLINE void weight_tile(int mr, int nv, const float *x, int64_t ldx, int rows, int lines, int64_t next, const float *g, int64_t skip, float *dw, int columns) {
   V acc[WR][NV];
   UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) acc[i][j] = load(dw + i * columns + j * LANES);
-  for (int p = 0; p < rows; p++, x += ldx, g += ldg) {
-    V b[NV];
-    UNROLL for (int j = 0; j < nv; j++) b[j] = load(g + j * LANES);
-    UNROLL for (int i = 0; i < mr; i++) {
-      V left = splat(x[i]);
-      UNROLL for (int j = 0; j < nv; j++) acc[i][j] = fma_(left, b[j], acc[i][j]);
+  for (int line = 0; line < lines; line++, x += next, g += skip) {
+    const float *left = x;
+    for (int p = 0; p < rows; p++, left += ldx, g += columns) {
+      V b[NV];
+      UNROLL for (int j = 0; j < nv; j++) b[j] = load(g + j * LANES);
+      UNROLL for (int i = 0; i < mr; i++) {
+        V v = splat(left[i]);
+        UNROLL for (int j = 0; j < nv; j++) acc[i][j] = fma_(v, b[j], acc[i][j]);
+      }
     }
   }
   UNROLL for (int i = 0; i < mr; i++) UNROLL for (int j = 0; j < nv; j++) store(dw + i * columns + j * LANES, acc[i][j]);
 }
-INLINE void weight_panel(int nv, const float *x, int64_t ldx, int rows, int run, const float *g, int columns, float *dw) {
+INLINE void weight_panel(int nv, const float *x, int64_t ldx, int rows, int lines, int64_t next, int run, const float *g, int64_t skip, int columns, float *dw) {
   int k = 0;
-  for (; k + WR <= run; k += WR) weight_tile(WR, nv, x + k, ldx, g, columns, rows, dw + (int64_t)k * columns, columns);
-#define REST(m) weight_tile(m, nv, x + k, ldx, g, columns, rows, dw + (int64_t)k * columns, columns)
+  for (; k + WR <= run; k += WR) weight_tile(WR, nv, x + k, ldx, rows, lines, next, g, skip, dw + (int64_t)k * columns, columns);
+#define REST(m) weight_tile(m, nv, x + k, ldx, rows, lines, next, g, skip, dw + (int64_t)k * columns, columns)
   if (k < run) BY_ROWS(run - k, REST)
 #undef REST
 }
 
-// dw[segments * run][columns] += leftᵀ * g[rows][columns]
-static NOINLINE void multiply_weights(const float *x, int64_t ldx, int rows, int segments, int run, int64_t jump, const float *g, int columns, float *dw) {
+// dw[segments * run][columns] += leftᵀ * g[lines][rows][columns], `skip` floats between the lines of g. Lines of the left matrix, `rows`
+// rows as above, begin `next` floats apart.
+static NOINLINE void multiply_weights(const float *x, int64_t ldx, int rows, int lines, int64_t next, int segments, int run, int64_t jump, const float *g, int64_t skip, int columns, float *dw) {
   for (int s = 0; s < segments; s++, x += jump, dw += (int64_t)run * columns)
     for (int n = 0; n < columns;) {
       int nv = panel_vectors(columns - n);
-#define PANEL(v) weight_panel(v, x, ldx, rows, run, g + n, columns, dw + n)
+#define PANEL(v) weight_panel(v, x, ldx, rows, lines, next, run, g + n, skip, columns, dw + n)
       BY_VECTORS(nv, PANEL)
 #undef PANEL
       n += nv * LANES;

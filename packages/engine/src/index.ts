@@ -17,7 +17,18 @@ export {
 } from './tape.ts'
 export { convolution, type ConvolutionShape, linear } from './ops/convolution.ts'
 export { batchNorm, type BatchNormParameters, bias, fakeQuantize, relu, relu6 } from './ops/normalization.ts'
-export { add, averagePool, crop, dot, globalAveragePool, logMagnitude, observe, type Observation, reshape, settle } from './ops/elementwise.ts'
+export {
+  add,
+  averagePool,
+  crop,
+  dot,
+  globalAveragePool,
+  logMagnitude,
+  observe,
+  type Observation,
+  reshape,
+  settle,
+} from './ops/elementwise.ts'
 export { sincFilters, type SincParameters } from './ops/sinc.ts'
 export { crossEntropy, type Loss } from './ops/loss.ts'
 export { type Hyperparameters, optimizer, type Optimizer, type OptimizerName, parameterRanges } from './ops/optimizers.ts'

@@ -112,9 +112,9 @@ const highest = float(Infinity)
 function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
   switch (name) {
     case 'pack': {
-      const [, taps, channels, channelStride, outChannels, outStride, , transposed] = a
+      const [, taps, channels, channelStride, outChannels, outStride, , form] = a
       const depth = taps * channelStride
-      const written = transposed ? outChannels * Math.ceil(depth / lanes) * lanes : depth * outStride
+      const written = form === 1 ? outChannels * Math.ceil(depth / lanes) * lanes : depth * outStride
       return { read: taps * channels * outChannels, written }
     }
     case 'packDepthwise': {
@@ -139,7 +139,7 @@ function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
       const gradient = output + given(a[26], output + 3 * outChannels)
       const values = weighted ? input + pending(a, 7, channels) : 0
       return {
-        read: gradient + values + given(a[28], depth * (depthwise ? 1 : a[32])) + dx.read,
+        read: gradient + values + given(a[28], depth * (depthwise ? 1 : a[33] === 2 ? outChannels : a[32])) + dx.read,
         written: given(a[27], chunks * depth * (depthwise ? 1 : outChannels)) + dx.written,
       }
     }

@@ -16,8 +16,10 @@ export interface ConvolutionShape {
   readonly groups: number
 }
 
-/** Rows a pointwise kernel works on at a time and rows of its register tile (kernels/convolution.c, matrix.h). */
+/** Rows a pointwise kernel works on at a time and rows of its register tile (kernels/dense.h, matrix.h). */
 const blockRows = 48
+/** Output rows of other layers are taken together in the backward pass until there are so many pixels. */
+const blockPixels = 24
 const tileRows = 8
 /** kernels/depthwise.c keeps one offset per tap on its stack. */
 const maxDepthwiseTaps = 128
@@ -106,16 +108,28 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
   )
   y.sumsArgument = at + 25
   const base = stored.aliasOf ?? stored
-  const transposed = base.needsGradient ? tape.allocate(shape.channels * columns) : none
-  if (transposed !== none) tape.emit('pack', 'pack', [...packArguments, transposed, 1, tape.nextPack()], 0, false)
+  // with stride 1 the input's gradient is a convolution too, of taps in the opposite order
+  const correlates =
+    taps > 1 &&
+    geometry[2] === 1 &&
+    geometry[3] === 1 &&
+    stored.stride > 1 &&
+    geometry.slice(4).every((padding, i) => padding < geometry[i >> 1]) &&
+    shape.channels * 4 >= outStride * 3
+  const form = correlates ? 2 : 1
+  const transposed = base.needsGradient ? tape.allocate(correlates ? taps * outStride * stored.stride : shape.channels * columns) : none
+  if (transposed !== none) tape.emit('pack', 'pack', [...packArguments, transposed, form, tape.nextPack()], 0, false)
   tape.onBackward(() => {
     const output = tape.outputGradient(y)
     if (!output) return
     const target = tape.gradientTarget(x)
     const partial = weights.gradient === none ? none : tape.transientWeights(tape.chunks * depth * outStride)
+    const pixels = Math.min(mapHeight, Math.ceil(blockPixels / mapWidth)) * mapWidth
+    const bordered = (height + geometry[0] - 1) * (width + geometry[1] - 1) * outStride
     const scratch = Math.max(
       blockRows * (2 * stored.stride + 2 * outStride) + 2 * stored.stride,
-      2 * (image + 16) + mapWidth * (outStride + columns) + tileRows * outStride + 2 * stored.stride,
+      2 * (image + 16) + pixels * (outStride + columns) + tileRows * outStride + 2 * stored.stride,
+      correlates ? image + 16 + bordered + width * stored.stride + tileRows * taps * outStride + 2 * stored.stride : 0,
     )
     tape.emit(
       'backward',
@@ -133,6 +147,7 @@ export function convolution(tape: Tape, x: Value, weights: WeightReference, shap
         partial,
         ...target,
         shape.channels,
+        form,
       ],
       scratch,
     )
