@@ -4,13 +4,17 @@
 #define BITWRIGHT_CORTEX_H
 #include "layer.h"
 
+#if defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'
 #if defined(__ARM_FEATURE_MVE)
 #define BW_CORTEX_MVE
 #elif defined(__ARM_FEATURE_DSP)
 #define BW_CORTEX_DSP
+#else
+#define BW_CORTEX_SWAR
+#endif
 #endif
 
-#if defined(BW_CORTEX_DSP)
+#if defined(BW_CORTEX_DSP) || defined(BW_CORTEX_MVE) || defined(BW_CORTEX_SWAR)
 /* Returns 0 where a step has no fast path and has to run in layer.c. */
 int bw_run_cortex(const bw_step *step);
 #else

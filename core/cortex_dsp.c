@@ -16,7 +16,7 @@
 
 typedef int16_t __attribute__((may_alias)) half; /* of the words that pairs are kept in */
 
-enum { CHANNELS = 16 }; /* whose sums wait together for their epilogue */
+enum { CHANNELS = 32 }; /* whose sums wait together for their epilogue */
 
 /* --- sums of a pair of pixels over pairs of channels: [channel][pixel] */
 
@@ -230,7 +230,7 @@ static void dense(const bw_step *s) {
   const uint32_t offset = 1u << (bw_width(&s->l) - 1);
   const int odd = bw_odd(&s->l), pointwise = bw_pointwise(&s->l);
   const bw_epilogue e = bw_epilogue_of(s, s->l.accumulatorShift + (odd ? 1u : 0u));
-  const int usual = !odd && e.low == -128 && e.high == 127;
+  const int shortWay = bw_short_way(s, &e), usual = !odd && e.low == -128 && e.high == 127;
   uint32_t *x = (uint32_t *)(void *)s->scratch;
   uint32_t pixel, c, i, row = 0, column = 0;
   memset(x, 0, 4 * (size_t)padded);
@@ -255,7 +255,7 @@ static void dense(const bw_step *s) {
       const uint32_t count = channels - c < CHANNELS ? channels - c : CHANNELS;
       work.sumsEnd = sums + (count + 1) / 2 * 4;
       weights = pair_sums(s, &work, weights);
-      if (!e.plain || s->y.containerBits != 8) {
+      if (!shortWay) {
         for (i = 0; i < together * count; i++) {
           const uint32_t at = i / count, channel = i % count;
           bw_long_epilogue(s, &e, (pixel + at) * channels + c + channel, c + channel, sums[2 * channel + at], rests[at]);
@@ -321,12 +321,11 @@ static void fill_plane(const bw_step *s, const walk *w, uint32_t channel, int16_
 /* The taps of a channel, [across][along, to even] in the order of the walk. */
 static void load_taps(const bw_step *s, const walk *w, uint32_t channel, int16_t *taps) {
   const uint32_t count = w->kernel[0] * w->kernel[1], even = bw_round_up(w->kernel[0], 2);
-  const uint8_t *bytes = s->weights + (size_t)channel * count;
   uint32_t i, j;
   for (j = 0; j < w->kernel[1]; j++, taps += even) {
     for (i = 0; i < w->kernel[0]; i++) {
       const uint32_t k = i * w->tapStep[0] + j * w->tapStep[1];
-      taps[i] = (int16_t)(bw_width(&s->l) == 8 ? bytes[k] - 128 : bw_layer_weight(&s->l, s->weights, count, channel, k));
+      taps[i] = (int16_t)bw_tap(&s->l, s->weights, count, channel, k);
     }
     if (even > w->kernel[0]) taps[i] = 0;
   }
@@ -393,7 +392,8 @@ ALWAYS void finish_row(const bw_epilogue *e, uint32_t c, const int32_t *sums, ui
 static void depthwise(const bw_step *s) {
   const walk w = walk_of(s);
   const bw_epilogue e = bw_epilogue_of(s, s->l.accumulatorShift);
-  const int small = w.kernel[0] == 3 && w.kernel[1] == 3 && w.stride[0] == 1, whole = e.low == -128 && e.high == 127;
+  const int small = w.kernel[0] == 3 && w.kernel[1] == 3 && w.stride[0] == 1, shortWay = bw_short_way(s, &e);
+  const int whole = e.low == -128 && e.high == 127;
   int16_t *taps = (int16_t *)(void *)s->scratch, *plane = taps + bw_round_up(w.kernel[0], 2) * bw_round_up(w.kernel[1], 2);
   uint32_t c, i, j, k;
   memset(plane, 0, bw_scratch_bytes(&s->l, &s->x, &s->y) - (size_t)((uint8_t *)plane - s->scratch));
@@ -413,7 +413,7 @@ static void depthwise(const bw_step *s) {
         } else {
           row_sums(line + (size_t)i * w.stride[0], taps, &w, count, sums);
         }
-        if (!e.plain || s->y.containerBits != 8) {
+        if (!shortWay) {
           for (k = 0; k < count; k++) bw_long_epilogue(s, &e, index + k * w.outputStep[0], c, sums[k], 0);
         } else if (whole) {
           finish_row(&e, c, sums, count, (int8_t *)s->out + index, w.outputStep[0], 1);

@@ -15,24 +15,29 @@ typedef struct {
   const bw_word *bias, *multiplier, *logOffset;
   const int8_t *shift;
   uint32_t unit; /* of the sums, a power of two */
-  int32_t twice, low, high; /* 1 + twice the zero point; limits */
-  int plain; /* whether the short way is right for every channel */
+  int32_t zeroPoint, twice, low, high; /* twice: 1 + twice the zero point */
 } bw_epilogue;
 
 static inline bw_epilogue bw_epilogue_of(const bw_step *s, uint32_t sumShift) {
   const uint32_t channels = s->y.channels;
   bw_epilogue e;
-  uint32_t c;
   e.bias = (const bw_word *)(const void *)s->parameters;
   e.multiplier = e.bias + channels;
   e.logOffset = e.multiplier + channels;
   e.shift = (const int8_t *)(const void *)(e.multiplier + (s->l.logMagnitude ? 2 : 1) * channels);
   e.unit = 1u << sumShift;
+  e.zeroPoint = s->y.zeroPoint;
   e.twice = 1 + 2 * s->y.zeroPoint;
   e.low = s->y.min, e.high = s->y.max;
-  e.plain = !s->l.logMagnitude;
-  for (c = 0; c < channels; c++) e.plain &= e.multiplier[c] >= (int32_t)1 << 30 && e.shift[c] < -1; /* from -2 on nothing can wrap */
   return e;
+}
+
+/* Whether the short way is right for every channel; from a shift of -2 on nothing can wrap. */
+static inline int bw_short_way(const bw_step *s, const bw_epilogue *e) {
+  int all = !s->l.logMagnitude && s->y.containerBits == 8;
+  uint32_t c;
+  for (c = 0; c < s->y.channels; c++) all &= e->multiplier[c] >= (int32_t)1 << 30 && e->shift[c] < -1;
+  return all;
 }
 
 /* Twice the value with its zero point, and one to round. m2: twice the multiplier; right: the shift to the right, less one. */

@@ -161,7 +161,7 @@ static void convolve_depthwise(const bw_step *s) {
   for (c = 0; c < channels; c++) {
     epilogue e;
     load_epilogues(s, c, 1, &e);
-    for (k = 0; k < taps; k++) weights[k] = (int16_t)bw_layer_weight(&s->l, s->weights, taps, c, k);
+    for (k = 0; k < taps; k++) weights[k] = (int16_t)bw_tap(&s->l, s->weights, taps, c, k);
     for (row = 0; row < s->x.height; row++) {
       int16_t *to = plane + (size_t)(row + s->l.padding[0]) * width + s->l.padding[2];
       for (column = 0; column < s->x.width; column++) to[column] = fetch1(&s->x, s->in, (row * s->x.width + column) * channels + c);

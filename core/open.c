@@ -48,14 +48,14 @@ static uint64_t depth(const bw_layer *l, uint32_t inputChannels) {
 }
 
 /* Dense: two int16 columns and four rows of int8 weights, each padded to 8; packed or in place two columns, for vectors one. Depthwise: one
- * channel's plane inside its border and its taps, as int16 in even rows and columns; for vectors four channels' as bytes. (layer.c) */
+ * channel's plane inside its border and its taps, as int16 in even rows and columns. (layer.c) */
 uint32_t bw_scratch_bytes(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
   uint64_t size, k;
   if (l->op != BW_CONVOLUTION) return 0;
   if (l->depthwise) {
     const uint64_t rows = (uint64_t)x->height + l->padding[0] + l->padding[1], columns = (uint64_t)x->width + l->padding[2] + l->padding[3];
     const uint64_t even = (rows + rows % 2) * (columns + columns % 2), taps = (l->kernel[0] + 1u) / 2 * 2 * ((l->kernel[1] + 1u) / 2 * 2);
-    size = bw_layout(l) == BW_VECTORS ? 4 * (rows * columns + (uint64_t)l->kernel[0] * l->kernel[1]) : 2 * (even + taps) + 8;
+    size = 2 * (even + taps) + 8;
   } else {
     k = bw_padded_depth(l, (uint32_t)depth(l, x->channels));
     if (bw_layout(l) == BW_VECTORS) size = 2 * k;

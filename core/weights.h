@@ -67,6 +67,12 @@ static inline uint32_t bw_packed_field(const bw_layer *l, const uint8_t *weights
   return field;
 }
 
+/* Weight k of a depthwise layer's channel, with the short way for whole bytes. */
+static inline int32_t bw_tap(const bw_layer *l, const uint8_t *weights, uint32_t taps, uint32_t channel, uint32_t k) {
+  const uint32_t i = channel * taps + k;
+  return bw_width(l) == 8 ? weights[i] - 128 : bw_weight(weights, l->weightKind & 31, i);
+}
+
 /* Any weight of a layer that is not made from cut-offs; depth: its weights per output channel. */
 static inline int32_t bw_layer_weight(const bw_layer *l, const uint8_t *weights, uint32_t depth, uint32_t channel, uint32_t k) {
   if (bw_packed(l)) {

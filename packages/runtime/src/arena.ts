@@ -47,15 +47,13 @@ const even = (size: number): number => size + (size % 2)
 export function scratchBytes(model: IntegerModel, layer: IntegerLayer, inPlace: boolean): number {
   if (layer.op !== 'convolution') return 0
   const taps = filterTaps(model, layer)
-  const vectors = layer.packing === 'vectors'
   if (isDepthwise(model, layer)) {
     const [height, width] = model.tensors[layer.input].shape
     const [rows, columns] = [height + layer.padding[0] + layer.padding[1], width + layer.padding[2] + layer.padding[3]]
-    if (vectors) return 4 * (rows * columns + taps)
     return 2 * (even(rows) * even(columns) + even(layer.kernelSize[0]) * even(layer.kernelSize[1])) + 8
   }
   const depth = layer.packing ? paddedDepth(layer.packing, layer.weightBits, taps) : taps
-  if (vectors) return 2 * depth
+  if (layer.packing === 'vectors') return 2 * depth
   return layer.packing || inPlace ? 4 * (Math.ceil(depth / 4) * 4) : 8 * (Math.ceil(depth / 8) * 8)
 }
 

@@ -124,7 +124,7 @@ test('the size of a file follows from structure, names and widths', () => {
   }
 })
 
-const builds = [{}, { native: true }, { cortex: 'dsp' }] as const
+const builds = [{}, { native: true }, { cortex: 'dsp' }, { cortex: 'swar' }] as const
 describe.skipIf(!hasHostCompiler()).each(builds)('host build %o (skipped without cc)', (options) => {
   let host: Host
   beforeAll(() => {

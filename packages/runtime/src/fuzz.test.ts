@@ -104,7 +104,8 @@ function isUtf8(bytes: Uint8Array): boolean {
 describe.skipIf(!hasSanitizers())('sanitized host build (skipped without cc and its sanitizers)', () => {
   const runs = [
     { options: { native: true }, files: mutants },
-    { options: { cortex: 'dsp' }, files: mutants.filter((_, i) => i % 3 === 0) },
+    { options: { cortex: 'dsp' }, files: mutants.filter((_, i) => i % 4 === 0) },
+    { options: { cortex: 'swar' }, files: mutants.filter((_, i) => i % 4 === 1) },
   ] as const
   test.each(runs)('the same files leave no trace in the sanitizers, and the same ones are refused: $options', ({ options, files }) => {
     const host = new Host({ sanitize: true, ...options })

@@ -1,6 +1,6 @@
 // In which order a dense layer's weights lie in a .bw file (docs/bw-format.md, "Packed weights"): one stream of fields, or, packed for a
 // processor, padded to whole words and interleaved as its kernels in core/ unpack them; core/weights.h reads the same orders. Depthwise
-// layers keep the stream: their packing says what scratch the kernel wants.
+// layers keep the stream.
 
 import { BadModelError } from './errors.ts'
 import type { IntegerConvolution, IntegerModel } from './model.ts'

@@ -1,5 +1,5 @@
 // The processors that a firmware folder builds for and the emulator has a machine for.
-import { type IntegerModel, type Kernels, packModel } from '@bitwright/runtime'
+import { type Kernels, packModel } from '@bitwright/runtime'
 
 export const firmwareTargets = ['cortex-m0', 'cortex-m4', 'cortex-m7', 'cortex-m33', 'cortex-m55'] as const
 export type FirmwareTarget = (typeof firmwareTargets)[number]
@@ -15,13 +15,8 @@ export const targetKernels: Readonly<Record<FirmwareTarget, Kernels>> = {
   'cortex-m55': 'helium',
 }
 
-/** Families whose kernels read packed weights; the others run the .bw file as it is. */
-const packedFor: readonly Kernels[] = ['dsp']
-
 /** The model as firmware with these kernels holds it. */
-export function firmwareModel(model: IntegerModel, kernels: Kernels): IntegerModel {
-  return packedFor.includes(kernels) ? packModel(model, kernels) : model
-}
+export const firmwareModel = packModel
 
 /** QEMU's boards with them. */
 export const targetMachines: Readonly<Record<FirmwareTarget, string>> = {

@@ -1,7 +1,7 @@
 // The core on every processor of the emulator: random models of every kind of layer, width, container and input give the runtime's logits.
 import { rmSync } from 'node:fs'
 import { encodeModel, load } from '@bitwright/runtime'
-import { randomClip, randomModel, seededDraw } from '@bitwright/runtime/testing'
+import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw } from '@bitwright/runtime/testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { firmwareTargets } from '../export/firmware-targets.ts'
 import { newFolder } from './testing/folder.ts'
@@ -10,7 +10,8 @@ import { missingTools } from './tools.ts'
 
 const jobs = Array.from({ length: 180 }, (_, seed) => {
   const draw = seededDraw(seed)
-  const model = randomModel(draw)
+  const drawn = seed % 3 === 2 ? randomSeparable(draw) : randomModel(draw)
+  const model = seed % 2 ? inOneContainer(drawn) : drawn
   const input = randomClip(draw, model.frontEnd)
   return { model, input }
 })

@@ -22,7 +22,7 @@ const sources = [
   'front_end_tables.c',
 ]
 /** Kernels of microcontrollers, empty elsewhere. */
-const kernels = ['cortex_dsp.c']
+const kernels = ['cortex_dsp.c', 'cortex_mve.c', 'cortex_swar.c']
 const warnings = ['-Wall', '-Wextra', '-Werror']
 
 /** The newest usable clang that targets wasm32 and has its linker, e.g. 'clang-19'; undefined where there is none. */
@@ -69,7 +69,7 @@ export interface HostOptions {
   /** For this very processor, with whatever vectors it has. */
   readonly native?: boolean
   /** With a microcontroller's kernels, their instructions written in C. */
-  readonly cortex?: 'dsp'
+  readonly cortex?: 'dsp' | 'swar'
 }
 
 /** Compiles the batch program core/host.c to `output`. */
