@@ -2,6 +2,8 @@
 // takes, predicted to the byte.
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parseModel } from './decode.ts'
+import { sealImage } from './encode.ts'
 import { encodeModel, type IntegerLayer, type IntegerModel, load } from './index.ts'
 import { streamPlan } from './stream-plan.ts'
 import { Host } from './testing/host.ts'
@@ -159,5 +161,30 @@ describe.skipIf(!hasHostCompiler()).each([false, true])('host build, for this ve
       expect([seed, ...logits]).toEqual([seed, ...windows({ ...each, plan }).flat()])
       expect(logits.length % model.classes.length).toBe(0)
     }
+  })
+
+  test('damaged files that open stream harmlessly, in as many bytes as predicted, or not at all', () => {
+    const mutants = Array.from({ length: 500 }, (_, seed) => {
+      const draw = seededDraw(70_000 + seed)
+      const bytes = streaming[draw(streaming.length)].bytes.slice()
+      // records lie at the front, names at the end
+      for (let i = 0, count = 1 + draw(2); i < count; i++) bytes[84 + draw(200)] = [0, 1, 2, 128, 255, draw(256)][draw(6)]
+      sealImage(bytes)
+      return bytes
+    })
+    const audio = streaming[0].audio.subarray(0, 600)
+    const answers = host.run(mutants.map((first) => ({ kind: 'stream', first, second: audio })))
+    let streams = 0
+    for (const [i, { status, bytes: answer }] of answers.entries()) {
+      if (status !== 0) continue
+      const plan = streamPlan(parseModel(mutants[i], 'mutant'))
+      if ('reason' in plan) expect([i, plan.reason, answer.length]).toEqual([i, plan.reason, 0])
+      else {
+        const words = new Uint32Array(answer.buffer, answer.byteOffset, 4)
+        expect([i, ...words]).toEqual([i, plan.planBytes, plan.stateBytes, plan.hopSamples, plan.firstSamples])
+        streams++
+      }
+    }
+    expect(streams).toBeGreaterThan(50)
   })
 })
