@@ -118,6 +118,12 @@ void bw_put_pixels(const bw_model *model, void *input, uint32_t first, const uin
 void bw_run_layer(const bw_model *model, void *arena, uint32_t layer);
 void bw_take_logits(const bw_model *model, const void *arena, int16_t *logits);
 
+/* The class of the largest logit, the first of several; and the classes' probabilities (softmax), 255 or 65535 standing for one. scale: that
+ * of the last tensor. */
+uint32_t bw_argmax(const int16_t *logits, uint32_t count);
+void bw_softmax8(const int16_t *logits, uint32_t count, float scale, uint8_t *to);
+void bw_softmax16(const int16_t *logits, uint32_t count, float scale, uint16_t *to);
+
 /* Streaming: a model without padding along time runs row by row, and every map keeps only the rows that its readers still need. The logits
  * that come out are, bit for bit, those of bw_run() on the windows that begin 0, 1, 2, .. times hopSamples into the stream; the first are
  * there after firstSamples, which may be fewer than a window has. */

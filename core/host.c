@@ -6,6 +6,7 @@
  *   kind 1: .bw image, float features -> status, logits
  *   kind 2: bw_front_end, int16 PCM   -> status, float features
  *   kind 3: .bw image, PCM            -> status, then if it streams: bytes of plan and state, samples of hop and first, all logits
+ *   kind 4: float32 scale, int16 logits -> status, best class (4 bytes), 16-bit probabilities, 8-bit ones
  * An input shorter than the model wants is filled with zeros. RESULTS holds a word with the blob's size before each blob. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +188,19 @@ static void stream_job(const uint8_t *image, uint32_t imageBytes, const int16_t 
   free(memory);
 }
 
+static void scores_job(const float *scale, const int16_t *logits, uint32_t count) {
+  uint8_t *all = allocate(4 + 3 * (size_t)count);
+  uint16_t *words = allocate(2 * (size_t)count);
+  const uint32_t best = bw_argmax(logits, count);
+  memcpy(all, &best, 4);
+  bw_softmax16(logits, count, *scale, words);
+  memcpy(all + 4, words, 2 * (size_t)count);
+  bw_softmax8(logits, count, *scale, all + 4 + 2 * (size_t)count);
+  write_result(BW_OK, all, 4 + 3 * count);
+  free(words);
+  free(all);
+}
+
 int main(int count, char **arguments) {
   FILE *jobs;
   uint32_t head[3];
@@ -197,6 +211,7 @@ int main(int count, char **arguments) {
   while (fread(head, 4, 3, jobs) == 3) {
     void *first = read_blob(jobs, head[1]), *second = read_blob(jobs, head[2]);
     if (head[0] == 2) features_job(first, second, head[2]);
+    else if (head[0] == 4) scores_job(first, second, head[2] / 2);
     else if (head[0] == 3) stream_job(first, head[1], second, head[2] / 2);
     else run_job(head[0] == 1, first, head[1], second, head[2]);
     free(first);

@@ -158,3 +158,28 @@ function averagePool(layer: IntegerAveragePool, x: IntegerTensor, y: IntegerTens
 function rescale(layer: IntegerRequantize, x: IntegerTensor, y: IntegerTensor, input: Int32Array): Int32Array {
   return input.map((value) => clampTo(y, requantize(value - x.zeroPoint, layer.multiplier[0], layer.shift[0])))
 }
+
+const powers = Array.from({ length: 65 }, (_, i) => Math.round(65536 * 2 ** (-i / 64)))
+
+/** 2^16 * exp(-scale * distance): 2^-t with t in 2^-16, 64 points an octave and lines between them; nothing from 20 octaves on. */
+function powerQ16(scale: number, distance: number): number {
+  const [bits] = new Uint32Array(Float32Array.of(scale).buffer)
+  const biased = (bits >>> 23) & 255
+  const fraction = BigInt((bits & 0x7fffff) | (biased ? 0x800000 : 0))
+  const factor = (fraction * 3098164009n) >> 24n // log2(e) * 2^31
+  const down = BigInt(141 - Math.max(biased, 1))
+  const product = factor * BigInt(distance)
+  const exact = down >= 0n ? product >> down : product << -down
+  const t = Number(exact < 20n << 16n ? exact : 20n << 16n)
+  const index = (t >> 10) & 63
+  const value = powers[index] - Math.floor(((powers[index] - powers[index + 1]) * (t & 1023) + 512) / 1024)
+  return Math.floor(value / 2 ** (t >> 16) + 0.5)
+}
+
+/** Probabilities of logits in whole numbers, `one` standing for certainty: each class's share of the sum, rounded to nearest. */
+export function softmaxIntegers(logits: ArrayLike<number>, scale: number, one: 255 | 65535): number[] {
+  const largest = Math.max(...Array.from(logits))
+  const parts = Array.from(logits, (logit) => powerQ16(scale, largest - logit))
+  const sum = parts.reduce((total, part) => total + part, 0)
+  return parts.map((part) => Math.floor((2 * part * one + sum) / (2 * sum)))
+}

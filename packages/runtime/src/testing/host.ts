@@ -7,8 +7,8 @@ import { join } from 'node:path'
 import { buildHost, type HostOptions } from '../tools/build-core.ts'
 
 export interface HostJob {
-  readonly kind: 'run' | 'runFeatures' | 'features' | 'stream'
-  /** A .bw image, or the 36 bytes of a front end. */
+  readonly kind: 'run' | 'runFeatures' | 'features' | 'stream' | 'scores'
+  /** A .bw image, the 36 bytes of a front end, or the 4 of a scale. */
   readonly first: Uint8Array
   readonly second: Int16Array | Float32Array | Uint8Array
 }
@@ -32,7 +32,9 @@ export class Host {
     for (const { kind, first, second } of jobs) {
       const data = new Uint8Array(second.buffer, second.byteOffset, second.byteLength)
       parts.push(
-        new Uint8Array(Uint32Array.of(['run', 'runFeatures', 'features', 'stream'].indexOf(kind), first.length, data.length).buffer),
+        new Uint8Array(
+          Uint32Array.of(['run', 'runFeatures', 'features', 'stream', 'scores'].indexOf(kind), first.length, data.length).buffer,
+        ),
       )
       for (const blob of [first, data]) parts.push(blob, new Uint8Array((4 - (blob.length % 4)) % 4))
     }

@@ -13,6 +13,7 @@ const sources = [
   'sine_table.c',
   'open.c',
   'run.c',
+  'scores.c',
   'stream.c',
   'stream_plan.c',
   'layer.c',
