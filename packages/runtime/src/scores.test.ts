@@ -21,7 +21,7 @@ test('the reference is the softmax to less than three units in 65536', () => {
     const parts = Array.from(logits, (logit) => Math.exp((logit - largest) * scale))
     const sum = parts.reduce((total, part) => total + part, 0)
     const one = softmaxIntegers(logits, scale, 65535)
-    one.forEach((value, i) => expect(Math.abs(value - (65535 * parts[i]) / sum)).toBeLessThan(2))
+    one.forEach((value, i) => expect(Math.abs(value - (65535 * parts[i]) / sum)).toBeLessThan(3))
     expect(Math.max(...softmaxIntegers(logits, scale, 255).map((value, i) => Math.abs(value - one[i] / 257)))).toBeLessThan(0.51)
   }
 })
