@@ -19,7 +19,7 @@ void bw_stream_open(bw_stream *s, const bw_spectral *spectral, void *state) {
     layer_plan *plan = &layers_of(s)[i];
     bw_get_layer(m, i, &l);
     plan->wait = maps_of(s)[trigger_of(maps_of(s), &l)].skipped + (has_window(&l) ? l.kernel[0] : 1);
-    if (has_sums(&l)) plan->b = 0;
+    if (has_sums(&l)) plan->oldest = 0;
   }
   s->outputWait = maps_of(s)[l.output].skipped + 1;
 }
@@ -40,10 +40,10 @@ static uint8_t *advance(const bw_stream *s, uint32_t index, uint32_t rows) {
   return at + (map->rows - 1) * bytes;
 }
 
-/* The last rows of a map, `rows` of them, the newest of these `before` rows before the newest of all. */
-static const uint8_t *rows_at(const bw_stream *s, uint32_t index, uint32_t rows, uint32_t before) {
+/* The last rows of a map. */
+static const uint8_t *last_rows(const bw_stream *s, uint32_t index, uint32_t rows) {
   const map_plan *base = &maps_of(s)[maps_of(s)[index].base];
-  return s->state + base->offset + (base->rows - rows - before) * row_bytes(s->model, maps_of(s)[index].base);
+  return s->state + base->offset + (base->rows - rows) * row_bytes(s->model, maps_of(s)[index].base);
 }
 
 static int32_t load_sum(const uint8_t *sums, uint32_t bytes, uint32_t i) {
@@ -53,9 +53,9 @@ static int32_t load_sum(const uint8_t *sums, uint32_t bytes, uint32_t i) {
 /* Takes the newest row into an average's sums and the oldest out of them. */
 static void add_row(const bw_stream *s, const bw_layer *l, layer_plan *plan) {
   const uint32_t count = row_sums(s->model, l), bytes = sum_bytes(s->model, l);
-  int32_t *totals = (int32_t *)(void *)(s->state + plan->a);
-  uint8_t *oldest = s->state + plan->a + up16(4 * (uint64_t)count) + (uint64_t)plan->b * count * bytes;
-  const uint8_t *row = rows_at(s, l->input[0], 1, 0);
+  int32_t *totals = (int32_t *)(void *)(s->state + plan->sums);
+  uint8_t *oldest = s->state + plan->sums + up16(4 * (uint64_t)count) + (uint64_t)plan->oldest * count * bytes;
+  const uint8_t *row = last_rows(s, l->input[0], 1);
   bw_tensor x;
   uint32_t i, k;
   stream_tensor(s->model, l->input[0], &x);
@@ -67,11 +67,11 @@ static void add_row(const bw_stream *s, const bw_layer *l, layer_plan *plan) {
     if (bytes == 2) ((int16_t *)(void *)oldest)[i] = (int16_t)sum;
     else ((int32_t *)(void *)oldest)[i] = sum;
   }
-  if (++plan->b == l->kernel[0]) plan->b = 0;
+  if (++plan->oldest == l->kernel[0]) plan->oldest = 0;
 }
 
 static void run_average(const bw_stream *s, const bw_step *step, const layer_plan *plan) {
-  const int32_t *totals = (const int32_t *)(const void *)(s->state + plan->a);
+  const int32_t *totals = (const int32_t *)(const void *)(s->state + plan->sums);
   const int32_t multiplier = (int32_t)bw_load32(step->parameters), shift = (int8_t)step->parameters[4];
   const uint32_t count = (uint32_t)step->y.width * step->y.channels;
   uint32_t i;
@@ -87,11 +87,11 @@ static void run_row(const bw_stream *s, uint32_t index) {
   stream_tensor(m, step.l.output, &step.y);
   step.x.height = step.l.op == BW_CONVOLUTION ? step.l.kernel[0] : 1;
   step.y.height = 1;
-  step.in = rows_at(s, step.l.input[0], has_sums(&step.l) ? 1 : step.x.height, step.l.op == BW_ADD ? plan->a : 0);
+  step.in = last_rows(s, step.l.input[0], step.x.height);
   if (step.l.op == BW_ADD) {
     stream_tensor(m, step.l.input[1], &step.z);
     step.z.height = 1;
-    step.second = rows_at(s, step.l.input[1], 1, plan->b);
+    step.second = last_rows(s, step.l.input[1], 1);
   }
   step.out = advance(s, step.l.output, 1);
   step.scratch = s->state + plan->scratch;
@@ -126,7 +126,7 @@ static int run_step(bw_stream *s, int16_t *logits) {
     return 0;
   }
   s->outputWait = 1;
-  memcpy(logits, rows_at(s, l.output, 1, 0), m->header.classCount * sizeof *logits);
+  memcpy(logits, last_rows(s, l.output, 1), m->header.classCount * sizeof *logits);
   return 1;
 }
 

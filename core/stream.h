@@ -17,7 +17,8 @@ typedef struct {
 typedef struct {
   uint32_t wait;    /* rows that must come before it runs next */
   uint32_t scratch; /* offset in the state */
-  uint32_t a, b;    /* of an addition: how many rows before the newest its inputs' are; of an average: offset and oldest of its sums */
+  uint32_t sums;    /* of an average: their offset in the state */
+  uint32_t oldest;  /* and which row's are the oldest */
 } layer_plan;
 
 static inline map_plan *maps_of(const bw_stream *s) { return s->plan; }

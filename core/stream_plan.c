@@ -13,15 +13,15 @@ uint32_t bw_stream_plan_bytes(const bw_model *m) {
 }
 
 /* Layer `reader` reads the last `rows` rows of a map; `later`: also in a step in which none of them is new. */
-static void needs(map_plan *maps, uint32_t index, uint32_t reader, uint64_t rows, int later) {
+static void needs(map_plan *maps, uint32_t index, uint32_t reader, uint32_t rows, int later) {
   map_plan *base = &maps[maps[index].base];
-  if (base->rows < rows) base->rows = (uint32_t)rows;
+  if (base->rows < rows) base->rows = rows;
   base->kept |= (uint16_t)(later || rows > 1);
   base->last = (uint16_t)reader;
 }
 
 /* When a layer runs and what it needs; 0 where it cannot. */
-static int plan_layer(const bw_model *m, uint32_t index, map_plan *maps, layer_plan *plan) {
+static int plan_layer(const bw_model *m, uint32_t index, map_plan *maps) {
   bw_layer l;
   bw_tensor x, y;
   map_plan *from, *to;
@@ -45,10 +45,9 @@ static int plan_layer(const bw_model *m, uint32_t index, map_plan *maps, layer_p
     map_plan *second = &maps[l.input[1]];
     if (second->step != step) return 0;
     if (second->first > first) first = second->first;
-    plan->a = (uint32_t)((first - from->first) / step);
-    plan->b = (uint32_t)((first - second->first) / step);
-    needs(maps, l.input[0], index, plan->a + 1, from->first < first);
-    needs(maps, l.input[1], index, plan->b + 1, second->first < first);
+    /* of maps of one height and step neither is a whole step ahead: each has floor((rows of the input - 1 - first) / step) + 1 rows */
+    needs(maps, l.input[0], index, 1, from->first < first);
+    needs(maps, l.input[1], index, 1, second->first < first);
   } else {
     needs(maps, l.input[0], index, 1, 0);
   }
@@ -93,7 +92,7 @@ static uint64_t plan_state(bw_stream *s) {
     bw_layer l;
     bw_get_layer(m, i, &l);
     if (!has_sums(&l)) continue;
-    layers[i].a = (uint32_t)bytes;
+    layers[i].sums = (uint32_t)bytes;
     bytes += up16(4 * (uint64_t)row_sums(m, &l)) + up16((uint64_t)l.kernel[0] * row_sums(m, &l) * sum_bytes(m, &l));
     if (bytes > LIMIT_STATE) return 0;
   }
@@ -149,7 +148,7 @@ int bw_stream_plan(bw_stream *s, const bw_model *m, void *plan) {
   for (i = 0; i < m->header.layerCount; i++) {
     bw_get_layer(m, i, &l);
     maps[l.output].last = (uint16_t)i;
-    if (!plan_layer(m, i, maps, &layers_of(s)[i])) return 0;
+    if (!plan_layer(m, i, maps)) return 0;
   }
   output = &maps[l.output];
   maps[output->base].last = (uint16_t)m->header.layerCount;

@@ -126,7 +126,7 @@ function planLayer({ tensors }: IntegerModel, layer: IntegerLayer, index: number
       const both = inputs.map((tensor) => maps[tensor])
       if (both[0].step !== both[1].step) return 'adds maps that come at different rates'
       first = Math.max(...both.map((map) => map.first))
-      for (const [i, map] of both.entries()) needs(inputs[i], Math.floor((first - map.first) / step) + 1, map.first < first)
+      for (const [i, map] of both.entries()) needs(inputs[i], 1, map.first < first)
       break
     }
     default:
