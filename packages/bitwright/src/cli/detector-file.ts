@@ -1,8 +1,8 @@
 // A model named on the command line, and the settings of its detector: those found by `evaluate --stream`, changed by flags.
-import { checkDetectorSettings, type DetectorSettings, load, type Model } from '@bitwright/runtime'
+import { type DetectorSettings, load, type Model } from '@bitwright/runtime'
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { UsageError } from '../errors.ts'
+import { parseDetectorSettings } from '../export/detector-settings.ts'
 import { existingRunDirectory, runDirectory } from '../study/run-directory.ts'
 import { readGivenFile } from './given-file.ts'
 
@@ -12,7 +12,7 @@ interface Changes {
   readonly refractory?: number
 }
 
-/** @param given a .bw file or the folder of a run @throws UsageError where neither is there or detector.json is damaged */
+/** @param given a .bw file or the folder of a run @throws UsageError where neither is there; RunError where detector.json is damaged */
 export function loadDetector(
   given: string,
   { threshold, smoothing, refractory }: Changes,
@@ -20,21 +20,12 @@ export function loadDetector(
   const isFolder = statSync(given, { throwIfNoEntry: false })?.isDirectory() ?? false
   const path = isFolder ? existingRunDirectory(given).model : given
   const model = load(readGivenFile(path), path)
+  const kept = runDirectory(isFolder ? given : dirname(given)).detector
   const settings = {
-    ...detectorSettings(runDirectory(isFolder ? given : dirname(given)).detector),
+    ...(existsSync(kept) && parseDetectorSettings(readFileSync(kept, 'utf8'), kept)),
     ...(threshold !== undefined && { threshold }),
     ...(smoothing !== undefined && { smoothingSeconds: smoothing }),
     ...(refractory !== undefined && { refractorySeconds: refractory }),
   }
   return { model, settings }
-}
-
-function detectorSettings(path: string): Partial<DetectorSettings> {
-  if (!existsSync(path)) return {}
-  try {
-    const { smoothingSeconds, threshold, refractorySeconds, ignoredClasses } = JSON.parse(readFileSync(path, 'utf8')) as DetectorSettings
-    return checkDetectorSettings({ smoothingSeconds, threshold, refractorySeconds, ignoredClasses })
-  } catch (error) {
-    throw new UsageError(`${path}: no settings of a detector (${(error as Error).message}); make it anew with evaluate --stream`)
-  }
 }
