@@ -67,6 +67,7 @@ test('most random models stream, with all kinds of layers, lengths and rates', (
   for (const kind of [
     'dense',
     'depthwise',
+    'sum of early and late',
     'average of rows',
     'average of a row',
     'skips rows',
@@ -79,12 +80,32 @@ test('most random models stream, with all kinds of layers, lengths and rates', (
   expect(reasons).toContain('adds maps that come at different rates')
 })
 
+/** The row of the input with which a map's first row is there, by walking back. */
+function firstRow(model: IntegerModel, tensor: number): number {
+  const maker = model.layers.find(({ output }) => output === tensor)
+  if (!maker) return 0
+  if (maker.op === 'add') return Math.max(...maker.inputs.map((input) => firstRow(model, input)))
+  const rows = 'kernelSize' in maker ? maker.kernelSize[0] - 1 : model.tensors[maker.input].shape[0] - model.tensors[tensor].shape[0]
+  return firstRow(model, maker.input) + rows * stepOf(model, maker.input)
+}
+
+/** Rows of the input between rows of a map. */
+function stepOf(model: IntegerModel, tensor: number): number {
+  const maker = model.layers.find(({ output }) => output === tensor)
+  if (!maker) return 1
+  return stepOf(model, maker.op === 'add' ? maker.inputs[0] : maker.input) * ('stride' in maker ? maker.stride[0] : 1)
+}
+
 function kindsOf(model: IntegerModel, layer: IntegerLayer): string[] {
   const { shape, containerBits } = model.tensors[layer.output]
   const kinds: string[] = [layer.op]
   if ((shape[1] * shape[2] * containerBits) % 8 !== 0) kinds.push('split bytes')
   if (layer.op === 'add' && model.layers.some((other) => other.op === 'crop' && layer.inputs.includes(other.output)))
     kinds.push('add cropped')
+  if (layer.op === 'add') {
+    const [a, b] = layer.inputs.map((input) => firstRow(model, input))
+    if (a !== b) kinds.push('sum of early and late')
+  }
   if (layer.op === 'averagePool') kinds.push(layer.kernelSize[0] > 1 ? 'average of rows' : 'average of a row')
   if (layer.op === 'convolution') {
     kinds.push(layer.groups > 1 ? 'depthwise' : 'dense')

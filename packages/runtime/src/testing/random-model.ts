@@ -52,15 +52,22 @@ export function randomModel(draw: Draw, streams = false): IntegerModel {
     layers.push(make(tensors.length - 1))
     current = tensors.length - 1
   }
-  const convolution = (kind: 'dense' | 'depthwise' | 'classifier', channels: number): void => {
+  const convolution = (
+    kind: 'dense' | 'depthwise' | 'classifier',
+    channels: number,
+    given?: Pick<IntegerConvolution, 'kernelSize' | 'stride' | 'padding'>,
+  ): void => {
     const x = tensors[current]
     const classifier = kind === 'classifier'
     const kernel = (size: number, most: number): number => (classifier ? size : 1 + draw(Math.min(size, most)))
     const raw = current === 0 && frontEnd.kind === 'raw'
-    const kernelSize = [kernel(x.shape[0], raw ? 60 : 5), kernel(x.shape[1], 4)] as const
-    const stride = classifier ? ([1, 1] as const) : ([1 + draw(raw ? 8 : 3), 1 + draw(2)] as const)
-    const [top, bottom] = streams ? [0, 0] : [draw(4), draw(3)]
-    const padding = classifier ? ([0, 0, 0, 0] as const) : ([top, bottom, draw(3), draw(4)] as const)
+    const drawn = (): Pick<IntegerConvolution, 'kernelSize' | 'stride' | 'padding'> => {
+      const kernelSize = [kernel(x.shape[0], raw ? 60 : 5), kernel(x.shape[1], 4)] as const
+      const stride = classifier ? ([1, 1] as const) : ([1 + draw(raw ? 8 : 3), 1 + draw(2)] as const)
+      const [top, bottom] = streams ? [0, 0] : [draw(4), draw(3)]
+      return { kernelSize, stride, padding: classifier ? [0, 0, 0, 0] : [top, bottom, draw(3), draw(4)] }
+    }
+    const { kernelSize, stride, padding } = given ?? drawn()
     const height = Math.floor((x.shape[0] + padding[0] + padding[1] - kernelSize[0]) / stride[0]) + 1
     const width = Math.floor((x.shape[1] + padding[2] + padding[3] - kernelSize[1]) / stride[1]) + 1
     const inputIndex = current
@@ -78,6 +85,24 @@ export function randomModel(draw: Draw, streams = false): IntegerModel {
       ...randomWeights(draw, x, output, shape),
     }))
   }
+  const add = (name: string, source: number, other: number): void => {
+    const { shape } = tensors[source]
+    const scales = [multiplierOf(draw, 0.5), multiplierOf(draw, 0.7), multiplierOf(draw, 2 ** -19)]
+    let partner = other
+    if (tensors[partner].shape[0] > shape[0]) {
+      const cropped = `${name} crop`
+      emit({ ...tensors[other], name: cropped, shape }, (output) => ({ op: 'crop', name: cropped, input: other, output }))
+      partner = current
+    }
+    emit(randomTensor(draw, name, shape), (output) => ({
+      op: 'add',
+      name,
+      inputs: streams && draw(2) ? [partner, source] : [source, partner],
+      output,
+      multiplier: Int32Array.from(scales, (s) => s.multiplier),
+      shift: Int8Array.from(scales, (s) => s.shift),
+    }))
+  }
   for (let i = 0, count = 1 + draw(6); i < count; i++) {
     const x = tensors[current]
     const source = current
@@ -85,10 +110,32 @@ export function randomModel(draw: Draw, streams = false): IntegerModel {
     const kind =
       current === 0
         ? pick(draw, ['dense', 'depthwise', 'reshape'] as const)
-        : pick(draw, ['dense', 'dense', 'depthwise', 'add', 'pool', 'requantize', 'reshape', 'crop'] as const)
+        : pick(draw, [
+            'dense',
+            'dense',
+            'depthwise',
+            'add',
+            'pool',
+            'requantize',
+            'reshape',
+            'crop',
+            ...(streams ? (['fork'] as const) : []),
+          ] as const)
     if (kind === 'dense') convolution('dense', pick(draw, [1, 3, 10, 17, 33]))
     else if (kind === 'depthwise') convolution('depthwise', x.shape[2])
-    else if (kind === 'reshape') {
+    else if (kind === 'fork') {
+      // two ways of one rate, of which one sees more rows than the other
+      const stride = [1 + draw(3), 1] as const
+      const channels = pick(draw, [1, 3, 10])
+      const way = (): number => {
+        current = source
+        convolution('dense', channels, { kernelSize: [1 + draw(Math.min(5, x.shape[0])), 1], stride, padding: [0, 0, 0, 0] })
+        return current
+      }
+      const ways = [way(), way()].toSorted((a, b) => tensors[b].shape[0] - tensors[a].shape[0])
+      current = ways[1]
+      add(name, ways[1], ways[0])
+    } else if (kind === 'reshape') {
       const [height, width, channels] = x.shape
       emit(
         {
@@ -135,23 +182,7 @@ export function randomModel(draw: Draw, streams = false): IntegerModel {
         const fits = streams ? t.shape[0] >= x.shape[0] : t.shape[0] === x.shape[0]
         return index > 0 && t.containerBits < 16 && fits && t.shape.slice(1).join() === x.shape.slice(1).join() ? [index] : []
       })
-      const scales = [multiplierOf(draw, 0.5), multiplierOf(draw, 0.7), multiplierOf(draw, 2 ** -19)]
-      if (x.containerBits === 16) continue
-      let partner = pick(draw, partners)
-      if (tensors[partner].shape[0] > x.shape[0]) {
-        const longer = partner
-        const [shape, cropped] = [x.shape, `${name} crop`]
-        emit({ ...tensors[longer], name: cropped, shape }, (output) => ({ op: 'crop', name: cropped, input: longer, output }))
-        partner = current
-      }
-      emit(randomTensor(draw, name, x.shape), (output) => ({
-        op: 'add',
-        name,
-        inputs: draw(2) ? [source, partner] : [partner, source],
-        output,
-        multiplier: Int32Array.from(scales, (s) => s.multiplier),
-        shift: Int8Array.from(scales, (s) => s.shift),
-      }))
+      if (x.containerBits < 16) add(name, source, pick(draw, partners))
     }
   }
   const classes = Array.from({ length: 2 + draw(4) }, (_, i) => `wörd ${i}`)
