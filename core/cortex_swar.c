@@ -12,19 +12,40 @@
 
 enum { GROUP = 4 };
 
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__)
+#define BW_THUMB1 1 /* eight registers to compute in: GCC moves its values about more than it multiplies */
+#else
+#define BW_THUMB1 0
+#endif
+
 /* --- requantizing without a long product */
 
-/* round(v m / 2^31), ties up, for m >= 0. */
-ALWAYS int32_t multiply_high(int32_t v, int32_t m) {
+/* round(round(v m / 2^31) / 2^(right + 1)), first ties up, then away from zero, for m >= 0: of products of halves. */
+#if BW_THUMB1
+__attribute__((naked, noinline)) static int32_t short_requantize(int32_t v, int32_t m, uint32_t right) {
+  (void)v, (void)m, (void)right;
+  __asm__ volatile(".syntax unified\n push {r4, r5, lr}\n uxth r3, r0\n asrs r0, r0, #16\n uxth r4, r1\n asrs r1, r1, #16\n"
+                   "movs r5, r3\n muls r5, r4, r5\n muls r3, r1, r3\n muls r4, r0, r4\n muls r1, r0, r1\n"
+                   "lsrs r0, r5, #16\n adds r3, r3, r0\n asrs r0, r4, #16\n adds r1, r1, r0\n lsrs r0, r3, #16\n adds r1, r1, r0\n"
+                   "uxth r4, r4\n uxth r3, r3\n adds r3, r3, r4\n lsrs r0, r3, #16\n adds r1, r1, r0\n"
+                   "lsls r3, r3, #16\n uxth r5, r5\n orrs r3, r5\n movs r0, #1\n lsls r0, r0, #30\n adds r3, r3, r0\n"
+                   "movs r0, #0\n adcs r1, r0\n lsls r1, r1, #1\n lsrs r3, r3, #31\n orrs r1, r3\n"
+                   "asrs r0, r1, #31\n adds r0, r0, r1\n asrs r0, r2\n adds r0, #1\n asrs r0, r0, #1\n pop {r4, r5, pc}\n");
+}
+#else
+ALWAYS int32_t short_requantize(int32_t v, int32_t m, uint32_t right) {
   const uint32_t vLow = (uint32_t)v & 0xffff, mLow = (uint32_t)m & 0xffff;
   const int32_t vHigh = v >> 16, mHigh = m >> 16;
-  const uint32_t low = vLow * mLow, right = vLow * (uint32_t)mHigh;
+  const uint32_t low = vLow * mLow, cross = vLow * (uint32_t)mHigh;
   const int32_t left = vHigh * (int32_t)mLow;
-  const uint32_t middle = (low >> 16) + ((uint32_t)left & 0xffff) + (right & 0xffff);
-  const uint32_t high = (uint32_t)(vHigh * mHigh) + (uint32_t)(left >> 16) + (right >> 16) + (middle >> 16);
+  const uint32_t middle = (low >> 16) + ((uint32_t)left & 0xffff) + (cross & 0xffff);
+  const uint32_t high = (uint32_t)(vHigh * mHigh) + (uint32_t)(left >> 16) + (cross >> 16) + (middle >> 16);
   const uint32_t rest = (middle << 16 | (low & 0xffff)) + 0x40000000u;
-  return (int32_t)((high + (rest < 0x40000000u)) << 1 | rest >> 31);
+  v = (int32_t)((high + (rest < 0x40000000u)) << 1 | rest >> 31);
+  v += v >> 31;
+  return ((v >> (right & 31)) + 1) >> 1;
 }
+#endif
 
 static int swar_way(const bw_step *s, const bw_epilogue *e) {
   int all = !s->l.logMagnitude && s->y.containerBits == 8;
@@ -34,16 +55,13 @@ static int swar_way(const bw_step *s, const bw_epilogue *e) {
 }
 
 ALWAYS int8_t swar_value(const bw_epilogue *e, int32_t v, uint32_t c) {
-  const uint32_t right = (uint32_t)~e->shift[c]; /* less one, so that the last bit rounds */
-  v = multiply_high(v, e->multiplier[c]);
-  v += v >> 31;
-  v = (((v >> (right & 31)) + 1) >> 1) + e->zeroPoint;
+  v = short_requantize(v, e->multiplier[c], (uint32_t)~e->shift[c]) + e->zeroPoint;
   return (int8_t)(v < e->low ? e->low : v > e->high ? e->high : v);
 }
 
 /* --- dense */
 
-#if defined(__ARM_ARCH_6M__)
+#if BW_THUMB1
 /* sums of four channels; x in words, [input][channels 0, 2, 1, 3] in bytes. Returns where the weights after them begin. */
 #define PRODUCT(sum, at) "ldrb r5, [r7, #" #at "]\n muls r5, r4, r5\n adds " sum ", " sum ", r5\n"
 #define INPUT(n, a, b, c, d) "ldr r4, [r6, #" #n "]\n" PRODUCT("r0", a) PRODUCT("r2", b) PRODUCT("r1", c) PRODUCT("r3", d)
@@ -112,7 +130,43 @@ ALWAYS const uint8_t *sums_of(const uint32_t bits, const int together, const int
   return (const uint8_t *)w;
 }
 
+#if BW_THUMB1
+/* The same for widths of one plane. r0, r1: two sums each; r2: input; r3: weights; r5: mask; r8..r11: the four sums. BLOCK: as many inputs as
+ * are added up before r0 and r1 are emptied. */
+#define PAIR(n, sum) "lsrs r4, r3, #" #n "\n ands r4, r5\n muls r4, r2, r4\n adds " sum ", " sum ", r4\n"
+#define PAIR0 "movs r4, r3\n ands r4, r5\n muls r4, r2, r4\n adds r0, r0, r4\n"
+#define WORD "ldmia r7!, {r3}\n"
+#define NEXT "ldmia r6!, {r2}\n"
+#define BOTH(a, b) NEXT PAIR(a, "r0") PAIR(b, "r1")
+#define EMPTY                                                                                           \
+  "sxth r4, r0\n subs r0, r0, r4\n add r8, r4\n asrs r0, r0, #16\n add r9, r0\n"                        \
+  "sxth r4, r1\n subs r1, r1, r4\n add r10, r4\n asrs r1, r1, #16\n add r11, r1\n"
+#define PAIRED_SUMS(name, field, blockBytes, UNIT, BLOCK)                                                                                    \
+  __attribute__((naked, noinline)) static const uint8_t *name(const int32_t *x, const int32_t *end, const uint8_t *w, int32_t sums[4]) {      \
+    (void)x, (void)end, (void)w, (void)sums;                                                                                                 \
+    __asm__ volatile(".syntax unified\n push {r4-r7, lr}\n mov r4, r8\n mov r5, r9\n mov r6, r10\n mov r7, r11\n push {r3-r7}\n"            \
+                     "mov r6, r0\n mov r7, r2\n mov r12, r1\n subs r1, r1, r0\n movs r2, #" #blockBytes " - 1\n bics r1, r2\n"              \
+                     "adds r1, r1, r0\n mov lr, r1\n ldmia r3!, {r0-r2, r4}\n mov r8, r0\n mov r9, r1\n mov r10, r2\n mov r11, r4\n"          \
+                     "movs r5, #" #field "\n lsls r4, r5, #16\n orrs r5, r4\n"                                                              \
+                     "1: cmp r6, lr\n bne 5f\n b 2f\n 5: movs r0, #0\n movs r1, #0\n" BLOCK EMPTY "b 1b\n"                                            \
+                     "2: cmp r6, r12\n bne 6f\n b 3f\n 6: movs r0, #0\n movs r1, #0\n" UNIT EMPTY "b 2b\n"                                            \
+                     "3: pop {r0}\n mov r1, r8\n mov r2, r9\n mov r3, r10\n mov r4, r11\n stmia r0!, {r1-r4}\n mov r0, r7\n"                 \
+                     "pop {r4-r7}\n mov r8, r4\n mov r9, r5\n mov r10, r6\n mov r11, r7\n pop {r4-r7, pc}\n");                               \
+  }
+#define NIBBLES WORD NEXT PAIR0 PAIR(4, "r1") BOTH(8, 12)
+#define CRUMBS WORD NEXT PAIR0 PAIR(2, "r1") BOTH(4, 6) BOTH(8, 10) BOTH(12, 14)
+#define BITS WORD NEXT PAIR0 PAIR(1, "r1") BOTH(2, 3) BOTH(4, 5) BOTH(6, 7) BOTH(8, 9) BOTH(10, 11) BOTH(12, 13) BOTH(14, 15)
+PAIRED_SUMS(paired4, 15, 32, NIBBLES, NIBBLES NIBBLES NIBBLES NIBBLES)
+PAIRED_SUMS(paired2, 3, 64, CRUMBS, CRUMBS CRUMBS CRUMBS CRUMBS)
+PAIRED_SUMS(paired1, 1, 64, BITS, BITS BITS)
+#endif
+
 static const uint8_t *group_sums(uint32_t bits, const int32_t *x, const int32_t *end, uint32_t flush, const uint8_t *w, int32_t sums[4]) {
+#if BW_THUMB1
+  if (bits == 4 && flush >= 8) return paired4(x, end, w, sums);
+  if (bits == 2 && flush >= 16) return paired2(x, end, w, sums);
+  if (bits == 1 && flush >= 16) return paired1(x, end, w, sums);
+#endif
   switch (bits) {
     case 1: return sums_of(1, 1, x, end, flush, w, sums);
     case 2: return sums_of(2, 1, x, end, flush, w, sums);

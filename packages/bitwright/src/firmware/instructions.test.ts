@@ -1,9 +1,10 @@
 // ds-cnn-s on every processor: every logit, every size as predicted, and not one instruction more than firmware/instructions.json says.
 import { rmSync } from 'node:fs'
+import { modelInfo } from '@bitwright/runtime'
 import { afterAll, describe, expect, it } from 'vitest'
-import { firmwareTargets } from '../export/firmware-targets.ts'
+import { firmwareModel, firmwareTargets, targetKernels } from '../export/firmware-targets.ts'
 import { exportedFolder } from './testing/folder.ts'
-import { compiler, countedModel, countsOf, measureCounted, readCounts } from './testing/instructions.ts'
+import { clipInstructions, clipWidths, compiler, countedModel, countsOf, measureCounted, readCounts } from './testing/instructions.ts'
 import { hasProgram, missingTools } from './tools.ts'
 
 const recorded = readCounts()
@@ -22,4 +23,27 @@ describe.skipIf(missing !== undefined)(`ds-cnn-s in QEMU${missing ? ` (skipped: 
     if (isSameCompiler)
       expect(countsOf(measured), 'after a change of core/ or firmware/: npm run count:firmware').toEqual(recorded.processors[target])
   })
+})
+
+describe.skipIf(missing !== undefined)(`a clip of ds-cnn-s in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
+  it.each(clipWidths)('with %i-bit weights: every logit, and the recorded instructions', { timeout: 200_000 }, async (width) => {
+    const folder = exportedFolder(countedModel(width))
+    for (const target of firmwareTargets) {
+      const measured = await measureCounted(folder, target)
+      expect(measured.difference).toBeUndefined()
+      if (compiler() === recorded.compiler) expect([target, clipInstructions(measured)]).toEqual([target, recorded.clips[target][width]])
+    }
+    rmSync(folder, { recursive: true })
+  })
+})
+
+// CMSIS-NN takes 7.84 million on an M4 at 8 bits and 13.97 at 4, 1.78 on an M55, 29.0 on an M0, and two maps of 8000 bytes.
+it('a clip of ds-cnn-s stays below its limits: instructions of each processor, fewer bits costing no more, and memory', () => {
+  const limits = { 'cortex-m0': 20e6, 'cortex-m4': 4.7e6, 'cortex-m7': 4.7e6, 'cortex-m33': 4.7e6, 'cortex-m55': 1.78e6 } as const
+  for (const target of firmwareTargets) {
+    for (const width of clipWidths) expect(recorded.clips[target][width]).toBeLessThan(limits[target])
+    expect(modelInfo(firmwareModel(countedModel(8), targetKernels[target])).ramBytes).toBeLessThan(10_000)
+  }
+  for (const target of ['cortex-m0', 'cortex-m4', 'cortex-m7', 'cortex-m33'] as const)
+    for (const width of [4, 2]) expect(recorded.clips[target][width]).toBeLessThanOrEqual(recorded.clips[target][8])
 })

@@ -20,10 +20,15 @@ export interface CountedProcessor {
   readonly stackBytes: number
 }
 
+/** Widths of all weights alike, at which a whole clip is counted. */
+export const clipWidths = [8, 4, 2] as const
+
 export interface CountedFile {
   /** Other compilers give other counts. */
   readonly compiler: string
   readonly processors: Readonly<Record<FirmwareTarget, CountedProcessor>>
+  /** All layers of a clip, by processor and width of the weights; without the front end. */
+  readonly clips: Readonly<Record<FirmwareTarget, Readonly<Record<string, number>>>>
 }
 
 const path = join(firmwareFolder, 'instructions.json')
@@ -44,12 +49,15 @@ function randomized(draw: Draw, layer: IntegerLayer, weightBits: number): Intege
   return { ...layer, weightBits, weights, shift: layer.shift.map(() => shift) }
 }
 
-/** ds-cnn-s with random weights of many widths. */
-export function countedModel(): IntegerModel {
+/** ds-cnn-s with random weights, of one width or of many. */
+export function countedModel(width?: number): IntegerModel {
   const draw = seededDraw(1)
   const { model } = lowerSkeleton(builtinNetwork('ds-cnn-s', { classes: Array.from({ length: 12 }, (_, i) => `word${i}`) }))
   let at = 0
-  return { ...model, layers: model.layers.map((layer) => randomized(draw, layer, layer.op === 'convolution' ? widths[at++] : 0)) }
+  return {
+    ...model,
+    layers: model.layers.map((layer) => randomized(draw, layer, layer.op === 'convolution' ? (width ?? widths[at++]) : 0)),
+  }
 }
 
 export async function measureCounted(folder: string, target: FirmwareTarget): Promise<FirmwareMeasurement> {
@@ -66,6 +74,8 @@ export function countsOf({ layers, frame, sizes, stackBytes }: FirmwareMeasureme
   return { instructions, codeBytes: sizes.codeBytes, stackBytes: stackBytes.run }
 }
 
+export const clipInstructions = ({ layers }: FirmwareMeasurement): number => layers!.reduce((total, layer) => total + layer.instructions, 0)
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const folder = exportedFolder(countedModel())
   const processors: [FirmwareTarget, CountedProcessor][] = []
@@ -74,5 +84,13 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     console.log(`${target}: counted`)
   }
   rmSync(folder, { recursive: true })
-  writeFileSync(path, `${JSON.stringify({ compiler: compiler(), processors: Object.fromEntries(processors) }, undefined, 2)}\n`)
+  const clips = Object.fromEntries(firmwareTargets.map((target): [FirmwareTarget, Record<string, number>] => [target, {}]))
+  for (const width of clipWidths) {
+    const clipFolder = exportedFolder(countedModel(width))
+    for (const target of firmwareTargets) clips[target][width] = clipInstructions(await measureCounted(clipFolder, target))
+    rmSync(clipFolder, { recursive: true })
+    console.log(`${width}-bit weights: counted`)
+  }
+  const counted = { compiler: compiler(), processors: Object.fromEntries(processors), clips }
+  writeFileSync(path, `${JSON.stringify(counted, undefined, 2)}\n`)
 }
