@@ -32,6 +32,47 @@ function elements(markup: string): string[] {
   return names
 }
 
+const stream: StudyEvent = {
+  type: 'stream',
+  minutes: 20,
+  seed: 0,
+  wantedFalseAcceptsPerHour: 1,
+  isFrameByFrame: true,
+  signalToNoise: { lowest: 10, highest: 25 },
+  otherWords: 304,
+  settings: { smoothingSeconds: 0.2, threshold: 0.9, refractorySeconds: 0.5, ignoredClasses: ['_unknown_'] },
+  scores: { recall: 0.75, hits: 150, words: 200, falseAccepts: 1, falseAcceptsPerHour: 3, latency: { median: 0.25, ninetieth: 0.5 } },
+  validation: { minutes: 60, scores: { recall: 0.7, hits: 420, words: 600, falseAccepts: 1, falseAcceptsPerHour: 1 } },
+  curve: [
+    { threshold: 0.2, recall: 0.95, falseAcceptsPerHour: 900 },
+    { threshold: 0.5, recall: 0.9, falseAcceptsPerHour: 40 },
+    { threshold: 0.9, recall: 0.75, falseAcceptsPerHour: 3 },
+    { threshold: 0.99, recall: 0, falseAcceptsPerHour: 0 },
+  ],
+}
+
+describe('report of a run that was evaluated on a stream', () => {
+  const evaluated = renderReport([...whole, { ...stream, minutes: 5 }, stream])
+  const section = evaluated.slice(evaluated.indexOf('id="stream"'), evaluated.indexOf('</section>', evaluated.indexOf('id="stream"')))
+
+  test('shows the latest figures and the curve with the chosen point on it', () => {
+    elements(evaluated)
+    expect(section).toContain('75.0 % of the words at 3.0 false accepts an hour')
+    for (const text of ['150 of 200', '1 in 20 minutes', '0.25 s (nine of ten: 0.50 s)', '70.0 % at 1.0 an hour'])
+      expect(section).toContain(text)
+    const dots = [...section.matchAll(/<circle\s+class="dot (\w+)"\s+cx="([\d.]+)"\s+cy="([\d.]+)"/g)].map(([, colour, x, y]) => [colour, x, y])
+    // what lies beyond 60 an hour is left out
+    expect(dots.map(([colour]) => colour)).toEqual(['accent', 'accent', 'accent', 'warm'])
+    expect(dots[3].slice(1)).toEqual(dots[1].slice(1))
+    expect(Number(dots[0][1])).toBeGreaterThan(Number(dots[1][1]))
+    expect(Number(dots[0][2])).toBeLessThan(Number(dots[1][2]))
+  })
+
+  test('a run that was not has no such part', () => {
+    expect(page).not.toContain('id="stream"')
+  })
+})
+
 describe('report of a whole run', () => {
   test('is well formed and loads nothing', () => {
     expect(elements(page).length).toBeGreaterThan(1000)

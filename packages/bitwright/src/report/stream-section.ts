@@ -6,7 +6,7 @@ import { percent } from './units.ts'
 
 const width = 460
 const height = 270
-const left = 50
+const left = 58
 const right = width - 18
 const top = 14
 const bottom = height - 46
