@@ -1,5 +1,6 @@
 // Whole runs on one-second tones in a temporary folder: what is left on disk, and that interruptions change none of it.
 import { Random } from '@bitwright/engine'
+import { load } from '@bitwright/runtime'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -249,6 +250,23 @@ describe('searchStudy', () => {
     )
     expect(result.status).toBe('finished')
     expect(result.cost!.macs).toBeLessThanOrEqual(900_000)
+  })
+
+  it('ends with a model that streams where one is asked for, searched and trained as it will stream', async () => {
+    const hooks = hooksOf()
+    const spec = { ...searching('streams'), streaming: true as const, epochs: { warmup: 1, search: 1, train: 1, quantize: 1 } }
+    const { network, model } = await searchStudy(spec, hooks)
+    expect(network!.name).toBe('kws-mfcc-10-stream')
+    expect(network!.frontEnd).toMatchObject({ samples: 1.25 * sampleRate })
+    const loaded = load(readFileSync(model!))
+    const { plan } = loaded.stream()
+    expect(plan.hopSamples).toBe(0.04 * sampleRate)
+    expect(memory.price(network!).stream!.streamRamBytes).toBe(plan.ramBytes)
+    // the second window, where the first layers' rows of the first one are used again
+    const sound = Int16Array.from({ length: plan.firstSamples + plan.hopSamples }, (_, i) => Math.round(9000 * Math.sin(i * i * 1e-5)))
+    const window = new Int16Array(1.25 * sampleRate)
+    window.set(sound.subarray(plan.hopSamples, plan.hopSamples + window.length))
+    expect(loaded.stream().push(sound)[1]).toEqual(loaded.run(window))
   })
 
   it('refuses a budget that nothing meets before it trains', async () => {
