@@ -260,6 +260,10 @@ static void dense(const bw_step *s) {
           const uint32_t at = i / count, channel = i % count;
           bw_long_epilogue(s, &e, (pixel + at) * channels + c + channel, c + channel, sums[2 * channel + at], rests[at]);
         }
+      } else if (s->y.containerBits < 8) {
+        int8_t fields[2 * CHANNELS];
+        finish_pair(&e, sums, rests, fields, fields + (together > 1 ? CHANNELS : 0), c, count, 0);
+        for (i = 0; i < together; i++) bw_put_fields(&s->y, s->out, (pixel + i) * channels + c, fields + i * CHANNELS, count);
       } else if (usual) {
         finish_pair(&e, sums, rests, first + c, second + c, c, count, 1);
       } else {
@@ -297,10 +301,10 @@ static walk walk_of(const bw_step *s) {
 
 static void fill_plane(const bw_step *s, const walk *w, uint32_t channel, int16_t *plane) {
   const int32_t zeroPoint = s->x.zeroPoint;
-  uint32_t i, j;
+  uint32_t j;
   plane += w->before[1] * w->line + w->before[0];
   for (j = 0; j < w->inputs[1]; j++, plane += w->line) {
-    uint32_t index = j * w->inputStep[1] + channel;
+    const uint32_t index = j * w->inputStep[1] + channel;
     if (s->x.containerBits == 8) {
       const int8_t *from = (const int8_t *)s->in + index;
       const uint32_t step = w->inputStep[0];
@@ -313,7 +317,7 @@ static void fill_plane(const bw_step *s, const walk *w, uint32_t channel, int16_
       }
       for (; to < end; from += step) *to++ = (int16_t)(*from - zeroPoint);
     } else {
-      for (i = 0; i < w->inputs[0]; i++, index += w->inputStep[0]) plane[i] = fetch1(&s->x, s->in, index);
+      bw_fetch_apart(&s->x, s->in, index, w->inputStep[0], plane, w->inputs[0]);
     }
   }
 }
@@ -415,6 +419,10 @@ static void depthwise(const bw_step *s) {
         }
         if (!shortWay) {
           for (k = 0; k < count; k++) bw_long_epilogue(s, &e, index + k * w.outputStep[0], c, sums[k], 0);
+        } else if (s->y.containerBits < 8) {
+          int8_t fields[OUTPUTS];
+          finish_row(&e, c, sums, count, fields, 1, 0);
+          bw_put_fields_apart(&s->y, s->out, index, w.outputStep[0], fields, count);
         } else if (whole) {
           finish_row(&e, c, sums, count, (int8_t *)s->out + index, w.outputStep[0], 1);
         } else {

@@ -206,7 +206,7 @@ static group_kernel *const kernels[2][8] = {{unsigned1, unsigned2, unsigned3, un
 
 /* Whether vectors requantize right: no shift to the left. */
 static int vector_way(const bw_step *s, const bw_epilogue *e) {
-  int all = !s->l.logMagnitude && s->y.containerBits == 8;
+  int all = !s->l.logMagnitude && s->y.containerBits <= 8;
   uint32_t c;
   for (c = 0; c < s->y.channels; c++) all &= e->shift[c] <= 0;
   return all;
@@ -218,10 +218,10 @@ ALWAYS int32x4_t round_shift(int32x4_t high, int32x4_t shift) {
 }
 
 /* `count` channels from c on of a pixel. */
-ALWAYS void finish_channels(const bw_step *s, const bw_epilogue *e, const int32_t *sums, int32_t rest, uint32_t c, uint32_t count, int32_t sumShift,
+ALWAYS void finish_channels(const bw_epilogue *e, const int32_t *sums, int32_t rest, uint32_t c, uint32_t count, int32_t sumShift,
                             int8_t *to) {
-  const int32x4_t low = vdupq_n_s32(s->y.min), high = vdupq_n_s32(s->y.max);
-  const int32_t zeroPoint = s->y.zeroPoint;
+  const int32x4_t low = vdupq_n_s32(e->low), high = vdupq_n_s32(e->high);
+  const int32_t zeroPoint = e->zeroPoint;
   const int32_t *bias = (const int32_t *)e->bias + c, *multiplier = (const int32_t *)e->multiplier + c;
   const int8_t *shift = e->shift + c;
   for (; count >= 4; count -= 4, bias += 4, multiplier += 4, shift += 4, sums += 4, to += 4) {
@@ -272,9 +272,13 @@ ALWAYS void dense(const bw_step *s, const int isSigned) {
       for (i = 0; i < together; i++) {
         const uint32_t index = (pixel + i) * channels + c;
         uint32_t k;
-        if (vectorWay) finish_channels(s, &e, sums + i * CHANNELS, rests[i], c, count, sumShift, (int8_t *)s->out + index);
-        else
+        if (vectorWay) {
+          int8_t fields[CHANNELS], *to = s->y.containerBits == 8 ? (int8_t *)s->out + index : fields;
+          finish_channels(&e, sums + i * CHANNELS, rests[i], c, count, sumShift, to);
+          if (to == fields) bw_put_fields(&s->y, s->out, index, fields, count);
+        } else {
           for (k = 0; k < count; k++) bw_long_epilogue(s, &e, index + k, c + k, sums[i * CHANNELS + k], rests[i]);
+        }
       }
     }
   }
@@ -287,6 +291,17 @@ typedef struct {
 } walk;
 
 ALWAYS uint32x4_t steps(uint32_t step) { return vmulq_n_u32(vidupq_n_u32(0, 1), step); }
+
+static __attribute__((noinline)) void fill_narrow_line(const bw_step *s, uint32_t index, uint32_t step, uint8_t *to, uint32_t inputs) {
+  for (; inputs > 0;) {
+    const uint32_t count = inputs < OUTPUTS ? inputs : OUTPUTS;
+    int16_t values[OUTPUTS];
+    uint32_t k;
+    bw_fetch_apart(&s->x, s->in, index, step, values, count);
+    for (k = 0; k < count; k++) *to++ = (uint8_t)values[k];
+    inputs -= count, index += count * step;
+  }
+}
 
 ALWAYS void fill_plane(const bw_step *s, const walk *w, uint32_t channel, uint8_t *plane) {
   const uint32x4_t offsets = steps(w->inputStep[0]);
@@ -303,7 +318,7 @@ ALWAYS void fill_plane(const bw_step *s, const walk *w, uint32_t channel, uint8_
         vstrbq_p_u32(plane + i, vsubq_n_u32(vldrbq_gather_offset_z_u32(from, offsets, p), (uint32_t)(int32_t)s->x.zeroPoint), p);
       }
     } else {
-      for (i = 0; i < w->inputs[0]; i++) plane[i] = (uint8_t)fetch1(&s->x, s->in, index + i * w->inputStep[0]);
+      fill_narrow_line(s, index, w->inputStep[0], plane, w->inputs[0]);
     }
   }
 }
@@ -341,8 +356,8 @@ ALWAYS int32x4_t any_kernel(const walk *w, const uint8_t *from, const int16_t *w
 
 /* Outputs of a channel side by side. */
 ALWAYS void finish_outputs(const bw_step *s, const bw_epilogue *e, uint32_t c, const int32_t *sums, uint32_t count, int8_t *to, uint32_t step) {
-  const int32x4_t low = vdupq_n_s32(s->y.min), high = vdupq_n_s32(s->y.max), shift = vdupq_n_s32(e->shift[c]);
-  const int32_t zeroPoint = s->y.zeroPoint, bias = e->bias[c], multiplier = e->multiplier[c], sumShift = s->l.accumulatorShift;
+  const int32x4_t low = vdupq_n_s32(e->low), high = vdupq_n_s32(e->high), shift = vdupq_n_s32(e->shift[c]);
+  const int32_t zeroPoint = e->zeroPoint, bias = e->bias[c], multiplier = e->multiplier[c], sumShift = s->l.accumulatorShift;
   const uint32x4_t offsets = steps(step);
   for (; count > 0; sums += 4, to += 4 * step) {
     int32x4_t v = vqrdmulhq_n_s32(vaddq_n_s32(vshlq_r_s32(vldrwq_s32(sums), sumShift), bias), multiplier);
@@ -354,6 +369,13 @@ ALWAYS void finish_outputs(const bw_step *s, const bw_epilogue *e, uint32_t c, c
     vstrbq_scatter_offset_s32(to, offsets, v);
     count -= 4;
   }
+}
+
+static __attribute__((noinline)) void finish_narrow_outputs(const bw_step *s, const bw_epilogue *e, uint32_t c, const int32_t *sums, uint32_t count,
+                                                            uint32_t index, uint32_t step) {
+  int8_t fields[OUTPUTS];
+  finish_outputs(s, e, c, sums, count, fields, 1);
+  bw_put_fields_apart(&s->y, s->out, index, step, fields, count);
 }
 
 ALWAYS void depthwise(const bw_step *s, const int isSigned) {
@@ -398,9 +420,13 @@ ALWAYS void depthwise(const bw_step *s, const int isSigned) {
         } else {
           for (m = 0; m < count; m += 4) vstrwq_s32(sums + m, any_kernel(&w, from + m * w.stride[0], weights, strides, count - m, isSigned));
         }
-        if (vectorWay) finish_outputs(s, &e, c, sums, count, (int8_t *)s->out + index, w.outputStep[0]);
-        else
+        if (vectorWay && s->y.containerBits == 8) {
+          finish_outputs(s, &e, c, sums, count, (int8_t *)s->out + index, w.outputStep[0]);
+        } else if (vectorWay) {
+          finish_narrow_outputs(s, &e, c, sums, count, index, w.outputStep[0]);
+        } else {
           for (m = 0; m < count; m++) bw_long_epilogue(s, &e, index + m * w.outputStep[0], c, sums[m], 0);
+        }
       }
     }
   }
