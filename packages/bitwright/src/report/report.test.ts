@@ -60,7 +60,11 @@ describe('report of a run that was evaluated on a stream', () => {
     expect(section).toContain('75.0 % of the words at 3.0 false accepts an hour')
     for (const text of ['150 of 200', '1 in 20 minutes', '0.25 s (nine of ten: 0.50 s)', '70.0 % at 1.0 an hour'])
       expect(section).toContain(text)
-    const dots = [...section.matchAll(/<circle\s+class="dot (\w+)"\s+cx="([\d.]+)"\s+cy="([\d.]+)"/g)].map(([, colour, x, y]) => [colour, x, y])
+    const dots = [...section.matchAll(/<circle\s+class="dot (\w+)"\s+cx="([\d.]+)"\s+cy="([\d.]+)"/g)].map(([, colour, x, y]) => [
+      colour,
+      x,
+      y,
+    ])
     // what lies beyond 60 an hour is left out
     expect(dots.map(([colour]) => colour)).toEqual(['accent', 'accent', 'accent', 'warm'])
     expect(dots[3].slice(1)).toEqual(dots[1].slice(1))
