@@ -53,9 +53,9 @@ describe('memory', () => {
 
 describe('memory on a stream', () => {
   it('says what the core says a stream keeps, and how few products a second takes', () => {
-    const network = withBits(builtinNetwork('ds-cnn-s', { classes, streaming: true }), { weightBits: 8, activationBits: 8 })
-    const { stream } = memory.price(network)
-    const { plan } = load(encodeModel(lowerSkeleton(network).model)).stream()
+    const streaming = withBits(builtinNetwork('ds-cnn-s', { classes, streaming: true }), { weightBits: 8, activationBits: 8 })
+    const { stream } = memory.price(streaming)
+    const { plan } = load(encodeModel(lowerSkeleton(streaming).model)).stream()
     expect(stream).toEqual({ streamRamBytes: plan.ramBytes, macsPerSecond: plan.macsPerSecond, hopSeconds: 0.04 })
     // a row of five pixels each 40 ms: 40 products a channel in the first layer, 9 + 64 in each of four pairs; the last layer
     expect(stream!.macsPerSecond).toBe(25 * (5 * 64 * (40 + 4 * (9 + 64)) + 64 * 12))

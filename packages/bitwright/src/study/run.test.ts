@@ -255,13 +255,13 @@ describe('searchStudy', () => {
   it('ends with a model that streams where one is asked for, searched and trained as it will stream', async () => {
     const hooks = hooksOf()
     const spec = { ...searching('streams'), streaming: true as const, epochs: { warmup: 1, search: 1, train: 1, quantize: 1 } }
-    const { network, model } = await searchStudy(spec, hooks)
-    expect(network!.name).toBe('kws-mfcc-10-stream')
-    expect(network!.frontEnd).toMatchObject({ samples: 1.25 * sampleRate })
+    const { network: found, model } = await searchStudy(spec, hooks)
+    expect(found!.name).toBe('kws-mfcc-10-stream')
+    expect(found!.frontEnd).toMatchObject({ samples: 1.25 * sampleRate })
     const loaded = load(readFileSync(model!))
     const { plan } = loaded.stream()
     expect(plan.hopSamples).toBe(0.04 * sampleRate)
-    expect(memory.price(network!).stream!.streamRamBytes).toBe(plan.ramBytes)
+    expect(memory.price(found!).stream!.streamRamBytes).toBe(plan.ramBytes)
     // the second window, where the first layers' rows of the first one are used again
     const sound = Int16Array.from({ length: plan.firstSamples + plan.hopSamples }, (_, i) => Math.round(9000 * Math.sin(i * i * 1e-5)))
     const window = new Int16Array(1.25 * sampleRate)
