@@ -43,6 +43,8 @@ export function command(): Command {
       if (existsSync(flags.out) && !statSync(flags.out).isDirectory())
         throw new UsageError(`--out ${flags.out}: is a file; give the path of a folder`)
       if (flags.float && !exporter.floatFiles) throw new UsageError(`--float: ${exporter.name} holds integer models alone; leave it away`)
+      if (flags.exact && (flags.float || !exporter.hasExactForm))
+        throw new UsageError('--exact: only quantized ONNX has such a form; leave it away')
       if (flags.frontEnd && !exporter.takesFrontEnd) throw new UsageError(`--front-end: ${exporter.name} has no use for it; leave it away`)
       if (flags.target !== undefined && !exporter.targets?.includes(flags.target)) {
         const remedy = exporter.targets ? `give one of ${exporter.targets.join(', ')}` : 'leave it away'

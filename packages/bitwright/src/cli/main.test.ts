@@ -46,6 +46,8 @@ describe('bitwright', () => {
     [['export', 'none.bw', '--to', 'onxx', '--out', 'o'], /^bitwright export: --to onxx: no such choice; did you mean onnx\?/],
     [['export', 'none.bw', '--out', 'o'], /^bitwright export: --to is missing; give onnx, firmware, web or bw/],
     [['export', 'none.bw', '--to', 'onnx'], /^bitwright export: --out is missing; give a folder/],
+    [['export', 'none.bw', '--to', 'bw', '--exact', '--out', 'o'], /^bitwright export: --exact: only quantized ONNX has such a form/],
+    [['export', 'none.bw', '--to', 'bw', '--front-end', '--out', 'o'], /^bitwright export: --front-end: bw has no use for it/],
     [['data', 'inspect', 'nowhere'], /^bitwright data: nowhere: no such folder/],
     [['data', 'synth', '--words', 'a'], /^bitwright data: --out is missing/],
     [['report', 'nowhere'], /^bitwright report: nowhere: holds no run/],
