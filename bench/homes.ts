@@ -7,8 +7,9 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { loadClipList } from '../packages/bitwright/src/data/audio-dataset.ts'
 import { onnxModel } from '../packages/bitwright/src/export/index.ts'
+import { isSpectralFrontEnd } from '../packages/bitwright/src/hardware/index.ts'
 import { argMax } from '../packages/bitwright/src/training/evaluate.ts'
-import { computeFeatures, type IntegerFrontEnd, type IntegerSpectralFrontEnd, load, type Model } from '../packages/runtime/src/index.ts'
+import { computeFeatures, load, type Model } from '../packages/runtime/src/index.ts'
 import { columns } from './columns.ts'
 import { peerMissing } from './inference-peers.ts'
 import { openNativeCore } from './native-core.ts'
@@ -31,13 +32,11 @@ export interface HomeRow {
   readonly most: number
 }
 
-const isSpectral = (frontEnd: IntegerFrontEnd): frontEnd is IntegerSpectralFrontEnd => 'hopSamples' in frontEnd
-
 async function onnxHome(model: Model, frontEnd: boolean, exact: boolean): Promise<Home> {
   const { InferenceSession, Tensor } = createRequire(join(import.meta.dirname, 'peers/package.json'))('onnxruntime-node')
   const session = await InferenceSession.create(onnxModel(model.integerModel, { frontEnd, exact }))
   const { scale, zeroPoint } = model.integerModel.tensors[model.integerModel.layers.at(-1)!.output]
-  const spectral = isSpectral(model.frontEnd) && !frontEnd ? model.frontEnd : undefined
+  const spectral = isSpectralFrontEnd(model.frontEnd) && !frontEnd ? model.frontEnd : undefined
   const inputOf = (pcm: Int16Array) => {
     const audio = Float32Array.from(pcm, (sample) => sample / 32768)
     if (!spectral) return { audio: new Tensor('float32', audio, [1, pcm.length]) }
@@ -65,13 +64,13 @@ async function homesOf(model: Model, file: Uint8Array, frontEnd: boolean): Promi
     const { frontEnd: config } = model
     homes.push({
       name: 'native',
-      logits: async (clips) => clips.map((pcm) => core.run(isSpectral(config) ? computeFeatures(config, pcm) : pcm).slice()),
+      logits: async (clips) => clips.map((pcm) => core.run(isSpectralFrontEnd(config) ? computeFeatures(config, pcm) : pcm).slice()),
     })
   }
   const missing = peerMissing('onnxruntime-node')
   if (missing) console.error(`ONNX Runtime is left out: ${missing}`)
   else homes.push(await onnxHome(model, false, false), await onnxHome(model, false, true))
-  if (!missing && frontEnd && isSpectral(model.frontEnd)) homes.push(await onnxHome(model, true, true))
+  if (!missing && frontEnd && isSpectralFrontEnd(model.frontEnd)) homes.push(await onnxHome(model, true, true))
   return homes
 }
 
