@@ -36,6 +36,10 @@ describe('bitwright', () => {
     [['search', '--data'], /^bitwright search: option '--data <DIR>' argument missing; see `bitwright search --help`\n$/],
     [['search', '--data', 'd', '--out', 'o', '--space', 'kws-e2'], /--space kws-e2: no such choice; did you mean kws-e2e\?/],
     [['train', '--data', 'd', '--out', 'o'], /^bitwright train: --network is missing; give a built-in network/],
+    [
+      ['train', '--network', 'ds-cnn-s', '--data', 'd', '--out', 'o', '--epochs', 'quantize=0', '--weight-bits', 'trained'],
+      /^bitwright train: --epochs quantize=0: trained widths need epochs to be trained in/,
+    ],
     [['evaluate', 'nowhere', '--data', 'd'], /^bitwright evaluate: nowhere: holds no run/],
     [['evaluate', 'nowhere', '--data', 'd', '--split', 'tset'], /--split tset: no such choice; did you mean test\?/],
     [['info', 'ds-cnn-m'], /^bitwright info: ds-cnn-m: no built-in network; did you mean ds-cnn-s\?\n$/],

@@ -38,7 +38,10 @@ export function addStudyFlags(command: Command): Command {
     .option('--ram <SIZE>', 'peak bytes of activations, e.g. 32k (k = 1024)')
     .option('--macs <NUMBER>', 'multiply-accumulates of one inference, e.g. 14M (M = 1,000,000)')
     .optionsGroup('Training:')
-    .option('--epochs <N|stage=N,..>', `final training; other stages scale with it (default: ${describeEpochs(defaultEpochs)})`)
+    .option(
+      '--epochs <N|stage=N,..>',
+      `final training; other stages scale with it; quantize=0: by calibration alone (default: ${describeEpochs(defaultEpochs)})`,
+    )
     .option('--batch-size <N>', 'clips of one step', '64')
     .option('--learning-rate <X>', 'peak of the schedule (default: by optimiser)')
     .option('--seed <N>', 'another seed, another run; the same seed, the same bits', '0')

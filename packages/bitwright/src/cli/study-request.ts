@@ -52,6 +52,9 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
   if (flags.weightBytes !== undefined && weightBits !== 'trained') {
     throw new UsageError('--weight-bytes: needs --weight-bits trained; a fixed width has its own size')
   }
+  if (epochs.quantize === 0 && (weightBits === 'trained' || activationBits === 'trained')) {
+    throw new UsageError('--epochs quantize=0: trained widths need epochs to be trained in; give widths from 1 to 8, or more epochs')
+  }
   return {
     data: dataSpec(flags),
     ...(flags.streaming && { streaming: true as const }),

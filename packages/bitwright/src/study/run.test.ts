@@ -1,14 +1,19 @@
 // Whole runs on one-second tones in a temporary folder: what is left on disk, and that interruptions change none of it.
-import { Random } from '@bitwright/engine'
+import { Engine, openBackend, Random } from '@bitwright/engine'
 import { load } from '@bitwright/runtime'
+import { interpret } from '@bitwright/runtime/reference'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { loadAudioDataset } from '../data/audio-dataset.ts'
 import { encodeWav } from '../data/wav.ts'
 import { UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
 import { classifier, convolution, mobileBlock, network } from '../network/blocks.ts'
+import { parameterShapes, statisticShapes } from '../network/parameters.ts'
+import { parseNetwork, withoutBits } from '../network/index.ts'
+import { createStore } from '../training/initialize.ts'
 import type { EvaluateSpec, Hooks, Progress, RunResult, SearchSpec, TrainSpec } from './api.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import type { StudyEvent } from './events.ts'
@@ -197,6 +202,49 @@ describe('trainStudy', () => {
     await expect(failure).rejects.toThrow(/--network .*network\.json: flashBytes \d+ exceeds 100; raise the limit or train another network/)
     expect(hooks.events.some(({ type }) => type === 'epoch')).toBe(false)
     expect(existsSync(spec.out)).toBe(false)
+  })
+
+  it('quantizes a finished run without training: ranges and statistics from training clips, weights as they were', async () => {
+    const spec: TrainSpec = {
+      ...training('untrained'),
+      from: join(folder, 'train'),
+      weightBits: 8,
+      activationBits: 8,
+      epochs: { warmup: 1, search: 2, train: 6, quantize: 0 },
+    }
+    const hooks = hooksOf()
+    const result = await trainStudy(spec, hooks)
+    expect(hooks.events.some(({ type }) => type === 'epoch')).toBe(false)
+    const { parameters, floatParameters, model } = remains('untrained')
+    expect(floatParameters).toEqual(remains('train').floatParameters)
+    const backend = await openBackend({ backend: 'auto', threads: 1 })
+    const floating = withoutBits(parseNetwork(JSON.parse(readFileSync(spec.network, 'utf8'))))
+    const store = createStore(new Engine(backend), [floating], 0)
+    const valuesOf = (values: Float32Array, names: readonly { name: string }[]) => {
+      store.restore(values)
+      return names.map(({ name }) => [name, store.value(name).slice()])
+    }
+    expect(valuesOf(parameters, parameterShapes(floating))).toEqual(valuesOf(floatParameters!, parameterShapes(floating)))
+    const before = valuesOf(floatParameters!, statisticShapes(floating))
+    for (const [i, [name, values]] of valuesOf(parameters, statisticShapes(floating)).entries())
+      expect(values, `${name}`).not.toEqual(before[i][1])
+    backend.close()
+
+    const { integerModel } = load(model)
+    const dataset = await loadAudioDataset(spec.data.directory, { lists: spec.data.lists!, split: 'lists', seconds: 1, threads: 1 })
+    const values = dataset.splits.train.map(({ index }) =>
+      interpret(integerModel, dataset.pcm.slice(index * sampleRate, (index + 1) * sampleRate)),
+    )
+    for (const [i, { max }] of integerModel.tensors.entries()) {
+      if (i === 0 || i === integerModel.tensors.length - 1) continue
+      const own = values.flatMap((tensors) => [...tensors[i]])
+      expect(Math.max(...own), `tensor ${i}`).toBeGreaterThan(100)
+      expect(own.filter((value) => value === max).length / own.length, `tensor ${i}`).toBeLessThan(0.1)
+    }
+    expect(result.evaluations[1].differing).toEqual([])
+    const { type: _type, ...told } = remains('untrained').told.findLast((event) => event.type === 'evaluation')!
+    const request = { run: spec.out, directory: spec.data.directory, split: 'test', strict: true, threads: 2, backend: 'auto' } as const
+    expect(JSON.parse(JSON.stringify(await evaluateRun(request, hooksOf())))).toEqual({ ...told, classes: words })
   })
 
   it('is scored again by evaluate, with the same figures', async () => {

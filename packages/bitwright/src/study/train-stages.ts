@@ -113,6 +113,8 @@ export async function quantize(
     )
     if (resumed?.trainer) trainer.restore(resumed.trainer)
     else trainer.initializeQuantizers()
+    // without training, statistics at least are those of the rounded network
+    if (spec.epochs.quantize === 0) await trainer.recalibrate(0)
     await runEpochs(session, 'quantize', trainer, store, source, start, resumed?.epoch ?? 0, quantization, () => ({
       network,
       floatParameters,
