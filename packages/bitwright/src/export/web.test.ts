@@ -4,11 +4,12 @@ import { defaultDetectorSettings, encodeModel, load } from '@bitwright/runtime'
 import { randomModel, seededDraw } from '@bitwright/runtime/testing'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { encodeWav } from '../data/wav.ts'
 import { parseDetectorSettings } from './detector-settings.ts'
 import { Chromium, findChromium, type Page, serveFolder } from './testing/chromium.ts'
+import { pageLogits, writePage } from './testing/page-logits.ts'
 import { sampleRate, soundRecording, type SoundWord, trainSoundWords } from './testing/sound-words.ts'
 import { web } from './web.ts'
 
@@ -19,10 +20,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 /** Writes the page of a model into a folder of its own. */
 function exportPage(name: string, file: Uint8Array): string {
   const directory = join(folder, name)
-  for (const { path, bytes } of web.files({ model: load(file).integerModel, file }, {})) {
-    mkdirSync(dirname(join(directory, path)), { recursive: true })
-    writeFileSync(join(directory, path), bytes)
-  }
+  writePage(directory, file)
   return directory
 }
 
@@ -153,12 +151,7 @@ describe.skipIf(!program)('in Chromium (skipped without it)', () => {
     const clips = Array.from({ length: 24 }, (_, i) =>
       soundRecording(i % 4 === 3 ? [] : [[(['high', 'low', 'sweep'] as const)[i % 4], 0.3]], 1, 100 + i),
     )
-    const logits = await page.evaluate<number[][]>(`(async () => {
-      const { load } = await import('./runtime.js')
-      const response = await fetch('model.bw')
-      const model = load(new Uint8Array(await response.arrayBuffer()))
-      return ${JSON.stringify(clips.map((clip) => [...clip]))}.map((clip) => [...model.run(Int16Array.from(clip))])
-    })()`)
+    const logits = await pageLogits(page, join(folder, 'audio'), clips)
     expect(logits).toEqual(clips.map((clip) => [...node.run(clip)]))
     expect(new Set(logits.map(String)).size).toBe(clips.length)
   })
