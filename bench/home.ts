@@ -81,7 +81,8 @@ const native: HomeKind = {
 function onnx(name: string, { exact = false, frontEnd = false }): HomeKind {
   return {
     name,
-    exact,
+    // a logarithm in float32 may turn a feature over to the next step
+    exact: exact && !frontEnd,
     missing: () => peerMissing('onnxruntime-node'),
     async open(model) {
       if (frontEnd && !isSpectralFrontEnd(model.frontEnd)) return undefined

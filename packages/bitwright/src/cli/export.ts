@@ -66,11 +66,11 @@ export function command(): Command {
     })
 }
 
-/** The integer model of a run or file. */
+/** The integer model of a run or file; of a run whose file this version refuses, made again. */
 async function modelOf(subject: string) {
   const { existsSync, readFileSync, statSync } = await import('node:fs')
   const { join } = await import('node:path')
-  const { load } = await import('@bitwright/runtime')
+  const { BadModelError, load } = await import('@bitwright/runtime')
   const { parseDetectorSettings } = await import('../export/index.ts')
   const { RunError } = await import('../errors.ts')
   const { existingRunDirectory } = await import('../study/run-directory.ts')
@@ -78,7 +78,20 @@ async function modelOf(subject: string) {
   const isFolder = statSync(subject, { throwIfNoEntry: false })?.isDirectory()
   const path = isFolder ? existingRunDirectory(subject).model : subject
   if (isFolder && !existsSync(path)) throw new RunError(`${subject}: has no model yet; finish it with the same command and --resume`)
-  const file = readGivenFile(path)
+  let file: Uint8Array = readGivenFile(path)
+  try {
+    load(file, path)
+  } catch (error) {
+    if (!isFolder || !(error instanceof BadModelError)) throw error
+    process.stderr.write(`${error.message}; it is made again from the run's checkpoint\n`)
+    const { rebuildModel } = await import('../study/trained-run.ts')
+    file = await rebuildModel(subject, {
+      onEvent: () => {},
+      onProgress: () => {},
+      shouldStop: () => false,
+      onNotice: (line) => process.stderr.write(`${line}\n`),
+    })
+  }
   const settings = join(subject, 'detector.json')
   const detector = isFolder && existsSync(settings) ? parseDetectorSettings(readFileSync(settings, 'utf8'), settings) : undefined
   return { model: load(file, path).integerModel, file, ...(detector && { detector }) }

@@ -5,17 +5,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { loadAudioDataset, loadClipList } from '../data/audio-dataset.ts'
 import type { AudioDataset } from '../data/dataset.ts'
 import { RunError } from '../errors.ts'
-import { parseNetwork, requireAudio, withoutBits, type Network } from '../network/index.ts'
+import { parseNetwork, requireAudio, type Network } from '../network/index.ts'
 import { argMax, scores } from '../training/evaluate.ts'
 import { integerLogits } from '../training/integer-evaluator.ts'
 import { ClipSource } from '../training/clip-source.ts'
-import { createStore } from '../training/initialize.ts'
-import { Quantization, withStartBits } from '../training/quantization.ts'
 import type { DataSpec, EvaluateResult, EvaluateSpec, Hooks } from './api.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import { existingRunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
 import { readRequest } from './spec.ts'
+import { isTrained, openTrained } from './trained-run.ts'
 
 /** @throws RunError when the run has no model yet. */
 export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<EvaluateResult> {
@@ -34,21 +33,11 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
     const engine = new Engine(backend)
     const source = new ClipSource(engine, dataset, network.frontEnd)
     const saved = readCheckpoint(directory.checkpoint)
-    if (saved?.stage !== 'done' || !saved.trainer?.quantization || !saved.floatParameters) {
+    if (!isTrained(saved)) {
       const answers = (await integerLogits(model, dataset, clips, { threads: spec.threads, onProgress })).map(argMax)
       return { split, classes: network.classes, integer: scores(clips, answers, network.classes) }
     }
-    const { weightBits, activationBits, granularity, weightBytes } = request
-    const start = withStartBits(withoutBits(network), { weightBits, activationBits })
-    const store = createStore(engine, [start], request.seed)
-    const quantization = new Quantization(store, start, {
-      weightBits,
-      activationBits,
-      granularity,
-      ...(weightBytes !== undefined ? { weightBytes } : {}),
-    })
-    store.restore(saved.trainer.parameters)
-    quantization.restore(saved.trainer.quantization)
+    const { store, quantization } = openTrained(engine, request, network, saved)
     return await scoreModels.all(
       engine,
       { network, store, source, quantization, floatParameters: saved.floatParameters, model },

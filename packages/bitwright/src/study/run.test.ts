@@ -2,7 +2,8 @@
 import { Engine, openBackend, Random } from '@bitwright/engine'
 import { load } from '@bitwright/runtime'
 import { interpret } from '@bitwright/runtime/reference'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -245,6 +246,24 @@ describe('trainStudy', () => {
     const { type: _type, ...told } = remains('untrained').told.findLast((event) => event.type === 'evaluation')!
     const request = { run: spec.out, directory: spec.data.directory, split: 'test', strict: true, threads: 2, backend: 'auto' } as const
     expect(JSON.parse(JSON.stringify(await evaluateRun(request, hooksOf())))).toEqual({ ...told, classes: words })
+  })
+
+  it('has its model made again by export where the file is of another version, to the byte', () => {
+    const old = join(folder, 'old')
+    cpSync(join(folder, 'train'), old, { recursive: true })
+    const { model } = remains('train')
+    const changed = Uint8Array.from(model)
+    changed[4] = 250
+    writeFileSync(join(old, 'model.bw'), changed)
+    const launcher = join(import.meta.dirname, '../../bin/bitwright.js')
+    const bitwright = (subject: string) =>
+      spawnSync(process.execPath, [launcher, 'export', subject, '--to', 'bw', '--out', old], { encoding: 'utf8' })
+    const refused = bitwright(join(old, 'model.bw'))
+    expect([refused.status, refused.stderr]).toEqual([1, expect.stringMatching(/^bitwright export: .*version.*\n$/)])
+    const { status, stderr } = bitwright(old)
+    expect(stderr).toMatch(/^\S+model\.bw: .*version.*; it is made again from the run's checkpoint\n/)
+    expect(status).toBe(0)
+    expect(readFileSync(join(old, 'model.bw'))).toEqual(model)
   })
 
   it('is scored again by evaluate, with the same figures', async () => {

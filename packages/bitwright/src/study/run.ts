@@ -3,9 +3,7 @@
 import { openBackend, Engine, type ParameterStore } from '@bitwright/engine'
 import { encodeModel } from '@bitwright/runtime'
 import { performance } from 'node:perf_hooks'
-import { loadAudioDataset } from '../data/audio-dataset.ts'
 import { streamTraining } from '../data/augment.ts'
-import type { AudioDataset } from '../data/dataset.ts'
 import { RunError, UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
 import { countNetwork } from '../network/counts.ts'
@@ -20,7 +18,8 @@ import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
-import { clipSeconds, networkByName, requireNetwork } from './networks.ts'
+import { networkByName, requireNetwork } from './networks.ts'
+import { loadRunData } from './run-data.ts'
 import { atomicWrite, discardRun, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
 import { searchStage } from './search-stage.ts'
@@ -81,7 +80,7 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
       emit({ type: 'stage', stage: name, state: 'finished', seconds: (performance.now() - start) / 1000 })
       return result
     }
-    const dataset = await stage('data', () => loadData(spec, hooks))
+    const dataset = await stage('data', () => loadRunData(spec, hooks))
     emit({
       type: 'data',
       directory: spec.data.directory,
@@ -120,22 +119,6 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
     backend?.close()
     if (unasked) discardRun(directory)
   }
-}
-
-function loadData(spec: Spec, hooks: Hooks): Promise<AudioDataset> {
-  const { directory, words, lists, split, salt, strict } = spec.data
-  return loadAudioDataset(
-    directory,
-    {
-      ...(words ? { words } : {}),
-      ...(lists ? { lists, split: 'lists' as const } : { split }),
-      ...(salt ? { salt } : {}),
-      seconds: clipSeconds(spec),
-      strict,
-      threads: spec.threads,
-    },
-    (done, total) => hooks.onProgress({ stage: 'data', done, total, text: 'clips' }),
-  )
 }
 
 async function stages(session: Session, before: Checkpoint | undefined): Promise<RunResult> {
