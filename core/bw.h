@@ -9,7 +9,7 @@
 #define BITWRIGHT_CORE_H
 #include <stdint.h>
 
-#define BW_VERSION 1u
+#define BW_VERSION 2u
 #define BW_MAGIC 0x4c4d5742u /* "BWML" */
 
 #define BW_MAX_BANDS 128 /* and the most coefficients of a frame */
@@ -17,7 +17,7 @@
 enum { BW_RAW = 0, BW_MFCC = 1, BW_LOGMEL = 2, BW_IMAGE = 3 };
 enum { BW_CONVOLUTION = 0, BW_ADD = 1, BW_AVERAGE_POOL = 2, BW_REQUANTIZE = 3, BW_RESHAPE = 4, BW_CROP = 5 };
 
-/* What bw_open() may answer; from BW_BAD_TENSOR on, model->fault is the index of the tensor or layer. */
+/* What bw_open() may answer; from BW_BAD_TENSOR on, model->fault is the index of the tensor or layer, of BW_BAD_VERSION the version. */
 enum {
   BW_OK = 0,
   BW_BAD_ALIGNMENT,
@@ -88,7 +88,7 @@ int bw_open(bw_model *model, const void *image, uint32_t length);
 uint64_t bw_prepared_bytes(const bw_model *model);
 void bw_prepare(bw_model *model, void *memory);
 /* Bytes of scratch a layer needs in the arena; with fewer rows of input, fewer. */
-uint32_t bw_scratch_bytes(const bw_layer *layer, const bw_tensor *input, const bw_tensor *output);
+uint32_t bw_scratch_bytes(const bw_layer *layer, const bw_tensor *input);
 void bw_get_tensor(const bw_model *model, uint32_t index, bw_tensor *tensor);
 void bw_get_layer(const bw_model *model, uint32_t index, bw_layer *layer);
 

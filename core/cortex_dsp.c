@@ -400,7 +400,7 @@ static void depthwise(const bw_step *s) {
   const int whole = e.low == -128 && e.high == 127;
   int16_t *taps = (int16_t *)(void *)s->scratch, *plane = taps + bw_round_up(w.kernel[0], 2) * bw_round_up(w.kernel[1], 2);
   uint32_t c, i, j, k;
-  memset(plane, 0, bw_scratch_bytes(&s->l, &s->x, &s->y) - (size_t)((uint8_t *)plane - s->scratch));
+  memset(plane, 0, bw_scratch_bytes(&s->l, &s->x) - (size_t)((uint8_t *)plane - s->scratch));
   for (c = 0; c < s->y.channels; c++) {
     uint32_t weights[6];
     fill_plane(s, &w, c, plane);

@@ -401,7 +401,7 @@ ALWAYS void depthwise(const bw_step *s, const int isSigned) {
   }
   w.line = w.inputs[0] + s->l.padding[2 * along] + s->l.padding[2 * along + 1];
   strides = steps(w.stride[0]);
-  memset(s->scratch, 0, bw_scratch_bytes(&s->l, &s->x, &s->y));
+  memset(s->scratch, 0, bw_scratch_bytes(&s->l, &s->x));
   for (c = 0; c < channels; c++) {
     fill_plane(s, &w, c, plane);
     for (j = 0, k = 0; j < w.kernel[1]; j++)

@@ -2,7 +2,7 @@
  *
  * A dense convolution unpacks four output channels of weights to int8 once, then walks the map two pixels at a time: their input
  * windows are copied to int16 columns with the zero point taken off, so that padding is zero and odd containers cost nothing in the
- * inner loop. Packed or in place it goes pixel by pixel, a depthwise one channel by channel. Hosts with wide vectors and memory to spare have prepared.c. */
+ * inner loop. Packed or pointwise it goes pixel by pixel, a depthwise one channel by channel. Hosts with wide vectors and memory to spare have prepared.c. */
 #include "layer.h"
 
 #include "arithmetic.h"
@@ -257,7 +257,7 @@ void bw_run_step(const bw_model *m, uint32_t layer, const bw_step *s) {
   switch (s->l.op) {
     case BW_CONVOLUTION:
       if (s->l.depthwise) convolve_depthwise(s);
-      else if (bw_packed(&s->l) || bw_in_place(&s->l, &s->x, &s->y)) convolve_by_pixels(s);
+      else if (bw_by_pixels(&s->l)) convolve_by_pixels(s);
       else convolve(s);
       break;
     case BW_ADD:

@@ -47,9 +47,9 @@ static uint64_t depth(const bw_layer *l, uint32_t inputChannels) {
   return (uint64_t)l->kernel[0] * l->kernel[1] * (l->depthwise ? 1 : inputChannels);
 }
 
-/* Dense: two int16 columns and four rows of int8 weights, each padded to 8; packed or in place two columns, for vectors one. Depthwise: one
+/* Dense: two int16 columns and four rows of int8 weights, each padded to 8; pixel by pixel two columns, for vectors one. Depthwise: one
  * channel's plane inside its border and its taps, as int16 in even rows and columns. (layer.c) */
-uint32_t bw_scratch_bytes(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
+uint32_t bw_scratch_bytes(const bw_layer *l, const bw_tensor *x) {
   uint64_t size, k;
   if (l->op != BW_CONVOLUTION) return 0;
   if (l->depthwise) {
@@ -59,7 +59,7 @@ uint32_t bw_scratch_bytes(const bw_layer *l, const bw_tensor *x, const bw_tensor
   } else {
     k = bw_padded_depth(l, (uint32_t)depth(l, x->channels));
     if (bw_layout(l) == BW_VECTORS) size = 2 * k;
-    else if (bw_packed(l) || bw_in_place(l, x, y)) size = 4 * ((k + 3) & ~(uint64_t)3);
+    else if (bw_by_pixels(l)) size = 4 * ((k + 3) & ~(uint64_t)3);
     else size = 8 * ((k + 7) & ~(uint64_t)7);
   }
   return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
@@ -195,21 +195,31 @@ static int check_alive(const bw_model *m, uint32_t reader, uint32_t index) {
     bw_get_tensor(m, l.output, &other);
     bw_get_tensor(m, l.input[0], &source);
     if (overlap(t.offset, bytes(&t), other.offset, bytes(&other))) return BW_BAD_OVERLAP;
-    if (overlap(t.offset, bytes(&t), l.scratch, bw_scratch_bytes(&l, &source, &other))) return BW_BAD_OVERLAP;
+    if (overlap(t.offset, bytes(&t), l.scratch, bw_scratch_bytes(&l, &source))) return BW_BAD_OVERLAP;
   }
   return index == 0 ? BW_OK : BW_BAD_ORDER;
 }
 
-/* Whether the layer reads everything before it writes over it: element by element, one channel's plane at a time (its elements stay
- * its own), or all channels of a pixel at a time. */
-static int may_replace(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
-  if (x->offset != y->offset || x->containerBits != y->containerBits) return 0;
-  if (l->op == BW_ADD || l->op == BW_REQUANTIZE) return 1;
-  return l->op == BW_CONVOLUTION && (l->depthwise || (bw_pointwise(l) && y->channels <= x->channels));
+/* Whether the layer may write y over x while it still reads x.
+ * Depthwise convolutions go channel by channel: elements must lie on their own channel's, in containers of one width at one place.
+ * Sums, requantizations and pointwise convolutions go unit by unit (an element, a pixel) from the first to the last and read a unit, perhaps
+ * some after it, before they write it. Once k units are written they reach up to bit 8 y.offset + k yBits; what is still to be read begins
+ * at bit 8 x.offset + k xBits or after it. The first must not pass the second for k in 1..units-1: a line, so that its two ends decide. */
+static int may_overlap(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
+  const int64_t ahead = 8 * ((int64_t)x->offset - (int64_t)y->offset);
+  int64_t units, growth;
+  if (l->op == BW_ADD || l->op == BW_REQUANTIZE) {
+    units = (int64_t)elements(y), growth = (int64_t)y->containerBits - x->containerBits;
+  } else if (l->op == BW_CONVOLUTION && bw_pointwise(l)) {
+    units = (int64_t)y->height * y->width, growth = (int64_t)y->channels * y->containerBits - (int64_t)x->channels * x->containerBits;
+  } else {
+    return l->op == BW_CONVOLUTION && l->depthwise && ahead == 0 && x->containerBits == y->containerBits;
+  }
+  return units == 1 || (growth <= ahead && growth * (units - 1) <= ahead);
 }
 
 static int check_arena(const bw_model *m, uint32_t at, const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
-  uint32_t scratch = bw_scratch_bytes(l, x, y), i;
+  uint32_t scratch = bw_scratch_bytes(l, x), i;
   int status = check_alive(m, at, l->input[0]);
   if (status == BW_OK && l->op == BW_ADD) status = check_alive(m, at, l->input[1]);
   if (status != BW_OK || l->op == BW_RESHAPE) return status;
@@ -218,7 +228,7 @@ static int check_arena(const bw_model *m, uint32_t at, const bw_layer *l, const 
   for (i = 0; i < (l->op == BW_ADD ? 2u : 1u); i++) {
     bw_tensor t;
     bw_get_tensor(m, l->input[i], &t);
-    if (overlap(y->offset, bytes(y), t.offset, bytes(&t)) && !may_replace(l, &t, y)) return BW_BAD_OVERLAP;
+    if (overlap(y->offset, bytes(y), t.offset, bytes(&t)) && !may_overlap(l, &t, y)) return BW_BAD_OVERLAP;
     if (overlap(l->scratch, scratch, t.offset, bytes(&t))) return BW_BAD_OVERLAP;
   }
   return BW_OK;
@@ -320,18 +330,15 @@ static int check_logits(const bw_model *m) {
   return t.height == 1 && t.width == 1 && t.channels == m->header.classCount && t.containerBits == 16 ? BW_OK : BW_BAD_LOGITS;
 }
 
-int bw_open(bw_model *m, const void *image, uint32_t length) {
+static int check_image(bw_model *m, const void *image, uint32_t length) {
   uint64_t work = 0;
   uint32_t i;
   int status;
-  m->image = image;
-  m->fault = 0;
-  m->prepared = 0;
   if ((uintptr_t)image % 4 != 0) return BW_BAD_ALIGNMENT;
   if (length < sizeof m->header) return BW_TOO_SHORT;
   memcpy(&m->header, image, sizeof m->header);
   if (m->header.magic != BW_MAGIC) return BW_BAD_MAGIC;
-  if (m->header.version != BW_VERSION) return BW_BAD_VERSION;
+  if (m->header.version < 1 || m->header.version > BW_VERSION) return BW_BAD_VERSION;
   if (m->header.length != length) return BW_BAD_LENGTH;
   if (m->header.checksum != crc32(m->image + 16, length - 16)) return BW_BAD_CHECKSUM;
   if ((status = check_header(m)) != BW_OK) return status;
@@ -350,4 +357,16 @@ int bw_open(bw_model *m, const void *image, uint32_t length) {
   }
   m->fault = 0;
   return check_logits(m);
+}
+
+int bw_open(bw_model *m, const void *image, uint32_t length) {
+  int status;
+  m->image = image;
+  m->fault = 0;
+  m->prepared = 0;
+  status = check_image(m, image, length);
+  /* the arena of a file of an older version may be one that layers of today have no room in */
+  if ((status == BW_BAD_ARENA || status == BW_BAD_OVERLAP) && m->header.version < BW_VERSION) status = BW_BAD_VERSION;
+  if (status == BW_BAD_VERSION) m->fault = m->header.version;
+  return status;
 }

@@ -27,10 +27,9 @@ static inline layer_plan *layers_of(const bw_stream *s) { return (layer_plan *)(
 static inline uint64_t up16(uint64_t bytes) { return (bytes + 15) & ~(uint64_t)15; }
 static inline uint64_t row_bits(const bw_tensor *t) { return (uint64_t)t->width * t->channels * t->containerBits; }
 
-/* The tensor as the stream holds it: 16 bits a value where a row is not whole bytes, and never in the place of another. */
+/* The tensor as the stream holds it: 16 bits a value where a row is not whole bytes. */
 static inline void stream_tensor(const bw_model *m, uint32_t index, bw_tensor *t) {
   bw_get_tensor(m, index, t);
-  t->offset = index;
   if (row_bits(t) % 8 == 0) return;
   t->containerBits = 16;
   t->min = (int16_t)(t->min - t->zeroPoint);

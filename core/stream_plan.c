@@ -99,7 +99,7 @@ static uint64_t plan_state(bw_stream *s) {
   end = bytes;
   for (i = 0; i < m->header.layerCount; i++) {
     bw_layer l;
-    bw_tensor x, y;
+    bw_tensor x;
     map_plan *to;
     uint64_t at, size;
     bw_get_layer(m, i, &l);
@@ -111,9 +111,8 @@ static uint64_t plan_state(bw_stream *s) {
       if (end < at + up16(size)) end = at + up16(size);
     }
     stream_tensor(m, l.input[0], &x);
-    stream_tensor(m, l.output, &y);
-    x.height = l.kernel[0], y.height = 1;
-    size = bw_scratch_bytes(&l, &x, &y);
+    x.height = l.kernel[0];
+    size = bw_scratch_bytes(&l, &x);
     if (size == 0) continue;
     at = place(m, maps, i, bytes, up16(size));
     layers[i].scratch = (uint32_t)at;

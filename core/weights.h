@@ -37,15 +37,13 @@ static inline uint64_t bw_weight_bytes(const bw_layer *l, uint64_t channels, uin
   return (channels * depth * bw_width(l) + 7) / 8;
 }
 
-/* Whether the layer writes its output over its input, as the plan of the arena says. */
-static inline int bw_in_place(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
-  return l->op != BW_RESHAPE && x->offset == y->offset;
-}
-
 static inline int bw_pointwise(const bw_layer *l) {
   return !l->depthwise && l->kernel[0] == 1 && l->kernel[1] == 1 && l->stride[0] == 1 && l->stride[1] == 1 &&
          !(l->padding[0] | l->padding[1] | l->padding[2] | l->padding[3]);
 }
+
+/* Whether a dense layer takes all channels of a pixel or two before the next, so that a pointwise one may write over what it has read. */
+static inline int bw_by_pixels(const bw_layer *l) { return bw_packed(l) || bw_pointwise(l); }
 
 /* One field of a packed layer. A width is kept in planes of 8, 4, 2 or 1 bits, the low ones first, each with its slots side by side in the
  * lanes of its words. */

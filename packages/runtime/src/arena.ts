@@ -30,21 +30,32 @@ export function filterTaps(model: IntegerModel, layer: IntegerLayer): number {
   return layer.kernelSize[0] * layer.kernelSize[1] * (isDepthwise(model, layer) ? 1 : model.tensors[layer.input].shape[2])
 }
 
-/** Whether the core may write a layer's output over this input, so that both share memory; the rule of may_replace in core/open.c. */
-export function mayReplace(model: IntegerModel, layer: IntegerLayer, input: number): boolean {
+/** Stride 1, one tap, no padding: what the core computes pixel by pixel. */
+function isPointwise(model: IntegerModel, layer: IntegerLayer): boolean {
+  if (layer.op !== 'convolution' || isDepthwise(model, layer)) return false
+  return [...layer.kernelSize, ...layer.stride].every((size) => size === 1) && layer.padding.every((size) => size === 0)
+}
+
+/**
+ * By how many bytes an input must at least begin, and may at most begin, after the layer's output for the two to overlap; undefined where they
+ * may not. The rule of may_overlap in core/open.c, which says why it is right; this is diagonal memory optimisation (Blacker et al. 2020,
+ * arXiv 2010.01668) for layers that read and write in one order.
+ */
+export function overlapRange(model: IntegerModel, layer: IntegerLayer, input: number): readonly [least: number, most: number] | undefined {
   const [x, y] = [model.tensors[input], model.tensors[layer.output]]
-  if (x.containerBits !== y.containerBits) return false
-  if (layer.op === 'add' || layer.op === 'requantize') return true
-  if (layer.op !== 'convolution') return false
-  if (isDepthwise(model, layer)) return true
-  const isPointwise = [...layer.kernelSize, ...layer.stride].every((size) => size === 1) && layer.padding.every((size) => size === 0)
-  return isPointwise && y.shape[2] <= x.shape[2]
+  if (isDepthwise(model, layer)) return x.containerBits === y.containerBits ? [0, 0] : undefined
+  const [height, width, channels] = y.shape
+  const byPixels = isPointwise(model, layer)
+  if (!byPixels && layer.op !== 'add' && layer.op !== 'requantize') return undefined
+  const units = byPixels ? height * width : height * width * channels
+  const growth = byPixels ? channels * y.containerBits - x.shape[2] * x.containerBits : y.containerBits - x.containerBits
+  return units === 1 ? [-Infinity, Infinity] : [Math.ceil(Math.max(growth, growth * (units - 1)) / 8), Infinity]
 }
 
 const even = (size: number): number => size + (size % 2)
 
 /** Bytes of scratch of a layer; the same rule as bw_scratch_bytes in core/open.c. */
-export function scratchBytes(model: IntegerModel, layer: IntegerLayer, inPlace: boolean): number {
+export function scratchBytes(model: IntegerModel, layer: IntegerLayer): number {
   if (layer.op !== 'convolution') return 0
   const taps = filterTaps(model, layer)
   if (isDepthwise(model, layer)) {
@@ -54,7 +65,7 @@ export function scratchBytes(model: IntegerModel, layer: IntegerLayer, inPlace: 
   }
   const depth = layer.packing ? paddedDepth(layer.packing, layer.weightBits, taps) : taps
   if (layer.packing === 'vectors') return 2 * depth
-  return layer.packing || inPlace ? 4 * (Math.ceil(depth / 4) * 4) : 8 * (Math.ceil(depth / 8) * 8)
+  return layer.packing || isPointwise(model, layer) ? 4 * (Math.ceil(depth / 4) * 4) : 8 * (Math.ceil(depth / 8) * 8)
 }
 
 export interface ArenaPlan {
@@ -67,53 +78,42 @@ export interface ArenaPlan {
 }
 
 interface Block {
-  size: number
+  readonly size: number
   /** Layers [first, last] during which the block is in use; the input exists from layer 0 on. */
   first: number
   last: number
   offset: number
 }
 
-/** Plans the arena from shapes, containers and the order of layers alone: layers write over what they read where that makes it smaller. */
-export function planArena(model: IntegerModel): ArenaPlan {
-  const [apart, shared] = [plan(model, false), plan(model, true)]
-  return shared.bytes < apart.bytes ? shared : apart
+/** The output of a layer and an input that nothing reads after it: how far the input may begin after the output where they overlap. */
+interface Pair {
+  readonly input: Block
+  readonly output: Block
+  readonly least: number
+  readonly most: number
 }
 
-function plan(model: IntegerModel, share: boolean): ArenaPlan {
+/** Plans the arena from shapes, containers and the order of layers alone: layers write over what they read where that makes it smaller. */
+export function planArena(model: IntegerModel): ArenaPlan {
   const owner = model.tensors.map((_, i) => i)
-  const lastRead = model.tensors.map(() => -1)
   for (const layer of model.layers) if (layer.op === 'reshape') owner[layer.output] = owner[layer.input]
-  model.layers.forEach((layer, i) => layerInputs(layer).forEach((input) => (lastRead[owner[input]] = i)))
-  const replaced = model.layers.map((layer, i): number | undefined =>
-    share ? layerInputs(layer).find((input) => lastRead[owner[input]] === i && mayReplace(model, layer, input)) : undefined,
-  )
-  // a tensor's place is that of the one it replaces, and so on; layers come in order, so one look is enough
-  const place = owner.slice()
-  model.layers.forEach((layer, i) => {
-    const input = replaced[i]
-    if (layer.op === 'reshape') place[layer.output] = place[layer.input]
-    else if (input !== undefined) place[layer.output] = place[input]
-  })
-  const blocks = model.tensors.map((): Block => ({ size: 0, first: Infinity, last: -1, offset: 0 }))
-  model.tensors.forEach((tensor, i) => (blocks[place[i]].size = Math.max(blocks[place[i]].size, align(tensorBytes(tensor)))))
-  const scratch = model.layers.map((layer, i): Block => ({
-    size: align(scratchBytes(model, layer, replaced[i] !== undefined)),
-    first: i,
-    last: i,
-    offset: 0,
-  }))
+  const block = (size: number, first: number, last: number): Block => ({ size: align(size), first, last, offset: 0 })
+  const tensors = model.tensors.map((tensor) => block(tensorBytes(tensor), Infinity, -1))
   const use = (tensor: number, at: number): void => {
-    const block = blocks[place[tensor]]
-    block.first = Math.min(block.first, at)
-    block.last = Math.max(block.last, at)
+    const used = tensors[owner[tensor]]
+    used.first = Math.min(used.first, at)
+    used.last = Math.max(used.last, at)
   }
   use(0, 0)
-  model.layers.forEach((layer, i) => {
-    for (const input of layerInputs(layer)) use(input, i)
-    use(layer.output, i)
-  })
-  const all = [...blocks.filter((_, i) => place[i] === i), ...scratch].filter((block) => block.size > 0 && block.last >= 0)
+  model.layers.forEach((layer, i) => [...layerInputs(layer), layer.output].forEach((tensor) => use(tensor, i)))
+  const scratch = model.layers.map((layer, i) => block(scratchBytes(model, layer), i, i))
+  const pairs = model.layers.flatMap((layer, i): Pair[] =>
+    layerInputs(layer).flatMap((tensor) => {
+      const [input, output, range] = [tensors[owner[tensor]], tensors[owner[layer.output]], overlapRange(model, layer, tensor)]
+      return range && input.last === i && output.first === i ? [{ input, output, least: range[0], most: range[1] }] : []
+    }),
+  )
+  const all = [...tensors.filter((_, i) => owner[i] === i), ...scratch].filter(({ size, last }) => size > 0 && last >= 0)
   const orders: readonly ((a: Block, b: Block) => number)[] = [
     (a, b) => b.size - a.size || a.first - b.first,
     (a, b) => b.size * (b.last - b.first + 1) - a.size * (a.last - a.first + 1) || a.first - b.first,
@@ -122,28 +122,39 @@ function plan(model: IntegerModel, share: boolean): ArenaPlan {
   ]
   let best: { bytes: number; offsets: number[] } | undefined
   for (const order of orders) {
-    const bytes = placeBlocks(all.toSorted(order))
-    if (!best || bytes < best.bytes) best = { bytes, offsets: all.map((block) => block.offset) }
+    for (const shared of [pairs, []]) {
+      const bytes = placeBlocks(all.toSorted(order), shared)
+      if (!best || bytes < best.bytes) best = { bytes, offsets: all.map(({ offset }) => offset) }
+    }
   }
   best?.offsets.forEach((offset, i) => (all[i].offset = offset))
   return {
-    tensors: place.map((tensor) => blocks[tensor].offset),
-    scratch: scratch.map((block) => block.offset),
+    tensors: owner.map((tensor) => tensors[tensor].offset),
+    scratch: scratch.map(({ offset }) => offset),
     bytes: best?.bytes ?? 0,
   }
 }
 
-/** Gives each block in turn the lowest offset where it meets no placed block that is in use at the same time; returns the end. */
-function placeBlocks(blocks: readonly Block[]): number {
+/** Gives each block in turn the lowest offset where it meets no placed block that is in use at the same time, but as pairs may; returns the end. */
+function placeBlocks(blocks: readonly Block[], pairs: readonly Pair[]): number {
   const placed: Block[] = []
   let end = 0
   for (const block of blocks) {
-    block.offset = 0
-    const rivals = placed.filter((other) => other.first <= block.last && block.first <= other.last).toSorted((a, b) => a.offset - b.offset)
-    for (const rival of rivals) {
-      if (rival.offset >= block.offset + block.size) break
-      block.offset = Math.max(block.offset, rival.offset + rival.size)
+    const rivals = placed.filter((other) => other.first <= block.last && block.first <= other.last)
+    const own = pairs.filter(
+      ({ input, output }) => (input === block && placed.includes(output)) || (output === block && placed.includes(input)),
+    )
+    const isFree = (offset: number, other: Block): boolean => {
+      if (offset >= other.offset + other.size || other.offset >= offset + block.size) return true
+      return own.some(({ input, output, least, most }) => {
+        if (other !== (input === block ? output : input)) return false
+        const gap = input === block ? offset - output.offset : input.offset - offset
+        return least <= gap && gap <= most
+      })
     }
+    const nearest = own.map(({ input, output, least }) => (input === block ? output.offset + align(least) : input.offset - align(least)))
+    const starts = [0, ...nearest, ...rivals.map(({ offset, size }) => offset + size)].filter((start) => start >= 0 && start < Infinity)
+    block.offset = starts.toSorted((a, b) => a - b).find((start) => rivals.every((other) => isFree(start, other)))!
     placed.push(block)
     end = Math.max(end, block.offset + block.size)
   }

@@ -11,7 +11,7 @@ const causes: readonly (readonly [Place, string])[] = [
   ['file', 'the image is not aligned to 4 bytes: copy it to an aligned buffer'],
   ['file', 'too short to be a model (file is truncated): export it again'],
   ['file', 'not a .bw model (wrong first bytes): choose a file made by bitwright'],
-  ['file', 'unknown format version: export it again with this version of bitwright'],
+  ['file', 'is of format version %, which this bitwright cannot run: export it again from its run'],
   ['file', 'length differs from the header (file is truncated or has bytes added): export it again'],
   ['file', 'checksum differs (file is damaged): export it again'],
   ['file', 'the header names tables that are missing, too large or outside the file: export it again'],
@@ -34,7 +34,7 @@ const causes: readonly (readonly [Place, string])[] = [
   ['layer', 'a shift lies outside -31..30: rescale the layer'],
 ]
 
-/** The error for a status of bw_open. @param label names a tensor or layer by its index */
+/** The error for a status of bw_open. @param fault the tensor or layer, or a file's version @param label names a tensor or layer by its index */
 export function refusal(
   file: string,
   status: number,
@@ -42,6 +42,6 @@ export function refusal(
   label?: (place: 'tensor' | 'layer', index: number) => string,
 ): BadModelError {
   const [place, cause] = causes[status] ?? ['file', `refused with unknown status ${status}`]
-  if (place === 'file') return new BadModelError(`${file}: ${cause}`)
+  if (place === 'file') return new BadModelError(`${file}: ${cause.replace('%', String(fault >>> 0))}`)
   return new BadModelError(`${file}: ${place} ${label?.(place, fault) ?? fault}: ${cause}`)
 }

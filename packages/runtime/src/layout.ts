@@ -7,7 +7,7 @@ import type { IntegerLayer, IntegerModel } from './model.ts'
 import { packedBytes } from './packing.ts'
 
 export const magic = 0x4c4d5742
-export const version = 1
+export const version = 2
 export const headerBytes = 84
 export const tensorRecordBytes = 24
 export const layerRecordBytes = 40

@@ -1,6 +1,7 @@
 // Loading and running: predictions, wrong inputs, and the largest sums the format admits.
 
 import { expect, test } from 'vitest'
+import { crc32 } from './crc32.ts'
 import { BadModelError, encodeModel, load, toInt16, type IntegerModel } from './index.ts'
 import { referenceLogits } from './testing/random-model.ts'
 
@@ -48,6 +49,22 @@ test('a raw-audio layer of 400 taps runs at the extremes of int16 and int8', () 
 test('one tap more than int32 holds is refused', () => {
   expect(() => encodeModel(wholeClip(511, -128))).not.toThrow()
   expect(() => encodeModel(wholeClip(512, -128))).toThrow(BadModelError)
+})
+
+test('a file of an older version runs where its arena still has room, else the version is what is wrong', () => {
+  const changed = (version: number, arenaBytes?: number): Uint8Array => {
+    const bytes = encodeModel(wholeClip(4, 64))
+    const view = new DataView(bytes.buffer)
+    view.setUint32(4, version, true)
+    if (arenaBytes !== undefined) view.setUint32(80, arenaBytes, true)
+    view.setUint32(12, crc32(bytes.subarray(16)), true)
+    return bytes
+  }
+  const clip = new Int16Array(4).fill(100)
+  expect(load(changed(1), 'old.bw').run(clip)).toEqual(load(changed(2)).run(clip))
+  expect(() => load(changed(1, 16), 'old.bw')).toThrow('old.bw: is of format version 1, which this bitwright cannot run: export it again')
+  expect(() => load(changed(2, 16), 'new.bw')).toThrow('new.bw: tensor 0: lies outside the arena')
+  for (const version of [0, 3, 2 ** 32 - 1]) expect(() => load(changed(version))).toThrow(`is of format version ${version}, which`)
 })
 
 test('a prediction names the class and its softmax probability', () => {

@@ -15,8 +15,12 @@ export interface StreamPlan {
   readonly ramBytes: number
   readonly planBytes: number
   readonly stateBytes: number
+  /** Of the state: what stays from one row to the next. What follows it is free in between. */
+  readonly keptBytes: number
   /** Multiply-accumulates per second of sound. */
   readonly macsPerSecond: number
+  /** Multiply-accumulates of each layer from one logits to the next. */
+  readonly layerMacs: readonly number[]
 }
 
 /** Why a model cannot stream. */
@@ -76,20 +80,22 @@ export function streamPlan(model: IntegerModel): StreamPlan | NoStream {
   const hop = isRaw ? 1 : frontEnd.hopSamples
   if (Math.max(output.step, output.first) * hop >= mostRows) return { reason: 'it looks at too much sound at once' }
   for (const map of maps) if (!map.kept) map.rows = 0
-  const stateBytes = planState(model, maps)
+  const { stateBytes, keptBytes } = planState(model, maps)
   if (stateBytes > largestState) return { reason: `it would keep ${stateBytes} bytes, more than ${largestState}` }
   const planBytes = mapBytes * tensors.length + layerBytes * layers.length
-  const macs = layers.reduce((sum, layer) => {
+  const layerMacs = layers.map((layer) => {
     const [, width, channels] = tensors[layer.output].shape
-    return sum + (width * channels * filterTaps(model, layer)) / maps[layer.output].step
-  }, 0)
+    return (width * channels * filterTaps(model, layer) * output.step) / maps[layer.output].step
+  })
   return {
     hopSamples: output.step * hop,
     firstSamples: output.first * hop + (isRaw ? 1 : frontEnd.windowSamples),
     ramBytes: planBytes + stateBytes,
     planBytes,
     stateBytes,
-    macsPerSecond: (macs * frontEnd.sampleRate) / hop,
+    keptBytes,
+    macsPerSecond: (layerMacs.reduce((sum, macs) => sum + macs, 0) * frontEnd.sampleRate) / (output.step * hop),
+    layerMacs,
   }
 }
 
@@ -136,8 +142,8 @@ function planLayer({ tensors }: IntegerModel, layer: IntegerLayer, index: number
   return step < mostRows && first < mostRows ? undefined : 'looks at too much sound at once'
 }
 
-/** Places what stays, then what lives for a step, first fit in the order of layers; returns the end. */
-function planState(model: IntegerModel, maps: readonly Map[]): number {
+/** Places what stays, then what lives for a step, first fit in the order of layers. */
+function planState(model: IntegerModel, maps: readonly Map[]): { stateBytes: number; keptBytes: number } {
   const { frontEnd, tensors, layers } = model
   let kept = 0
   for (const [index, map] of maps.entries()) if (map.kept) kept += up16(map.rows * rowBytes(tensors[index]))
@@ -166,7 +172,7 @@ function planState(model: IntegerModel, maps: readonly Map[]): number {
     const scratch = windowScratch(model, layer)
     if (scratch > 0) place(index, up16(scratch))
   }
-  return end
+  return { stateBytes: end, keptBytes: kept }
 }
 
 /** Scratch of a layer that sees the rows of one window, and writes beside them. */
@@ -174,5 +180,5 @@ function windowScratch(model: IntegerModel, layer: IntegerLayer): number {
   if (layer.op !== 'convolution') return 0
   const x = model.tensors[layer.input]
   const rows: IntegerTensor = { ...x, shape: [layer.kernelSize[0], x.shape[1], x.shape[2]] }
-  return scratchBytes({ ...model, tensors: model.tensors.with(layer.input, rows) }, layer, false)
+  return scratchBytes({ ...model, tensors: model.tensors.with(layer.input, rows) }, layer)
 }

@@ -8,10 +8,11 @@ import { newFolder } from './testing/folder.ts'
 import { prepareModels, runModels } from './testing/models.ts'
 import { missingTools } from './tools.ts'
 
-const jobs = Array.from({ length: 180 }, (_, seed) => {
+const jobs = Array.from({ length: 220 }, (_, seed) => {
   const draw = seededDraw(seed)
-  const drawn = seed % 3 === 2 ? randomSeparable(draw) : randomModel(draw)
-  const model = seed % 2 ? inOneContainer(drawn) : drawn
+  const mixed = seed >= 180
+  const drawn = mixed || seed % 3 === 2 ? randomSeparable(draw, mixed) : randomModel(draw)
+  const model = !mixed && seed % 2 ? inOneContainer(drawn) : drawn
   const input = randomClip(draw, model.frontEnd)
   return { model, input }
 })

@@ -279,13 +279,16 @@ export function inOneContainer(model: IntegerModel): IntegerModel {
   return { ...model, tensors: model.tensors.map((t) => (t.containerBits < 8 ? { ...t, containerBits: 8 } : t)) }
 }
 
-/** Depthwise and pointwise layers in turn on 8-bit maps of an image, as mobile networks have them: most can be run in place. */
-export function randomSeparable(draw: Draw): IntegerModel {
+/**
+ * Depthwise and pointwise layers in turn on maps of an image, as mobile networks have them. Of 8 bits, where most can be run in place, or
+ * `mixed`: of all containers, and with more channels from layer to layer or fewer.
+ */
+export function randomSeparable(draw: Draw, mixed = false): IntegerModel {
   const size = [1 + draw(9), 1 + draw(9)] as const
   const tensor = (name: string, [height, width, channels]: readonly [number, number, number]): IntegerTensor => {
     const shape = [height, width, channels] as const
     const narrow = draw(3) > 0 ? randomTensor(draw, name, shape) : undefined
-    if (narrow) return narrow.containerBits === 8 || draw(3) === 0 ? narrow : { ...narrow, containerBits: 8 }
+    if (narrow) return mixed || narrow.containerBits === 8 || draw(3) === 0 ? narrow : { ...narrow, containerBits: 8 }
     const zeroPoint = pick(draw, [-128, -128, 0, -3])
     return { name, shape, containerBits: 8, bits: 8, scale: 0.5, zeroPoint, min: -128, max: 127 }
   }
@@ -331,7 +334,7 @@ export function randomSeparable(draw: Draw): IntegerModel {
     const rows = Math.floor((height + padding[0] + padding[1] - kernelSize[0]) / stride[0]) + 1
     const columns = Math.floor((width + padding[2] + padding[3] - kernelSize[1]) / stride[1]) + 1
     add(tensor(`depthwise ${i}`, [rows, columns, wide]), { kernelSize, stride, padding, groups: wide })
-    add(tensor(`pointwise ${i}`, [rows, columns, Math.max(1, wide - draw(5))]), plain)
+    add(tensor(`pointwise ${i}`, [rows, columns, Math.max(1, wide - draw(5) + (mixed ? draw(9) : 0))]), plain)
   }
   const [height, width] = tensors[tensors.length - 1].shape
   const logits = {
