@@ -41,8 +41,26 @@ const stream: StudyEvent = {
   signalToNoise: { lowest: 10, highest: 25 },
   otherWords: 304,
   settings: { smoothingSeconds: 0.2, threshold: 0.9, refractorySeconds: 0.5, ignoredClasses: ['_unknown_'] },
-  scores: { recall: 0.75, hits: 150, words: 200, falseAccepts: 1, falseAcceptsPerHour: 3, latency: { median: 0.25, ninetieth: 0.5 } },
-  validation: { minutes: 60, scores: { recall: 0.7, hits: 420, words: 600, falseAccepts: 1, falseAcceptsPerHour: 1 } },
+  scores: {
+    recall: 0.75,
+    hits: 150,
+    words: 200,
+    falseAccepts: 1,
+    falseAcceptsOn: { keywords: 0, otherWords: 1, otherClips: 1, noise: 0 },
+    falseAcceptsPerHour: 3,
+    latency: { median: 0.25, ninetieth: 0.5 },
+  },
+  validation: {
+    minutes: 60,
+    scores: {
+      recall: 0.7,
+      hits: 420,
+      words: 600,
+      falseAccepts: 1,
+      falseAcceptsOn: { keywords: 1, otherWords: 0, otherClips: 0, noise: 0 },
+      falseAcceptsPerHour: 1,
+    },
+  },
   curve: [
     { threshold: 0.2, recall: 0.95, falseAcceptsPerHour: 900 },
     { threshold: 0.5, recall: 0.9, falseAcceptsPerHour: 40 },
@@ -58,7 +76,13 @@ describe('report of a run that was evaluated on a stream', () => {
   test('shows the latest figures and the curve with the chosen point on it', () => {
     elements(evaluated)
     expect(section).toContain('75.0 % of the words at 3.0 false accepts an hour')
-    for (const text of ['150 of 200', '1 in 20 minutes', '0.25 s (nine of ten: 0.50 s)', '70.0 % at 1.0 an hour'])
+    for (const text of [
+      '150 of 200',
+      '1 in 20 minutes',
+      '1 other words (of 1 clips)',
+      '0.25 s (nine of ten: 0.50 s)',
+      '70.0 % at 1.0 an hour',
+    ])
       expect(section).toContain(text)
     const dots = [...section.matchAll(/<circle\s+class="dot (\w+)"\s+cx="([\d.]+)"\s+cy="([\d.]+)"/g)].map(([, colour, x, y]) => [
       colour,

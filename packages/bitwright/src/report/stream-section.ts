@@ -17,10 +17,19 @@ const mostFalseAccepts = 60
 export function streamSection(stream: StreamEvent | undefined): Html {
   if (!stream) return html``
   const { minutes, scores, settings, validation, wantedFalseAcceptsPerHour, signalToNoise, otherWords, isFrameByFrame } = stream
-  const { recall, hits, words, falseAccepts, falseAcceptsPerHour, latency } = scores
+  const { recall, hits, words, falseAccepts, falseAcceptsOn, falseAcceptsPerHour, latency } = scores
   const rows: [string, string][] = [
     ['Words heard', `${hits} of ${words}`],
     ['False accepts', `${falseAccepts} in ${minutes} minutes`],
+    // reports of journals from before these were counted apart lack them
+    ...(falseAcceptsOn && falseAccepts > 0
+      ? [
+          [
+            'Of these, at',
+            `${falseAcceptsOn.keywords} other keywords, ${falseAcceptsOn.otherWords} other words (of ${falseAcceptsOn.otherClips} clips), ${falseAcceptsOn.noise} no word`,
+          ] as [string, string],
+        ]
+      : []),
     ...(latency
       ? [['Latency after the word', `${latency.median.toFixed(2)} s (nine of ten: ${latency.ninetieth.toFixed(2)} s)`] as [string, string]]
       : []),

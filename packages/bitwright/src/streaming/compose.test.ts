@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { AudioDataset, Clip } from '../data/dataset.ts'
 import { composeAudio, signalToNoise } from './compose.ts'
-import { wordSpan } from './word-span.ts'
+import { wordSpan } from '../data/word-span.ts'
 
 const sampleRate = 16000
 const classes = ['low', 'high', '_unknown_', '_silence_']
@@ -49,10 +49,12 @@ const power = (pcm: Int16Array, from: number, to: number): number => {
 
 describe('composeAudio', () => {
   it('puts the words where it says, one after the other, well above the noise', () => {
-    const { pcm, words, otherWords } = composeAudio(dataset({ background: [noise] }), { split: 'test', seconds: 120, seed: 3 })
+    const { pcm, words, others } = composeAudio(dataset({ background: [noise] }), { split: 'test', seconds: 120, seed: 3 })
     expect(pcm.length).toBe(120 * sampleRate)
     expect(words.length).toBeGreaterThan(12)
-    expect(otherWords).toBeGreaterThan(words.length / 2)
+    expect(others.length).toBeGreaterThan(words.length / 2)
+    expect(others.every(({ label, start, end }) => label === 2 && shareAt(pcm, start, end, 900) > 0.85)).toBe(true)
+    for (const { label, clip } of [...words, ...others]) expect(Number(clip) % 4).toBe(label)
     expect(new Set(words.map(({ label }) => label))).toEqual(new Set([0, 1]))
     let before = 0
     for (const { label, start, end } of words) {

@@ -4,12 +4,14 @@ import { Random } from '@bitwright/engine'
 import type { AudioDataset, Clip, SplitName } from '../data/dataset.ts'
 import { pinkNoise } from '../data/noise.ts'
 import { toPcm } from '../data/clip.ts'
-import { wordSpan } from './word-span.ts'
+import { wordSpan } from '../data/word-span.ts'
 
-/** A keyword in the recording; seconds from its start. */
+/** A word in the recording; seconds from its start. */
 export interface PlacedWord {
   /** Index into the classes. */
   readonly label: number
+  /** Path of its clip in the dataset. */
+  readonly clip: string
   readonly start: number
   readonly end: number
 }
@@ -17,10 +19,10 @@ export interface PlacedWord {
 export interface LongAudio {
   readonly pcm: Int16Array
   readonly sampleRate: number
-  /** In the order of time. */
+  /** Keywords in the order of time. */
   readonly words: readonly PlacedWord[]
-  /** How many words of the unknown class are in between. */
-  readonly otherWords: number
+  /** Words of the unknown class between them, likewise. */
+  readonly others: readonly PlacedWord[]
 }
 
 export interface ComposeOptions {
@@ -61,7 +63,7 @@ export function composeAudio(dataset: AudioDataset, { split, seconds, seed }: Co
   const noise = makeNoise(length, dataset, random)
   const { mix } = noise
   const words: PlacedWord[] = []
-  let otherWords = 0
+  const otherWords: PlacedWord[] = []
   const pause = () => Math.round(random.uniform(pauseSeconds.least, pauseSeconds.most) * sampleRate)
   for (let at = pause(); ; at += pause()) {
     const isOther = others.size > 0 && (keywords.size === 0 || random.uniform(0, 1) >= keywordShare)
@@ -73,11 +75,11 @@ export function composeAudio(dataset: AudioDataset, { split, seconds, seed }: Co
     const louder = 10 ** (random.uniform(signalToNoise.lowest, signalToNoise.highest) / 20)
     const gain = (noise.levelAt(at) * louder) / (loudness(word) || 1)
     for (const [i, value] of samples.entries()) mix[at + i] += gain * value
-    if (isOther) otherWords++
-    else words.push({ label: clip.label, start: (at + from) / sampleRate, end: (at + to) / sampleRate })
+    const placed = { label: clip.label, clip: clip.path, start: (at + from) / sampleRate, end: (at + to) / sampleRate }
+    ;(isOther ? otherWords : words).push(placed)
     at += samples.length
   }
-  return { pcm: toPcm(mix), sampleRate, words, otherWords }
+  return { pcm: toPcm(mix), sampleRate, words, others: otherWords }
 }
 
 /** Draws each clip once before any of them again. */

@@ -11,7 +11,7 @@ const ignoredClasses = ['_unknown_']
 /** Scores that rise at words, and now and then where there are none. */
 function recording(seed: number): Recording {
   const random = new Random(seed, 'recording')
-  const words = Array.from({ length: 40 }, (_, i) => ({ label: random.integer(2), start: 3 * i + 1, end: 3 * i + 1.5 }))
+  const words = Array.from({ length: 40 }, (_, i) => ({ label: random.integer(2), clip: '', start: 3 * i + 1, end: 3 * i + 1.5 }))
   const ghosts = Array.from({ length: 12 }, (_, i) => ({ label: random.integer(2), start: 10 * i + 2.7, end: 10 * i + 2.9 }))
   const peaks = [...words, ...ghosts].map((word) => ({ ...word, height: random.uniform(0.3, 1) }))
   const scored = Array.from({ length: 3000 }, (_, i) => {
@@ -23,7 +23,7 @@ function recording(seed: number): Recording {
     }
     return { time, scores }
   })
-  return { classes, scored, words, seconds: 120 }
+  return { classes, scored, words, others: [], seconds: 120 }
 }
 
 describe('tuneDetector', () => {
@@ -38,7 +38,7 @@ describe('tuneDetector', () => {
           const { threshold, ...scores } = point
           const detector = new Detector(classes, { ...settings, threshold })
           const detections = one.scored.flatMap((each) => detector.push(each).detection ?? [])
-          expect(scores).toEqual(scoreDetections(one.words, detections, one.seconds))
+          expect(scores).toEqual(scoreDetections(one, detections))
           expect(scoreSettings(one, { ...settings, threshold })).toMatchObject(scores)
         }
       }
@@ -72,7 +72,7 @@ describe('tuneDetector', () => {
       time: (i + 1) * 0.5,
       scores: Float32Array.of(i % 4 < 2 ? 1 : 0, 0, i % 4 < 2 ? 0 : 1),
     }))
-    const one = { classes, scored, words: [{ label: 0, start: 0, end: 0.5 }], seconds: 200 }
+    const one = { classes, scored, words: [{ label: 0, clip: '', start: 0, end: 0.5 }], others: [], seconds: 200 }
     const { scores } = tuneDetector(one, 1, ignoredClasses)
     expect(scores.falseAcceptsPerHour).toBeGreaterThan(1)
   })

@@ -14,6 +14,8 @@ export interface Recording {
   readonly classes: readonly string[]
   readonly scored: readonly TimedScores[]
   readonly words: readonly PlacedWord[]
+  /** Words that should not be heard. */
+  readonly others: readonly PlacedWord[]
   readonly seconds: number
 }
 
@@ -69,11 +71,12 @@ function smooth({ classes, scored }: Recording, settings: Settings): Float32Arra
 
 /** The detector's judgement of averaged scores (runtime/src/detector.ts), with nothing allocated on the way: it is asked a thousand times. */
 function scoreAt(
-  { classes, scored, words, seconds }: Recording,
+  recording: Recording,
   smoothed: readonly Float32Array[],
   { refractorySeconds, ignoredClasses }: Settings,
   threshold: number,
 ): CurvePoint {
+  const { classes, scored } = recording
   const candidates = classes.flatMap((name, index) => (ignoredClasses.includes(name) ? [] : [index]))
   const detections: { index: number; time: number }[] = []
   let [held, last] = [-1, -Infinity]
@@ -87,5 +90,5 @@ function scoreAt(
     last = time
     detections.push({ index: best, time })
   }
-  return { threshold, ...scoreDetections(words, detections, seconds) }
+  return { threshold, ...scoreDetections(recording, detections) }
 }

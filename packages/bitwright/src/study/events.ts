@@ -44,6 +44,16 @@ export interface StreamScores {
   readonly words: number
   /** Detections of no keyword, of another one, or of one a second time. */
   readonly falseAccepts: number
+  /**
+   * What was said there: a keyword (another one, or this one once more), a word of the unknown class, or none. `otherClips`: how many
+   * different clips those other words are, of which each may come many times.
+   */
+  readonly falseAcceptsOn: {
+    readonly keywords: number
+    readonly otherWords: number
+    readonly otherClips: number
+    readonly noise: number
+  }
   readonly falseAcceptsPerHour: number
   /** Seconds from a word's end to its detection: median and nine out of ten; absent where nothing was detected. */
   readonly latency?: { readonly median: number; readonly ninetieth: number }

@@ -44,7 +44,7 @@ export async function evaluateStream(spec: EvaluateStreamSpec, hooks: Hooks): Pr
     wantedFalseAcceptsPerHour: spec.falseAcceptsPerHour,
     isFrameByFrame: isStreamable(model),
     signalToNoise,
-    otherWords: test.otherWords,
+    otherWords: test.others.length,
     settings,
     scores: scoreSettings(test, settings),
     validation: { minutes: validationTimes * spec.minutes, scores: tuned.scores },
@@ -70,8 +70,8 @@ async function record(
   seconds: number,
   seed: number,
   onProgress: (seconds: number) => void,
-): Promise<Recording & { otherWords: number }> {
-  const { pcm, words, otherWords, sampleRate } = composeAudio(dataset, { split, seconds, seed })
+): Promise<Recording> {
+  const { pcm, words, others, sampleRate } = composeAudio(dataset, { split, seconds, seed })
   if (words.length === 0) {
     throw new UsageError(`${dataset.directory}: no ${split} word fits into ${seconds / 60} minutes; give more --minutes or clips`)
   }
@@ -83,5 +83,5 @@ async function record(
     onProgress(Math.min(pcm.length, at + piece) / sampleRate)
     await new Promise((resolve) => setImmediate(resolve))
   }
-  return { classes: model.classes, scored, words, seconds, otherWords }
+  return { classes: model.classes, scored, words, others, seconds }
 }
