@@ -1,12 +1,12 @@
-// 10,000 damaged .bw files: each is refused with one clear line or runs harmlessly, in WebAssembly and (where there is a compiler) under
-// the address and undefined-behaviour sanitizers. Half of them carry a correct checksum, so that the checks behind it are reached.
+// 10,000 damaged .bw files, and 1,000 that stream: each is refused with one clear line or runs harmlessly, in WebAssembly and (where there is a
+// compiler) under the address and undefined-behaviour sanitizers. FUZZ_SEED=1 damages others.
 
-import { describe, expect, test } from 'vitest'
-import { sealImage } from './encode.ts'
+import { afterAll, describe, expect, test } from 'vitest'
 import { BadModelError, encodeModel, load, packModel, type IntegerFrontEnd, type IntegerModel } from './index.ts'
 import { Host } from './testing/host.ts'
-import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw, type Draw } from './testing/random-model.ts'
-import { hasSanitizers } from './tools/build-core.ts'
+import { mutate } from './testing/mutate.ts'
+import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw } from './testing/random-model.ts'
+import { hasSanitizers, type HostOptions } from './tools/build-core.ts'
 
 const originals = Array.from({ length: 40 }, (_, seed) => encodeModel(randomOriginal(seed)))
 
@@ -20,32 +20,10 @@ function randomOriginal(seed: number): IntegerModel {
   return target ? packModel(model, target) : model
 }
 
-function mutate(draw: Draw, original: Uint8Array): Uint8Array {
-  let bytes = original.slice()
-  const kind = draw(8)
-  if (kind === 0) bytes = bytes.slice(0, draw(bytes.length))
-  else if (kind === 1) bytes = Uint8Array.from([...bytes, ...Array.from({ length: 1 + draw(64) }, () => draw(256))])
-  else {
-    // Records lie at the front: half of the changes hit them.
-    for (let i = 0, count = 1 + draw(3); i < count; i++) {
-      const at = draw(2) ? draw(bytes.length) : draw(Math.min(bytes.length, 600))
-      if (kind < 4) bytes[at] ^= 1 << draw(8)
-      else if (kind < 6) bytes[at] = [0, 1, 2, 127, 128, 255, draw(256)][draw(7)]
-      else if (at + 4 <= bytes.length) {
-        const word = [0, 1, 4, 84, bytes.length, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 65535, draw(2 ** 32)][draw(11)]
-        new DataView(bytes.buffer).setUint32(at & ~3, word, true)
-      }
-    }
-  }
-  if (draw(2) && bytes.length >= 84) {
-    new DataView(bytes.buffer).setUint32(8, bytes.length, true)
-    sealImage(bytes)
-  }
-  return bytes
-}
+const firstSeed = 20_000 * Number(process.env.FUZZ_SEED ?? 0)
 
 const mutants = Array.from({ length: 10_000 }, (_, seed) => {
-  const draw = seededDraw(seed + 1)
+  const draw = seededDraw(firstSeed + seed + 1)
   return mutate(draw, originals[draw(originals.length)])
 })
 
@@ -67,6 +45,33 @@ test('10,000 mutated files are refused clearly or run', () => {
   expect(reasons.get('runs')).toBeGreaterThan(500)
   expect(reasons.get('model.bw: checksum differs (file is damaged): export it again')).toBeGreaterThan(1000)
   expect(reasons.size).toBeGreaterThan(14)
+})
+
+const streamOriginals = Array.from({ length: 20 }, (_, seed) => encodeModel(randomModel(seededDraw(7000 + seed), true)))
+const streamMutants = Array.from({ length: 1000 }, (_, seed) => {
+  const draw = seededDraw(firstSeed + 10_000 + seed)
+  return mutate(draw, streamOriginals[draw(streamOriginals.length)])
+})
+const recording = randomClip(seededDraw(6), { kind: 'raw', sampleRate: 16000, samples: 1500 }) as Int16Array
+
+/** The logits of a stream, `refused` or `whole windows alone`. */
+function streamed(bytes: Uint8Array): number[] | string {
+  try {
+    return load(bytes)
+      .stream()
+      .push(recording)
+      .flatMap((logits) => [...logits])
+  } catch (error) {
+    if (error instanceof BadModelError) return 'refused'
+    if (error instanceof RangeError && /cannot stream/.test(error.message)) return 'whole windows alone'
+    throw error
+  }
+}
+
+test('1,000 mutated files that stream are refused clearly or stream', () => {
+  const results = streamMutants.map(streamed)
+  expect(results.filter((result) => typeof result !== 'string' && result.length > 0).length).toBeGreaterThan(100)
+  expect(results.filter((result) => result === 'refused').length).toBeGreaterThan(250)
 })
 
 test('every truncation of a file is refused', () => {
@@ -102,26 +107,40 @@ function isUtf8(bytes: Uint8Array): boolean {
 }
 
 describe.skipIf(!hasSanitizers())('sanitized host build (skipped without cc and its sanitizers)', () => {
-  const runs = [
-    { options: { native: true }, files: mutants },
+  type Build = Omit<HostOptions, 'sanitize'>
+  const hosts = new Map<object, Host>()
+  const hostOf = (options: Build): Host => {
+    if (!hosts.has(options)) hosts.set(options, new Host({ sanitize: true, ...options }))
+    return hosts.get(options)!
+  }
+  afterAll(() => hosts.forEach((host) => host.close()))
+  const native: Build = { native: true }
+
+  test.each<{ options: Build; files: readonly Uint8Array[] }>([
+    { options: native, files: mutants },
     { options: { cortex: 'dsp' }, files: mutants.filter((_, i) => i % 4 === 0) },
     { options: { cortex: 'swar' }, files: mutants.filter((_, i) => i % 4 === 1) },
-  ] as const
-  test.each(runs)('the same files leave no trace in the sanitizers, and the same ones are refused: $options', ({ options, files }) => {
-    const host = new Host({ sanitize: true, ...options })
-    try {
-      const clip = randomClip(seededDraw(5), { kind: 'raw', sampleRate: 16000, samples: 400 })
-      const results = host.run(files.map((first) => ({ kind: 'run', first, second: clip })))
-      expect(results.length).toBe(files.length)
-      results.forEach(({ status, bytes }, i) => {
-        if (status !== 0) expect(() => load(files[i])).toThrow(BadModelError)
-        else if (isUtf8(files[i])) {
-          const model = load(files[i])
-          expect(bytes).toEqual(new Uint8Array(model.run(fitted(clip, model.frontEnd)).buffer))
-        }
-      })
-    } finally {
-      host.close()
+  ])('the same files leave no trace in the sanitizers, and the same ones are refused: $options', ({ options, files }) => {
+    const clip = randomClip(seededDraw(5), { kind: 'raw', sampleRate: 16000, samples: 400 })
+    const results = hostOf(options).run(files.map((first) => ({ kind: 'run', first, second: clip })))
+    expect(results.length).toBe(files.length)
+    results.forEach(({ status, bytes }, i) => {
+      if (status !== 0) expect(() => load(files[i])).toThrow(BadModelError)
+      else if (isUtf8(files[i])) {
+        const model = load(files[i])
+        expect(bytes).toEqual(new Uint8Array(model.run(fitted(clip, model.frontEnd)).buffer))
+      }
+    })
+  })
+
+  test('streams of the mutated files leave no trace in the sanitizers, and give the same logits', () => {
+    const results = hostOf(native).run(streamMutants.map((first) => ({ kind: 'stream', first, second: recording })))
+    for (const [i, { status, bytes }] of results.entries()) {
+      if (status === 0 && !isUtf8(streamMutants[i])) continue
+      const logits = [...new Int16Array(bytes.slice(16).buffer)]
+      expect(status !== 0 ? 'refused' : bytes.length === 0 ? 'whole windows alone' : logits, `file ${i}`).toEqual(
+        streamed(streamMutants[i]),
+      )
     }
   })
 })
