@@ -53,10 +53,10 @@ export const integer = (low: number, high: number, what = 'a whole number') =>
     return value >= low && value <= high ? value : undefined
   })
 
-export const positiveNumber = (example: string) =>
-  field(`a number above zero, e.g. ${example}`, (text) => {
+export const positiveNumber = (example: string, most: number) =>
+  field(`a number above zero, at most ${most}, e.g. ${example}`, (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text)
-    return Number.isFinite(value) && value > 0 ? value : undefined
+    return value > 0 && value <= most ? value : undefined
   })
 
 export const share = () =>
@@ -65,10 +65,10 @@ export const share = () =>
     return value > 0 && value <= 1 ? value : undefined
   })
 
-export const seconds = () =>
-  field('a number of seconds, 0 or more', (text) => {
+export const seconds = (most: number) =>
+  field(`a number of seconds from 0 to ${most}`, (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text)
-    return Number.isFinite(value) && value >= 0 ? value : undefined
+    return value >= 0 && value <= most ? value : undefined
   })
 
 /** An average of widths: 0 for none, else 2 to 8. */
