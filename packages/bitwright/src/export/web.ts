@@ -7,7 +7,17 @@ import type { ExportedFile, Exporter } from './exporter.ts'
 
 const copied = (path: string, source: URL): ExportedFile => ({ path, bytes: readFileSync(source) })
 const written = (path: string, text: string): ExportedFile => ({ path, bytes: new TextEncoder().encode(text) })
-const part = (path: string, name = path): ExportedFile => copied(path, new URL(`web/${name}`, import.meta.url))
+const source = (name: string): URL => new URL(`web/${name}`, import.meta.url)
+const part = (path: string, name = path): ExportedFile => copied(path, source(name))
+
+/** Head and foot are of one page, what is between them of the kind of model. */
+function index(kind: 'audio' | 'image'): ExportedFile {
+  const [page, main] = ['page.html', `${kind}.html`].map((name) => readFileSync(source(name), 'utf8'))
+  return written(
+    'index.html',
+    page.replace('<!-- main -->', () => main.replace(/^<!--.*-->\n/, '').trim()),
+  )
+}
 
 export const web: Exporter = {
   name: 'web',
@@ -19,9 +29,9 @@ export const web: Exporter = {
       copied('runtime.js', new URL(import.meta.resolve('@bitwright/runtime/browser'))),
       { path: 'model.bw', bytes: file },
     ]
-    if (model.frontEnd.kind === 'image') return [part('index.html', 'image.html'), part('app.js', 'image.js'), ...common]
+    if (model.frontEnd.kind === 'image') return [index('image'), part('app.js', 'image.js'), ...common]
     return [
-      part('index.html', 'audio.html'),
+      index('audio'),
       part('app.js', 'audio.js'),
       part('waveform.js'),
       part('worker.js'),
