@@ -1,11 +1,13 @@
-// The core on every processor of the emulator: random models of every kind of layer, width, container and input give the runtime's logits.
+// The core on every processor of the emulator: random models of every kind of layer, width, container and input give the runtime's logits, and
+// damaged ones are refused there where they are refused here, or run to the same logits.
 import { rmSync } from 'node:fs'
-import { encodeModel, load } from '@bitwright/runtime'
+import { BadModelError, encodeModel, load, type Model, modelInfo } from '@bitwright/runtime'
 import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw } from '@bitwright/runtime/testing'
+import { mutate } from '@bitwright/runtime/testing/mutate'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { firmwareTargets } from '../export/firmware-targets.ts'
+import { firmwareModel, type FirmwareTarget, firmwareTargets, targetKernels } from '../export/firmware-targets.ts'
 import { newFolder } from './testing/folder.ts'
-import { prepareModels, runModels } from './testing/models.ts'
+import { type ImageJob, prepareModels, runImages, runModels } from './testing/models.ts'
 import { missingTools } from './tools.ts'
 
 const jobs = Array.from({ length: 220 }, (_, seed) => {
@@ -34,6 +36,32 @@ it('the models have every op, width and container', () => {
   for (const kind of [...widths, ...others, ...[2, 4, 8, 16].map((bits) => `input ${bits}`)]) expect(seen).toContain(kind)
 })
 
+interface DamagedJob extends ImageJob {
+  /** Undefined where the image is refused. */
+  readonly loaded: Model | undefined
+}
+
+/** Damaged images for a processor, but for those that only the emulated board has no room for and those whose names alone are wrong. */
+function damagedJobs(target: FirmwareTarget): DamagedJob[] {
+  const originals = jobs
+    .slice(0, 40)
+    .map(({ model, input }) => ({ image: encodeModel(firmwareModel(model, targetKernels[target])), input }))
+  return Array.from({ length: 400 }, (_, seed): DamagedJob | undefined => {
+    const draw = seededDraw(9000 + seed)
+    const original = originals[draw(originals.length)]
+    const image = mutate(draw, original.image)
+    try {
+      const loaded = load(image)
+      const { frontEnd, classes } = loaded
+      const isLarge = modelInfo(image).ramBytes > 100_000 || ('windowSamples' in frontEnd && frontEnd.windowSamples > 2048)
+      return isLarge ? undefined : { image, loaded, classes: classes.length, input: randomClip(draw, frontEnd) }
+    } catch (error) {
+      if (!(error instanceof BadModelError)) throw error
+      return error.message.includes('UTF-8') ? undefined : { image, loaded: undefined, classes: 0, input: original.input }
+    }
+  }).filter((job) => job !== undefined)
+}
+
 const missing = missingTools()
 describe.skipIf(missing !== undefined)(`in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
   const folder = newFolder()
@@ -44,5 +72,16 @@ describe.skipIf(missing !== undefined)(`in QEMU${missing ? ` (skipped: ${missing
   it.each(firmwareTargets)('%s gives the logits of the runtime', (target) => {
     const results = runModels(folder, target, jobs)
     for (const [i, result] of results.entries()) expect(result, `model ${i}`).toEqual(expected[i])
+  })
+
+  it.each(firmwareTargets)('%s refuses damaged images, or runs them harmlessly', (target) => {
+    const damaged = damagedJobs(target)
+    const results = runImages(folder, target, damaged)
+    for (const [i, { loaded, input }] of damaged.entries()) {
+      if (loaded) expect(results[i], `image ${i}`).toEqual({ status: 0, logits: [...loaded.run(input)] })
+      else expect(results[i].status, `image ${i}`).toBeGreaterThan(0)
+    }
+    expect(damaged.filter(({ loaded }) => loaded).length).toBeGreaterThan(10)
+    expect(damaged.filter(({ loaded }) => !loaded).length).toBeGreaterThan(200)
   })
 })

@@ -24,12 +24,27 @@ export function prepareModels(folder: string, anyModel: IntegerModel): void {
 
 const filled = (bytes: Uint8Array): Buffer => Buffer.concat([bytes, Buffer.alloc((4 - (bytes.length % 4)) % 4)])
 
+export interface ImageJob {
+  readonly image: Uint8Array
+  readonly classes: number
+  readonly input: FirmwareInput
+}
+
 /** Status and logits of each job. */
 export function runModels(folder: string, target: FirmwareTarget, jobs: readonly ModelJob[]): { status: number; logits: number[] }[] {
+  const images = jobs.map(({ model, input }) => ({
+    image: encodeModel(firmwareModel(model, targetKernels[target])),
+    classes: model.classes.length,
+    input,
+  }))
+  return runImages(folder, target, images)
+}
+
+/** Status and logits of images as they are, right or not. */
+export function runImages(folder: string, target: FirmwareTarget, jobs: readonly ImageJob[]): { status: number; logits: number[] }[] {
   const make = spawnSync('make', ['-s', '-j2', '-C', folder, `TARGET=${target}`, `build/${target}/models.elf`], { encoding: 'utf8' })
   if (make.status !== 0 || make.stderr !== '') throw new Error(`models.c for ${target}: ${make.stderr}`)
-  const parts = jobs.flatMap(({ model, input }) => {
-    const image = encodeModel(firmwareModel(model, targetKernels[target]))
+  const parts = jobs.flatMap(({ image, input }) => {
     const bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
     return [Buffer.from(Uint32Array.of(image.length, bytes.length).buffer), filled(image), filled(bytes)]
   })
@@ -41,12 +56,12 @@ export function runModels(folder: string, target: FirmwareTarget, jobs: readonly
   if (run.status !== 0) throw new Error(`models.c on ${target} ends with status ${run.status}: ${run.stdout}${run.stderr}`)
   const results = readFileSync(join(cwd, 'results.bin'))
   let at = 0
-  return jobs.map(({ model }) => {
+  return jobs.map(({ classes }) => {
     const status = results.readUInt32LE(at)
     at += 4
     if (status !== 0) return { status, logits: [] }
-    const logits = Array.from(model.classes, (_, i) => results.readInt16LE(at + 2 * i))
-    at += Math.ceil(model.classes.length / 2) * 4
+    const logits = Array.from({ length: classes }, (_, i) => results.readInt16LE(at + 2 * i))
+    at += Math.ceil(classes / 2) * 4
     return { status, logits }
   })
 }
