@@ -32,10 +32,15 @@ extern const uint16_t bw_log2_table[64];
 static inline int32_t bw_log2(uint32_t v) {
   uint32_t exponent = 31, index, low, rise, fraction, bulge;
   if (v == 0) return 0;
+#if defined(__wasm__) || defined(__x86_64__)
+  exponent -= (uint32_t)__builtin_clz(v);
+  v <<= 31 - exponent;
+#else
   while (!(v & 0x80000000u)) {
     v <<= 1;
     exponent--;
   }
+#endif
   index = v >> 25 & 63;
   fraction = v >> 9 & 0xffff;
   low = bw_log2_table[index];

@@ -2,6 +2,7 @@
 #include "prepared.h"
 
 #include "arithmetic.h"
+#include "rounding.h"
 #include "sinc.h"
 #include "weights.h"
 
@@ -36,14 +37,24 @@ static int32_t weight_of(const bw_model *m, const bw_layer *l, const bw_sinc *fi
   return bw_layer_weight(l, m->image + l->weights, depth, channel, k);
 }
 
+/* The channel of a lane of a panel, counted from its first: of two vectors as bw_pack expects them. */
+static uint32_t panel_channel(uint32_t vectors, uint32_t vector, uint32_t lane) {
+  if (vectors == 1) return lane;
+#if BW_LANES == 8
+  return lane / 4 * 8 + vector * 4 + lane % 4;
+#else
+  return vector * 4 + lane;
+#endif
+}
+
 /* Weights of a dense layer; sums[channel] = sum of |w|. */
 static void lay_dense(const bw_model *m, const bw_layer *l, const view *v, uint32_t channels, uint32_t depth, int16_t *to, int64_t *sums) {
   uint32_t first, c, r, k;
   for (first = 0; first < channels;) {
-    const uint32_t width = panel_vectors(channels - first) * L;
+    const uint32_t vectors = panel_vectors(channels - first), width = vectors * L;
     for (c = 0; c < width; c++) {
       bw_sinc filter = {0, 0, 0, 0};
-      const uint32_t channel = first + c;
+      const uint32_t channel = first + panel_channel(vectors, c / L, c % L);
       if (channel >= channels) {
         for (r = 0; r < v->runs * v->pairs; r++) to[2 * (r * width + c)] = to[2 * (r * width + c) + 1] = 0;
         continue;
@@ -71,15 +82,6 @@ static uint64_t dense_values(const view *v, uint32_t channels) {
   return values;
 }
 
-/* The channel of lane i of the first or second half, as bw_pair_low and bw_pair_high leave them (bw_ordered). */
-static uint32_t paired_channel(uint32_t half, uint32_t lane) {
-#if BW_LANES == 8
-  return (lane / 4) * 8 + half * 4 + lane % 4;
-#else
-  return half * 4 + lane;
-#endif
-}
-
 static void lay_depthwise(const bw_model *m, const bw_layer *l, uint32_t channels, uint32_t taps, int16_t *to, int64_t *sums) {
   uint32_t first, t, half, lane, k;
   for (k = 0; k < channels; k++) sums[k] = 0;
@@ -87,7 +89,7 @@ static void lay_depthwise(const bw_model *m, const bw_layer *l, uint32_t channel
     for (t = 0; t < taps; t += 2) {
       for (half = 0; half < 2; half++) {
         for (lane = 0; lane < L; lane++) {
-          const uint32_t channel = first + paired_channel(half, lane);
+          const uint32_t channel = first + panel_channel(2, half, lane);
           for (k = 0; k < 2; k++) {
             const int32_t w = channel < channels && t + k < taps ? weight_of(m, l, 0, channel, taps, t + k) : 0;
             *to++ = (int16_t)w;
@@ -110,7 +112,7 @@ static int lay_epilogue(int32_t *to, uint32_t lane, int32_t bias, int32_t multip
   to[2 * L + lane] = (int32_t)half;
   to[3 * L + lane] = shift < 0 ? -1 : 0;
   to[4 * L + lane] = bw_shift_count(-shift);
-  return high + half < INT32_MAX;
+  return high + half + INT16_MAX < INT32_MAX; /* less bw_centre(), too */
 }
 
 static int64_t reach(const bw_tensor *t) {
@@ -128,17 +130,29 @@ static int lay_uniform(const bw_model *m, const bw_layer *l, uint32_t index, uin
   return fits;
 }
 
+/* The same in float32 where that is possible, for sums of at most `most` in magnitude. */
+static int lay_uniform_rounding(const bw_model *m, const bw_layer *l, const bw_tensor *y, int64_t most, float *to) {
+  const uint8_t *p = m->image + l->parameters;
+  const bw_rounding r = {-most, most, 0, 0, (int32_t)bw_load32(p), (int8_t)p[4], y->min - y->zeroPoint, y->max - y->zeroPoint};
+  const int rounds = bw_find_rounding(&r, to, to + L);
+  uint32_t lane;
+  if (!rounds) to[0] = 0;
+  for (lane = 1; lane < L; lane++) to[lane] = to[0], to[L + lane] = to[L];
+  return rounds;
+}
+
 static void prepare_convolution(const bw_model *m, const bw_layer *l, const bw_tensor *x, const bw_tensor *y, supply *s, prepared_layer *to) {
   const uint32_t channels = y->channels, padded = up(channels, 2 * L), taps = (uint32_t)l->kernel[0] * l->kernel[1];
   const uint32_t depth = taps * (l->depthwise ? 1 : x->channels);
   const view v = view_of(l, x, y);
   int16_t *weights = take(s, 2 * (l->depthwise ? (uint64_t)padded * 2 * ((taps + 1) / 2) : dense_values(&v, channels)));
   int32_t *epilogues = take(s, 4 * (uint64_t)padded * FIELDS);
+  float *roundings = take(s, 4 * (uint64_t)padded * 2);
   int32_t *places = take(s, l->depthwise ? 4 * (uint64_t)(taps + 1) : 0);
   uint32_t *offsets = take(s, l->logMagnitude ? 4 * (uint64_t)padded : 0);
   int64_t *sums = take(s, 8 * (uint64_t)channels);
   const uint8_t *p = m->image + l->parameters, *shifts = p + 4 * (l->logMagnitude ? 3 : 2) * channels;
-  uint32_t c;
+  uint32_t c, first;
   if (!s->memory) return;
   to->weights = weights, to->epilogues = epilogues, to->taps = places, to->logOffsets = offsets;
   to->runnable = 1;
@@ -151,14 +165,23 @@ static void prepare_convolution(const bw_model *m, const bw_layer *l, const bw_t
   } else {
     lay_dense(m, l, &v, channels, depth, weights, sums);
   }
-  for (c = 0; c < padded; c++) {
-    int32_t *block = epilogues + c / L * L * FIELDS;
-    const uint32_t from = c < channels ? c : channels - 1;
-    const int32_t bias = (int32_t)bw_load32(p + 4 * from);
-    const int64_t magnitude = bias < 0 ? -(int64_t)bias : bias;
-    const int64_t most = l->logMagnitude ? magnitude + ((int64_t)32 << 16) : magnitude + (sums[from] * reach(x) << l->accumulatorShift);
-    to->runnable &= (uint32_t)lay_epilogue(block, c % L, bias, (int32_t)bw_load32(p + 4 * (channels + from)), (int8_t)shifts[from], most);
-    if (l->logMagnitude) offsets[c] = bw_load32(p + 4 * (2 * channels + from));
+  to->roundings = roundings;
+  for (first = 0; first < channels; first += 2 * L) {
+    const uint32_t vectors = l->depthwise ? 2 : panel_vectors(channels - first);
+    int fits = 1, rounds = 1;
+    for (c = first; c < first + vectors * L; c++) {
+      const uint32_t channel = first + panel_channel(vectors, (c - first) / L, c % L), from = channel < channels ? channel : channels - 1;
+      const int32_t bias = (int32_t)bw_load32(p + 4 * from), multiplier = (int32_t)bw_load32(p + 4 * (channels + from)), shift = (int8_t)shifts[from];
+      const int64_t sum = l->logMagnitude ? (int64_t)32 << 16 : sums[from] * reach(x);
+      const bw_rounding r = {l->logMagnitude ? 0 : -sum, sum, l->accumulatorShift, bias, multiplier, shift, y->min - y->zeroPoint, y->max - y->zeroPoint};
+      float *const at = roundings + 2 * L * (c / L) + c % L;
+      fits &= lay_epilogue(epilogues + L * FIELDS * (c / L), c % L, bias, multiplier, shift, (sum << l->accumulatorShift) + (bias < 0 ? -(int64_t)bias : bias));
+      if (l->logMagnitude) offsets[c] = bw_load32(p + 4 * (2 * channels + from));
+      at[0] = at[L] = 0;
+      if (rounds && channel < channels) rounds = bw_find_rounding(&r, at, at + L);
+    }
+    if (!rounds) roundings[2 * first] = 0;
+    to->runnable &= (uint32_t)(fits | rounds);
   }
 }
 
@@ -166,6 +189,7 @@ static void prepare_layer(const bw_model *m, const bw_layer *l, supply *s, prepa
   bw_tensor x, y;
   uint64_t values;
   int32_t *epilogues;
+  float *rounding;
   bw_get_tensor(m, l->input[0], &x);
   bw_get_tensor(m, l->output, &y);
   values = (uint64_t)x.height * x.width * x.channels + 4 * L;
@@ -175,6 +199,7 @@ static void prepare_layer(const bw_model *m, const bw_layer *l, supply *s, prepa
     prepare_convolution(m, l, &x, &y, s, to);
   } else if (l->op != BW_RESHAPE && l->op != BW_CROP) {
     epilogues = take(s, 4 * 3 * L * FIELDS);
+    rounding = take(s, 4 * 2 * L);
     if (s->memory) {
       to->epilogues = epilogues;
       if (l->op == BW_ADD) {
@@ -186,7 +211,8 @@ static void prepare_layer(const bw_model *m, const bw_layer *l, supply *s, prepa
                        lay_uniform(m, l, 2, 12, INT32_MAX, epilogues + 2 * L * FIELDS) && reach(&x) <= 1023 && reach(&z) <= 1023;
       } else {
         const int64_t window = l->op == BW_AVERAGE_POOL ? (int64_t)l->kernel[0] * l->kernel[1] : 1;
-        to->runnable = (uint32_t)lay_uniform(m, l, 0, 4, window * reach(&x), epilogues);
+        to->roundings = rounding;
+        to->runnable = (uint32_t)(lay_uniform(m, l, 0, 4, window * reach(&x), epilogues) | lay_uniform_rounding(m, l, &y, window * reach(&x), rounding));
       }
     }
   }

@@ -13,8 +13,9 @@ int bw_run_prepared(const bw_model *model, uint32_t layer, const bw_step *step);
 enum { L = BW_LANES, FIELDS = 5 };
 
 typedef struct {
-  const int16_t *weights;   /* dense: [panel][pair of inputs][lanes][2]; depthwise: [2 L channels][pair of taps][2][lanes][2] */
-  const int32_t *epilogues; /* [L channels][FIELDS][lanes]: bias, multiplier, half, mask, shift count; one for all where uniform */
+  const int16_t *weights;   /* dense: [panel][pair of inputs][lanes][2]; depthwise: [panel][pair of taps][2][lanes][2] */
+  const float *roundings;   /* [vector][scale, offset][lanes]; one vector for all where uniform; the first scale of a panel is zero where it has none */
+  const int32_t *epilogues; /* [vector][FIELDS][lanes]: bias, multiplier, half, mask, shift count; one vector for all where uniform */
   const int32_t *taps;      /* depthwise: places of the taps of a window in the image */
   const uint32_t *logOffsets;
   uint32_t runnable;
@@ -52,7 +53,7 @@ static inline view view_of(const bw_layer *l, const bw_tensor *x, const bw_tenso
   return v;
 }
 
-/* Panels of two vectors of output channels, the last one of one where that is enough. */
+/* Panels of two vectors of output channels, the last one of a dense layer of one where that is enough. */
 static inline uint32_t panel_vectors(uint32_t channelsLeft) { return channelsLeft > L ? 2 : 1; }
 
 #endif

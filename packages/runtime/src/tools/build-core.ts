@@ -19,6 +19,7 @@ const sources = [
   'layer.c',
   'prepare.c',
   'prepared.c',
+  'rounding.c',
   'front_end.c',
   'front_end_tables.c',
 ]
