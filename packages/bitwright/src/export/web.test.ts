@@ -231,6 +231,33 @@ describe.skipIf(!program)('in Chromium (skipped without it)', () => {
     expect(page.errors).toEqual([])
   })
 
+  it('takes a file that is dropped on it instead of leaving for it', async () => {
+    const page = await open('audio')
+    const drop = `(() => {
+      const dataTransfer = new DataTransfer()
+      dataTransfer.items.add(new File(['this is no audio'], 'dropped.wav'))
+      return document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }))
+    })()`
+    expect(await page.evaluate(drop)).toBe(false)
+    expect(await page.until(notice)).toContain('The file could not be played.')
+    expect(page.errors).toEqual([])
+  })
+
+  it.each([
+    ['an old browser', '', 'It has no AudioWorklet.'],
+    ['a page without https', 'Object.defineProperty(window, "isSecureContext", { value: false })', 'Open the page there.'],
+  ])('offers nothing that cannot work: %s', async (_, script, remedy) => {
+    const page = await chromium.page()
+    await page.send('Page.addScriptToEvaluateOnNewDocument', { source: `delete window.AudioWorkletNode; ${script}` })
+    await page.open(`${site.url}audio/`)
+    expect(await page.until(notice)).toContain(remedy)
+    expect(await page.evaluate(`['start', 'file', 'threshold'].map((id) => document.getElementById(id).disabled)`)).toEqual([
+      true,
+      true,
+      true,
+    ])
+  })
+
   it('refuses a damaged model, and one that is missing, in words', async () => {
     const directory = exportPage('damaged', model)
     const draw = seededDraw(4)

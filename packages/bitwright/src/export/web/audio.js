@@ -1,5 +1,5 @@
 // The page that listens. The microphone is asked for on a click, never before.
-import { Bars, displayName, element, explainRefusal, loadModel, notify, percent, settingsAt } from './page.js'
+import { Bars, displayName, element, explainRefusal, loadModel, notify, percent, settingsAt, takeFiles } from './page.js'
 import { defaultDetectorSettings } from './runtime.js'
 import { Waveform } from './waveform.js'
 
@@ -137,11 +137,7 @@ start.addEventListener('click', async () => {
   await stop()
   if (!isListening) await startMicrophone()
 })
-file.addEventListener('change', () => {
-  const [chosen] = file.files
-  file.value = ''
-  if (chosen) void openFile(chosen)
-})
+takeFiles(file, openFile)
 player.addEventListener('error', () => {
   closePlayer()
   void stop()
@@ -180,8 +176,16 @@ try {
   wave = new Waveform(element('wave'), model.frontEnd.sampleRate)
   showThresholds()
   showHeard()
-  for (const control of [start, file, slider]) control.disabled = false
-  status('The microphone is used after you press Start, not before.')
+  if ('AudioWorkletNode' in window) {
+    for (const control of [start, file, slider]) control.disabled = false
+    status('The microphone is used after you press Start, not before. Or drop an audio file here.')
+  } else if (window.isSecureContext) {
+    status('Not listening.')
+    notify('This browser cannot listen.', 'It has no AudioWorklet. A current Chrome, Edge, Firefox or Safari has.')
+  } else {
+    status('Not listening.')
+    notify('This page may not listen here.', 'Browsers let pages hear at https addresses and on localhost alone. Open the page there.')
+  }
 } catch (error) {
   element('about').textContent = ''
   status('There is no model to listen with.')

@@ -1,5 +1,5 @@
 // The page that looks: at a picture, or through the camera, which is asked for on a click, never before.
-import { Bars, displayName, element, explainRefusal, loadModel, notify, percent } from './page.js'
+import { Bars, displayName, element, explainRefusal, loadModel, notify, percent, takeFiles } from './page.js'
 
 const [start, file, image, video, seen] = ['start', 'file', 'image', 'video', 'seen'].map(element)
 let model, bars, stream
@@ -83,10 +83,7 @@ start.addEventListener('click', () => {
   element('none').hidden = false
   status('The camera is off.')
 })
-file.addEventListener('change', async () => {
-  const [chosen] = file.files
-  file.value = ''
-  if (!chosen) return
+takeFiles(file, async (chosen) => {
   notify()
   stopCamera()
   if (image.src) URL.revokeObjectURL(image.src)
@@ -112,7 +109,7 @@ try {
   bars = new Bars(element('bars'), model.classes)
   for (const control of [start, file]) control.disabled = false
   element('heard').firstElementChild.textContent = `Sees ${width} × ${height} pixels`
-  status('The camera is used after you press Start, not before.')
+  status('The camera is used after you press Start, not before. Or drop a picture here.')
 } catch (error) {
   element('about').textContent = ''
   status('There is no model to look with.')

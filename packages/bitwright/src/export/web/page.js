@@ -43,6 +43,22 @@ export async function loadModel() {
   return model
 }
 
+/** Calls `open` with a file that is chosen, or dropped anywhere on the page, once the input is enabled. */
+export function takeFiles(input, open) {
+  input.addEventListener('change', () => {
+    const [chosen] = input.files
+    input.value = ''
+    if (chosen) void open(chosen)
+  })
+  // without these a browser leaves the page and shows the file
+  addEventListener('dragover', (event) => event.preventDefault())
+  addEventListener('drop', (event) => {
+    event.preventDefault()
+    const [dropped] = event.dataTransfer.files
+    if (dropped && !input.disabled) void open(dropped)
+  })
+}
+
 /** One bar a class, to be given its scores. */
 export class Bars {
   constructor(list, classes, ignoredClasses = []) {

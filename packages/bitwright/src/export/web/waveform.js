@@ -99,16 +99,20 @@ export class Waveform {
     }
     context.font = `600 13px ${style.fontFamily}`
     context.textBaseline = 'middle'
+    let end = -Infinity
     for (const [index, { label }] of this.flags.entries()) {
       const x = (flagBars[index] - firstBar) * step
       const textWidth = context.measureText(label).width
       const left = Math.min(x, width - 4) - textWidth - 16
+      // below one that it would hide
+      const top = left < end ? 32 : 8
+      end = left + textWidth + 18
       context.fillStyle = accent
       context.beginPath()
-      context.roundRect(left, 8, textWidth + 16, 22, 7)
+      context.roundRect(left, top, textWidth + 16, 22, 7)
       context.fill()
       context.fillStyle = card
-      context.fillText(label, left + 8, 19.5)
+      context.fillText(label, left + 8, top + 11.5)
     }
   }
 }
