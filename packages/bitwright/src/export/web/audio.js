@@ -124,10 +124,7 @@ async function openFile(chosen) {
   fileNode ??= context.createMediaElementSource(player)
   fileNode.connect(context.destination)
   await context.resume()
-  hear(fileNode, () => {
-    player.pause()
-    fileNode.disconnect()
-  })
+  hear(fileNode, () => player.pause())
   status(`Playing ${chosen.name}.`)
   await player.play().catch(() => status(`Press play to hear ${chosen.name}.`))
 }
