@@ -14,7 +14,7 @@ import {
   weightedNodes,
 } from '../packages/bitwright/src/network/index.ts'
 import { RunError, UsageError } from '../packages/bitwright/src/errors.ts'
-import { withStartBits } from '../packages/bitwright/src/training/quantization.ts'
+import { withStartBits } from '../packages/bitwright/src/training/quantizer-choice.ts'
 import { busyShare, idleLimit, median, type BenchOptions, type BenchRow } from './bench.ts'
 import { openEngineStepper } from './engine-stepper.ts'
 import { openPeak } from './peak.ts'
@@ -43,7 +43,7 @@ function flopsOf(network: Network, batch: number): number {
   return 2 * batch * (3 * macs - first.macs)
 }
 
-/** Widths and learned grids of everything that training fake-quantizes (training/quantization.ts). */
+/** Widths and learned grids of everything that training fake-quantizes (training/quantizer-choice.ts). */
 function quantizedParts(network: Network): QuantizedParts {
   const { values, inputs } = storageOf(network)
   const last = network.nodes.at(-1)!.id

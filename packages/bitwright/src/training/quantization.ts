@@ -1,93 +1,29 @@
 // Quantization-aware training of one network: a weight quantizer per layer, an activation quantizer per stored value (and per layer
-// that narrows a stream for itself), their places on the heap, and their learned numbers with an Adam of their own.
+// that narrows a stream for itself), their places on the heap, and what each does in a step.
 import { type Engine, none, type ParameterStore, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
 import { consumers, isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { inferShapes } from '../network/shapes.ts'
-import { withBits } from '../network/transform.ts'
 import { storageOf } from '../network/storage.ts'
 import {
   type ActivationQuantizer,
   averageBits,
   averageBitsPenalty,
-  FixedBits,
-  FixedBitsActivation,
-  type Granularity,
-  type LearnedParameters,
-  LearnedRange,
-  LearnedStep,
-  MadeFilters,
   type Penalty,
   sizePenalty,
-  TrainedBits,
-  TrainedBitsActivation,
   type WeightQuantizer,
   type WidthItem,
 } from '../quantizers/index.ts'
-import { meetAverage, mostNarrowedBits } from './meet-average.ts'
+import { LearnedAdam } from './learned-adam.ts'
+import { meetAverage } from './meet-average.ts'
+import { activationQuantizer, type QuantizationOptions, startActivationBits, weightQuantizer, widthParameters } from './quantizer-choice.ts'
 import type { QuantizedReferences, WeightSources } from './record.ts'
 
-export type BitsChoice = number | 'trained'
-
-export interface QuantizationOptions {
-  readonly weightBits: BitsChoice
-  readonly activationBits: BitsChoice
-  readonly granularity: Granularity
-  /** Strength of the average-bits penalties, default 0.08 (arXiv 2104.06666: 0.04, over a training several times as long). */
-  readonly penalty?: number
-  /** Average that trained widths are pressed down to, weights and activations each; default 3. 0: pressed all the time. */
-  readonly averageBits?: number
-  /** With trained weight bits: learn step and range of each tensor towards this many bytes of weights (arXiv 1905.11452) instead of widths
-   *  under an average-bits penalty. */
-  readonly weightBytes?: number
-  readonly learningRate?: number
-}
-
-/** Widths that trained bits start from. Layer inputs start below the 8 bits of a stream, so that each has a quantizer of its own. */
-const startBits = 8
-const startActivationBits = mostNarrowedBits
-
-/** The network whose widths are fixed or at the start of their training; a fixed width is every layer's, the first and last included. */
-export function withStartBits(
-  network: Network,
-  { weightBits, activationBits }: { weightBits: BitsChoice; activationBits: BitsChoice },
-): Network {
-  const widths = {
-    weightBits: weightBits === 'trained' ? startBits : weightBits,
-    activationBits: activationBits === 'trained' ? startActivationBits : activationBits,
-  }
-  return withBits(network, widths, { edges: 'same' })
-}
-
-/** Widths below 5 bits gain from a learned step; above, the largest weight decides. */
-const mostLearnedStepBits = 4
 /** Weights are pressed harder than activations, whose last bits cost more accuracy. Ours; the paper presses both alike. */
 const weightPressure = 3
 /** Strength of the size penalty, a kilobyte squared (arXiv 1905.11452). */
 const sizeStrength = 0.1
-
-function weightQuantizer(
-  node: WeightedNetworkNode,
-  count: number,
-  store: ParameterStore,
-  { weightBits, weightBytes, granularity }: QuantizationOptions,
-): WeightQuantizer {
-  const { channels } = node
-  if (node.op === 'sinc') {
-    const at = (suffix: string) => store.value(`${parameterPrefix(node)}.${suffix}`)
-    return new MadeFilters(count / channels, channels, node.sampleRate, () => ({ lowHz: at('lowHz'), bandHz: at('bandHz') }))
-  }
-  const bits = node.weightBits ?? startBits
-  if (weightBits === 'trained') {
-    return weightBytes === undefined
-      ? new TrainedBits(count, channels, { bits, granularity })
-      : new LearnedRange(count, channels, { bits, granularity: 'tensor' })
-  }
-  return bits >= 2 && bits <= mostLearnedStepBits
-    ? new LearnedStep(count, channels, { bits, granularity })
-    : new FixedBits(count, channels, { bits, granularity })
-}
 
 interface WeightEntry {
   readonly node: WeightedNetworkNode
@@ -107,12 +43,6 @@ interface ActivationEntry {
 const widthOf = (quantizer: ActivationQuantizer): WidthItem => ({ bits: quantizer.bits(), count: quantizer.elements })
 const storedWidth = ({ quantizer, numbers }: WeightEntry): WidthItem => ({ bits: quantizer.sizeBits() / numbers, count: numbers })
 
-interface Moments {
-  readonly parameters: LearnedParameters
-  readonly first: Float64Array
-  readonly second: Float64Array
-}
-
 export class Quantization implements QuantizedReferences {
   readonly network: Network
   private readonly engine: Engine
@@ -120,11 +50,10 @@ export class Quantization implements QuantizedReferences {
   private readonly weightEntries = new Map<string, WeightEntry>()
   private readonly valueEntries = new Map<string, ActivationEntry>()
   private readonly narrowedEntries = new Map<string, ActivationEntry>()
-  private readonly moments: Moments[] = []
+  private readonly adam: LearnedAdam
   private readonly owned: number[] = []
   /** Trained widths stand still once frozen; scales go on learning. */
   private frozen = false
-  private updates = 0
 
   /** `network` must carry bits (withBits) as far as they are fixed; layers whose bits are trained start from 8. */
   constructor(store: ParameterStore, network: Network, options: QuantizationOptions) {
@@ -173,17 +102,11 @@ export class Quantization implements QuantizedReferences {
         ),
       )
     }
-    for (const quantizer of this.quantizers()) {
-      if (quantizer instanceof TrainedBits || quantizer instanceof TrainedBitsActivation) this.widths.set(quantizer.parameters().at(-1)!, 1)
-      if (quantizer instanceof LearnedRange) for (const group of quantizer.parameters()) this.widths.set(group, undefined)
-    }
-    for (const parameters of this.learned()) {
-      this.moments.push({
-        parameters,
-        first: new Float64Array(parameters.values.length),
-        second: new Float64Array(parameters.values.length),
-      })
-    }
+    const quantizers = this.quantizers()
+    this.adam = new LearnedAdam(
+      quantizers.flatMap((quantizer) => [...quantizer.parameters()]),
+      new Map(quantizers.flatMap(widthParameters)),
+    )
   }
 
   /** A value's width is trained when exactly one layer with weights reads it and nothing else does. */
@@ -198,8 +121,7 @@ export class Quantization implements QuantizedReferences {
   }
 
   private activation(options: { bits: number; signed: boolean; elements: number }, trained: boolean, multiplied: boolean): ActivationEntry {
-    const quantizer = trained ? new TrainedBitsActivation(options) : new FixedBitsActivation(options)
-    return { quantizer, slot: { offset: this.allocate(4), sums: this.allocate(3) }, multiplied }
+    return { quantizer: activationQuantizer(options, trained), slot: { offset: this.allocate(4), sums: this.allocate(3) }, multiplied }
   }
 
   private allocate(count: number): number {
@@ -207,10 +129,6 @@ export class Quantization implements QuantizedReferences {
     this.owned.push(offset)
     this.engine.floats(offset, count).fill(0)
     return offset
-  }
-
-  private learned(): LearnedParameters[] {
-    return this.quantizers().flatMap((quantizer) => [...quantizer.parameters()])
   }
 
   /** All quantizers in a fixed order. */
@@ -299,29 +217,7 @@ export class Quantization implements QuantizedReferences {
             : sizePenalty(items, weightBytes, sizeStrength)
       group.forEach(({ quantizer }, i) => quantizer.penaltyGradient(penalty.dBits[i]))
     }
-    this.adam((this.options.learningRate ?? 1e-3) * rateFactor, widthStep * rateFactor)
-  }
-
-  private adam(rate: number, widthStep: number): void {
-    this.updates++
-    const [beta1, beta2] = [0.9, 0.999]
-    for (const { parameters, first, second } of this.moments) {
-      const { values, gradients, learningRateScale } = parameters
-      const isWidth = this.widths.has(parameters)
-      const still = this.frozen && isWidth
-      // a step or range that doubles or halves is a bit
-      const unit = this.widths.get(parameters) ?? Math.LN2 * values[0]
-      const length = isWidth ? widthStep * unit : rate * learningRateScale
-      for (let i = 0; i < values.length; i++) {
-        if (!still) {
-          first[i] = beta1 * first[i] + (1 - beta1) * gradients[i]
-          second[i] = beta2 * second[i] + (1 - beta2) * gradients[i] ** 2
-          const step = first[i] / (1 - beta1 ** this.updates) / (Math.sqrt(second[i] / (1 - beta2 ** this.updates)) + 1e-12)
-          values[i] -= length * step
-        }
-        gradients[i] = 0
-      }
-    }
+    this.adam.step((this.options.learningRate ?? 1e-3) * rateFactor, widthStep * rateFactor, this.frozen)
     for (const quantizer of this.quantizers()) quantizer.constrain()
     // a layer that narrows a stream for itself stays narrower than the stream
     for (const { quantizer } of this.narrowedEntries.values()) {
@@ -330,9 +226,6 @@ export class Quantization implements QuantizedReferences {
       offset[0] = Math.sign(offset[0]) * (startActivationBits - 2)
     }
   }
-
-  /** The learned numbers that decide widths, with what one bit is to them: 1, or undefined where it is a factor of two. */
-  private readonly widths = new Map<LearnedParameters, 1 | undefined>()
 
   /** From now on widths stay what they are; first, where an average is still above what it is pressed to, those that fall next do so. */
   freezeBits(): void {
@@ -379,23 +272,15 @@ export class Quantization implements QuantizedReferences {
 
   /** Everything a resumed run needs. */
   state(): number[][] {
-    return [
-      [this.updates, this.frozen ? 1 : 0],
-      ...this.quantizers().map((quantizer) => [...quantizer.state()]),
-      ...this.moments.flatMap(({ first, second }) => [[...first], [...second]]),
-    ]
+    return [[this.adam.updates, this.frozen ? 1 : 0], ...this.quantizers().map((quantizer) => [...quantizer.state()]), ...this.adam.state()]
   }
 
   restore(state: readonly (readonly number[])[]): void {
     const [[updates, frozen], ...rest] = state
-    this.updates = updates
     this.frozen = frozen === 1
     const quantizers = this.quantizers()
     quantizers.forEach((quantizer, i) => quantizer.restore(Float32Array.from(rest[i])))
-    this.moments.forEach(({ first, second }, i) => {
-      first.set(rest[quantizers.length + 2 * i])
-      second.set(rest[quantizers.length + 2 * i + 1])
-    })
+    this.adam.restore(updates, rest.slice(quantizers.length))
   }
 
   dispose(): void {

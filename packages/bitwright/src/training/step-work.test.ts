@@ -9,7 +9,8 @@ import { builtinNetwork } from '../network/index.ts'
 import { ActivationStatistics } from '../quantizers/index.ts'
 import { ClipSource } from './clip-source.ts'
 import { createStore } from './initialize.ts'
-import { Quantization, withStartBits } from './quantization.ts'
+import { Quantization } from './quantization.ts'
+import { withStartBits } from './quantizer-choice.ts'
 import { Trainer } from './trainer.ts'
 
 const batchSize = 64
