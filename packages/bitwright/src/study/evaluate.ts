@@ -11,6 +11,7 @@ import { integerLogits } from '../training/integer-evaluator.ts'
 import { ClipSource } from '../training/clip-source.ts'
 import type { DataSpec, EvaluateResult, EvaluateSpec, Hooks } from './api.ts'
 import { readCheckpoint } from './checkpoint.ts'
+import { noteSkipped } from './run-data.ts'
 import { existingRunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
 import { readRequest } from './spec.ts'
@@ -52,6 +53,17 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
 
 /** The clips to score, labelled with the model's classes. */
 export async function loadEvaluationData(
+  spec: Pick<EvaluateSpec, 'directory' | 'list' | 'strict' | 'threads'>,
+  data: DataSpec,
+  network: Network,
+  hooks: Hooks,
+): Promise<AudioDataset> {
+  const dataset = await evaluationData(spec, data, network, hooks)
+  noteSkipped(dataset, hooks)
+  return dataset
+}
+
+async function evaluationData(
   spec: Pick<EvaluateSpec, 'directory' | 'list' | 'strict' | 'threads'>,
   data: DataSpec,
   network: Network,

@@ -5,9 +5,19 @@ import type { Hooks } from './api.ts'
 import { clipSeconds } from './networks.ts'
 import type { Spec } from './session.ts'
 
-export function loadRunData(spec: Spec, hooks: Hooks): Promise<AudioDataset> {
+const mostNamed = 3
+
+/** Says which clips are broken and left out. */
+export function noteSkipped({ skipped }: AudioDataset, hooks: Hooks): void {
+  if (skipped.length === 0) return
+  const named = skipped.slice(0, mostNamed).map(({ path, reason }) => `${path} ${reason}`)
+  const others = skipped.length > mostNamed ? `, and ${skipped.length - mostNamed} more` : ''
+  hooks.onNotice?.(`left out as broken: ${named.join(', ')}${others}; \`bitwright data inspect\` lists them`)
+}
+
+export async function loadRunData(spec: Spec, hooks: Hooks): Promise<AudioDataset> {
   const { directory, words, lists, split, salt, strict } = spec.data
-  return loadAudioDataset(
+  const dataset = await loadAudioDataset(
     directory,
     {
       ...(words ? { words } : {}),
@@ -19,4 +29,6 @@ export function loadRunData(spec: Spec, hooks: Hooks): Promise<AudioDataset> {
     },
     (done, total) => hooks.onProgress({ stage: 'data', done, total, text: 'clips' }),
   )
+  noteSkipped(dataset, hooks)
+  return dataset
 }

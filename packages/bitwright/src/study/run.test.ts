@@ -282,6 +282,27 @@ describe('trainStudy', () => {
     const listed = await evaluateRun({ ...spec, list: join(folder, 'validation.txt') }, hooksOf())
     expect(listed.integer.count).toBe(12)
   })
+
+  it('scores hostile clips, and names those that are none', async () => {
+    const directory = join(folder, 'hostile', 'high')
+    mkdirSync(directory, { recursive: true })
+    const square = Int16Array.from({ length: sampleRate }, (_, i) => (i & 1 ? 32767 : -32768))
+    const clips = { silence: new Int16Array(sampleRate), square, one: Int16Array.of(-32768), long: new Int16Array(30 * sampleRate).fill(9) }
+    for (const [name, pcm] of Object.entries(clips)) writeFileSync(join(directory, `${name}.wav`), encodeWav(pcm, sampleRate))
+    writeFileSync(join(directory, 'none.wav'), encodeWav(new Int16Array(0), sampleRate))
+    writeFileSync(join(directory, 'text.wav'), 'no audio')
+    const list = join(folder, 'hostile.txt')
+    writeFileSync(list, [...Object.keys(clips), 'none', 'text'].map((name) => `high/${name}.wav high\n`).join(''))
+    const notices: string[] = []
+    const asked = { run: join(folder, 'train'), directory: join(folder, 'hostile'), split: 'test', threads: 1, backend: 'auto' } as const
+    const hooks = { ...hooksOf(), onNotice: (line: string) => notices.push(line) }
+    const { integer } = await evaluateRun({ ...asked, list, strict: false }, hooks)
+    expect(integer.count).toBe(4)
+    expect(notices.find((line) => line.startsWith('left out'))).toMatch(
+      /^left out as broken: high\/none\.wav holds no samples, high\/text\.wav is not a WAV file .*; `bitwright data inspect` lists them$/,
+    )
+    await expect(evaluateRun({ ...asked, list, strict: true }, hooksOf())).rejects.toThrow(/none\.wav holds no samples \(and 1 more\)/)
+  })
 })
 
 describe('searchStudy', () => {
