@@ -4,6 +4,7 @@
 
 #include "arithmetic.h"
 #include "layer.h"
+#include "marks.h"
 #include "stream.h"
 #include "values.h"
 
@@ -99,27 +100,38 @@ static void run_row(const bw_stream *s, uint32_t index) {
   else bw_run_step(m, index, &step);
 }
 
-/* One step: every layer that has what it waits for. */
+/* A layer's part in a step: whether it has what it waits for, and then its row. */
+static void step_layer(const bw_stream *s, uint32_t index) {
+  layer_plan *plan = &layers_of(s)[index];
+  map_plan *maps = maps_of(s);
+  uint32_t fresh;
+  bw_layer l;
+  bw_get_layer(s->model, index, &l);
+  if (l.op == BW_RESHAPE || l.op == BW_CROP) return;
+  fresh = maps[maps[trigger_of(maps, &l)].base].fresh;
+  maps[l.output].fresh = 0;
+  if (fresh == 0) return;
+  if (has_sums(&l)) add_row(s, &l, plan);
+  if (plan->wait > fresh) {
+    plan->wait -= fresh;
+    return;
+  }
+  plan->wait = has_window(&l) ? l.stride[0] : 1;
+  run_row(s, index);
+}
+
+/* New rows of the input through all layers. */
 static int run_step(bw_stream *s, int16_t *logits) {
   const bw_model *m = s->model;
-  map_plan *maps = maps_of(s);
+  const map_plan *maps = maps_of(s);
   uint32_t i, fresh;
   bw_layer l;
   for (i = 0; i < m->header.layerCount; i++) {
-    layer_plan *plan = &layers_of(s)[i];
-    bw_get_layer(m, i, &l);
-    if (l.op == BW_RESHAPE || l.op == BW_CROP) continue;
-    fresh = maps[maps[trigger_of(maps, &l)].base].fresh;
-    maps[l.output].fresh = 0;
-    if (fresh == 0) continue;
-    if (has_sums(&l)) add_row(s, &l, plan);
-    if (plan->wait > fresh) {
-      plan->wait -= fresh;
-      continue;
-    }
-    plan->wait = has_window(&l) ? l.stride[0] : 1;
-    run_row(s, i);
+    BW_BEGIN_LAYER();
+    step_layer(s, i);
+    BW_END();
   }
+  bw_get_layer(m, i - 1, &l);
   fresh = maps[maps[l.output].base].fresh;
   if (s->outputWait > fresh) {
     s->outputWait -= fresh;
@@ -188,8 +200,10 @@ static uint32_t push_frames(bw_stream *s, const int16_t *pcm, uint32_t count, in
     s->filled += take, used += take;
     if (s->filled == f->windowSamples) {
       float features[BW_MAX_BANDS];
+      BW_BEGIN_FRAME();
       bw_front_end_frame(s->spectral, window, features);
       put_frame(s, features);
+      BW_END();
       *ready = run_step(s, logits);
       s->filled = f->windowSamples > f->hopSamples ? f->windowSamples - f->hopSamples : 0;
       s->waiting = f->hopSamples > f->windowSamples ? f->hopSamples - f->windowSamples : 0;

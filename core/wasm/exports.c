@@ -36,6 +36,9 @@ EXPORT("run") void run(void *arena, const int16_t *pcm, int16_t *logits) { bw_ru
 EXPORT("runPixels") void run_pixels(void *arena, const uint8_t *pixels, int16_t *logits) {
   bw_run_pixels(&model, arena, pixels, logits);
 }
+EXPORT("softmax16") void softmax16(const int16_t *logits, uint32_t count, float scale, uint16_t *to) {
+  bw_softmax16(logits, count, scale, to);
+}
 static bw_stream stream;
 static int ready;
 EXPORT("streamPlanBytes") uint32_t stream_plan_bytes(void) { return bw_stream_plan_bytes(&model); }

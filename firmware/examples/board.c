@@ -2,7 +2,7 @@
 #include "../bitwright.h"
 
 volatile uint32_t latest;
-static void act(bw_answer answer) { latest = answer.index; }
+static void act(uint32_t index) { latest = index; }
 
 #if BW_FRAMES
 
@@ -14,7 +14,12 @@ int main(void) {
   if (bw_init() != 0) return 1;
   for (;;) {
     microphone(samples);
-    if (bw_push_audio(samples, COUNT) && bw_result().score > 0.9f) act(bw_result());
+#if BW_DETECTS
+    bw_detection detection;
+    if (bw_push_audio(samples, COUNT) && bw_detected(&detection)) act(detection.index);
+#else
+    if (bw_push_audio(samples, COUNT) && bw_result().score > 0.9f) act(bw_result().index);
+#endif
   }
 }
 
@@ -28,7 +33,7 @@ int main(void) {
   for (;;) {
     camera(pixels);
     bw_classify(pixels);
-    act(bw_result());
+    act(bw_result().index);
   }
 }
 

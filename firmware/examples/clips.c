@@ -2,6 +2,7 @@
  *   clips.bin    for each: uint32 count, then so many int16 samples (or bytes of pixels), filled up to 4 bytes
  *   answers.bin  for each answer: uint32 class, int16 logits[BW_CLASSES], filled up to 4 bytes
  *   scores.bin   for each answer: float score
+ *   detections.bin  for each answer, of a model with a detector: uint32 class + 1 and float score of what was detected then, or zeros
  * Prints the deepest stack of bw_init and of the rest of the API, in bytes. Exits with 0 where all went well. */
 #include <string.h>
 
@@ -38,7 +39,7 @@ static void print_number(const char *label, uint32_t value) {
   host_print(at);
 }
 
-static uint32_t clips, answers, scores;
+static uint32_t clips, answers, scores, detections;
 
 static void write_answer(void) {
   static const uint8_t fill[4];
@@ -47,6 +48,17 @@ static void write_answer(void) {
   const int done = host_write(answers, &answer.index, 4) && host_write(answers, answer.logits, bytes) &&
                    host_write(answers, fill, (4 - bytes % 4) % 4) && host_write(scores, &answer.score, 4);
   if (!done) host_exit(NO_ANSWERS);
+#if BW_DETECTS
+  {
+    bw_detection detection;
+    uint32_t record[2] = {0, 0};
+    if (bw_detected(&detection)) {
+      record[0] = detection.index + 1;
+      memcpy(&record[1], &detection.score, 4);
+    }
+    if (!host_write(detections, record, sizeof record)) host_exit(NO_ANSWERS);
+  }
+#endif
 }
 
 #if BW_FRAMES
@@ -89,8 +101,9 @@ int main(void) {
   clips = host_open("clips.bin", 0);
   answers = host_open("answers.bin", 1);
   scores = host_open("scores.bin", 1);
+  detections = host_open("detections.bin", 1);
   if (clips == ~0u) return NO_CLIPS;
-  if (answers == ~0u || scores == ~0u) return NO_ANSWERS;
+  if (answers == ~0u || scores == ~0u || detections == ~0u) return NO_ANSWERS;
   status = bw_init();
   print_number("stack of bw_init ", stack_used(top));
   if (status != 0) {

@@ -1,6 +1,6 @@
 /* QEMU plugin: counts the instructions between marks of the guest, exactly. Marks are Thumb hints that mean nothing to Cortex-M: 0xbf50
- * begins a frame of audio, 0xbf60 a layer, 0xbf70 ends either; they do not count.
- *   -plugin file=count.so,out=FILE    FILE: for each pair of marks a little-endian uint64, 2 * instructions + (1 for a layer)
+ * begins a frame of audio, 0xbf60 a layer, 0xbf70 ends either, 0xbf80 is an answer; they do not count.
+ *   -plugin file=count.so,out=FILE    FILE: for each pair of marks a little-endian uint64, 4 * instructions + (1 for a layer); 2 for an answer
  *
  * A block of translated code counts as a whole when it begins, and a mark takes off what of its block is still to come. The declarations
  * are those of qemu-plugin.h that are used; versions of the interface differ in one of them, see mark_of(). */
@@ -35,7 +35,7 @@ const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *, void *, size_
 
 EXPORTED int qemu_plugin_version = PLUGIN_API;
 
-enum { NO_MARK = 0, FRAME = 0xbf50, LAYER = 0xbf60, END = 0xbf70 };
+enum { NO_MARK = 0, FRAME = 0xbf50, LAYER = 0xbf60, END = 0xbf70, ANSWER = 0xbf80 };
 
 static FILE *out;
 static int copies;
@@ -47,7 +47,7 @@ static unsigned mark_of(const struct qemu_plugin_insn *instruction) {
   if (qemu_plugin_insn_size(instruction) != 2) return NO_MARK;
   if (copies) qemu_plugin_insn_data(instruction, &code, sizeof code);
   else memcpy(&code, qemu_plugin_insn_data(instruction, NULL, 0), sizeof code);
-  return code == FRAME || code == LAYER || code == END ? code : NO_MARK;
+  return code == FRAME || code == LAYER || code == END || code == ANSWER ? code : NO_MARK;
 }
 
 static void on_block(unsigned cpu, void *instructions) {
@@ -68,9 +68,20 @@ static void on_layer(unsigned cpu, void *rest) {
 }
 
 static void on_end(unsigned cpu, void *rest) {
-  const uint64_t word = 2 * (executed - (uintptr_t)rest - began) + (kind == LAYER);
+  const uint64_t word = 4 * (executed - (uintptr_t)rest - began) + (kind == LAYER);
   (void)cpu;
   fwrite(&word, sizeof word, 1, out);
+}
+
+static void on_answer(unsigned cpu, void *rest) {
+  const uint64_t word = 2;
+  (void)cpu, (void)rest;
+  fwrite(&word, sizeof word, 1, out);
+}
+
+/* What a mark does. */
+static void (*action_of(unsigned mark))(unsigned, void *) {
+  return mark == FRAME ? on_frame : mark == LAYER ? on_layer : mark == END ? on_end : on_answer;
 }
 
 static void on_translation(plugin_id id, struct qemu_plugin_tb *block) {
@@ -82,8 +93,7 @@ static void on_translation(plugin_id id, struct qemu_plugin_tb *block) {
     struct qemu_plugin_insn *instruction = qemu_plugin_tb_get_insn(block, i);
     const unsigned mark = mark_of(instruction);
     if (mark == NO_MARK) continue;
-    qemu_plugin_register_vcpu_insn_exec_cb(instruction, mark == FRAME ? on_frame : mark == LAYER ? on_layer : on_end, 0,
-                                           (void *)(uintptr_t)(count - i));
+    qemu_plugin_register_vcpu_insn_exec_cb(instruction, action_of(mark), 0, (void *)(uintptr_t)(count - i));
   }
 }
 

@@ -13,8 +13,8 @@ beforeAll(() => {
     const candidate = load(encodeModel(randomModel(seededDraw(seed))))
     const { frontEnd } = candidate
     if (frontEnd.kind !== 'mfcc' || isStreamable(candidate)) continue
-    const answers = [1, 2, 3].map((clip) => candidate.predict(noise(frontEnd.samples, clip)).scores.join())
-    if (new Set(answers).size === 3) model = candidate
+    const answers = Array.from({ length: 9 }, (_, clip) => candidate.predict(noise(frontEnd.samples, clip)).label)
+    if (new Set(answers).size > 2) model = candidate
   }
 })
 

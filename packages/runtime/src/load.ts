@@ -12,11 +12,14 @@ import { toInt16 } from './pcm.ts'
 export interface Prediction {
   readonly label: string
   readonly index: number
-  /** Softmax probabilities in class order. */
+  /** Softmax probabilities in class order, in 65535ths: the same bits in every home of the core. */
   readonly scores: Float32Array
   /** int16; times the last tensor's scale they are the real logits (its zero point taken off). */
   readonly logits: Int16Array
 }
+
+/** A probability of one, as the core says it. */
+const certain = 65535
 
 /** Bytes beyond which weights are not laid out for vectors. */
 const largestPrepared = 2 ** 30
@@ -111,9 +114,14 @@ export class Model {
   interpret(logits: Int16Array): Prediction {
     let index = 0
     for (let i = 1; i < logits.length; i++) if (logits[i] > logits[index]) index = i
-    const scores = Float32Array.from(logits, (logit) => Math.exp((logit - logits[index]) * this.sizes.logitScale))
-    const sum = scores.reduce((total, score) => total + score, 0)
-    return { label: this.classes[index], index, scores: scores.map((score) => score / sum), logits }
+    const machine = inferenceMachine()
+    const { core } = machine
+    const at = machine.borrow(4 * logits.length)
+    const to = at + 2 * logits.length
+    new Int16Array(core.memory.buffer, at, logits.length).set(logits)
+    core.softmax16(at, logits.length, this.sizes.logitScale, to)
+    const scores = Float32Array.from(new Uint16Array(core.memory.buffer, to, logits.length), (score) => score / certain)
+    return { label: this.classes[index], index, scores, logits }
   }
 
   /**

@@ -18,6 +18,7 @@ interface Core {
   run(arena: number, pcm: number, logits: number): void
   runPixels(arena: number, pixels: number, logits: number): void
   runFeatures(arena: number, features: number, logits: number): void
+  softmax16(logits: number, count: number, scale: number, to: number): void
   streamPlanBytes(): number
   streamPlan(plan: number): number
   streamStateBytes(): number
@@ -55,6 +56,15 @@ export class Machine {
     const missing = this.top - this.core.memory.buffer.byteLength
     if (missing > 0) this.core.memory.grow(Math.ceil(missing / 65536))
     return at
+  }
+
+  /** Address of so many bytes until the next call. */
+  borrow(bytes: number): number {
+    if (this.top === 0) this.reset()
+    const { top } = this
+    this.take(bytes)
+    this.top = top
+    return top
   }
 
   /** Everything that was laid out and the core's own variables, to be put back later. */

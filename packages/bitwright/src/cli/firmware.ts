@@ -82,13 +82,14 @@ function jsonOf({ sizes: { symbols, ...sizes }, predicted, ...rest }: FirmwareMe
 async function textOf(measured: FirmwareMeasurement): Promise<string> {
   const { count } = await import('../report/units.ts')
   const { textTable } = await import('./text-table.ts')
-  const { target, clips, answers, difference, layers, frame, sizes, predicted, arenaBytes, stackBytes } = measured
-  const head = difference === undefined ? `${target}: ${answers} answers to ${clips} clips, every logit as here\n\n` : ''
+  const { target, clips, answers, counted, detections, difference, layers, frame, sizes, predicted, arenaBytes, stackBytes } = measured
+  const heard = detections === undefined ? '' : ` and ${detections} detections`
+  const head = difference === undefined ? `${target}: ${answers} answers to ${clips} clips${heard}, every logit as here\n\n` : ''
   const whole = (value: number) => Math.round(value).toLocaleString('en').replaceAll(',', ' ')
   const perMac = (instructions: number, macs: number) => (macs > 0 ? (instructions / macs).toFixed(2) : '-')
   const instructions = layers && [
     ['layer', 'op', 'MACs', 'instructions', 'per MAC'],
-    ...(frame ? [[`front end (${frame.perClip} frames)`, 'features', '-', whole(frame.instructions * frame.perClip), '-']] : []),
+    ...(frame ? [[`front end (${frame.perAnswer} frames)`, 'features', '-', whole(frame.instructions * frame.perAnswer), '-']] : []),
     ...layers.map(({ name, op, macs, instructions: own }) => [name, op, macs > 0 ? whole(macs) : '-', whole(own), perMac(own, macs)]),
   ]
   const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
@@ -102,10 +103,11 @@ async function textOf(measured: FirmwareMeasurement): Promise<string> {
     ...Object.entries(predicted.flash).map(([name, value]) => [`  ${name}`, bytes(sizes.symbols.get(name) ?? 0), bytes(value)]),
     ['RAM: static memory', bytes(sizes.memoryBytes), '-'],
     ...Object.entries(predicted.ram).map(([name, value]) => [`  ${name}`, bytes(sizes.symbols.get(name) ?? 0), bytes(value)]),
-    ['    of it the arena', bytes(arenaBytes), bytes(arenaBytes)],
+    ...(predicted.input === 'stream' ? [] : [['    of it the arena', bytes(arenaBytes), bytes(arenaBytes)]]),
     ['RAM: stack of a run', bytes(stackBytes.run), '-'],
     ['RAM: stack of bw_init', bytes(stackBytes.init), '-'],
   ]
-  const perClip = layers ? `\n${count(all + (frame ? frame.instructions * frame.perClip : 0))} instructions for a whole clip\n` : ''
-  return `${head}${instructions ? `${textTable(instructions)}\n${perClip}\n` : ''}${textTable(data)}\n`
+  const what = counted === 'clip' ? 'a whole clip' : 'a decision of the stream'
+  const perAnswer = layers ? `\n${count(all + (frame ? frame.instructions * frame.perAnswer : 0))} instructions for ${what}\n` : ''
+  return `${head}${instructions ? `${textTable(instructions)}\n${perAnswer}\n` : ''}${textTable(data)}\n`
 }

@@ -1,5 +1,7 @@
 // The model as C: model.h with its sizes and model.c with its bytes, names and the tables of its front end, all constant.
 import {
+  defaultDetectorSettings,
+  type DetectorSettings,
   encodeModel,
   type FrontEndTables,
   frontEndTables,
@@ -7,7 +9,7 @@ import {
   type IntegerSpectralFrontEnd,
   type Kernels,
 } from '@bitwright/runtime'
-import { firmwareMemory, type FirmwareMemory, frontEndBuffers, isSpectralFrontEnd } from '../hardware/index.ts'
+import { detectorSamples, firmwareMemory, type FirmwareMemory, frontEndBuffers, isSpectralFrontEnd } from '../hardware/index.ts'
 import { firmwareModel, kernelConditions } from './firmware-targets.ts'
 
 const kinds = { raw: 0, mfcc: 1, logmel: 2, image: 3 } as const
@@ -62,9 +64,9 @@ function lines(values: readonly string[], perLine: number): string {
   return rows.map((row) => `  ${row.join(', ')},\n`).join('')
 }
 
-export function modelHeader(model: IntegerModel, variants: readonly FirmwareVariant[]): string {
+export function modelHeader(model: IntegerModel, variants: readonly FirmwareVariant[], detector?: DetectorSettings): string {
   const { frontEnd, tensors, layers, classes } = model
-  const { frames, frameSamples, frameHop, frameValues, hopSamples, ram } = variants[0].memory
+  const { input, frames, frameSamples, frameHop, frameValues, hopSamples, ram } = variants[0].memory
   const values = tensors[0].shape.reduce((product, size) => product * size, 1)
   const isImage = frontEnd.kind === 'image'
   const audio = isImage
@@ -77,9 +79,9 @@ export function modelHeader(model: IntegerModel, variants: readonly FirmwareVari
 #define BW_FRAME_HOP ${frameHop}
 #define BW_FRAME_VALUES ${frameValues}u
 #ifndef BW_HOP_SAMPLES
-#define BW_HOP_SAMPLES ${hopSamples} /* from one answer to the next; any multiple of BW_FRAME_HOP */
+#define BW_HOP_SAMPLES ${hopSamples} /* from one answer to the next${input === 'stream' ? '' : '; any multiple of BW_FRAME_HOP'} */
 #endif
-`
+${input === 'stream' ? `#define BW_STREAM_HOP ${hopSamples}\n#define BW_PLAN_BYTES ${ram.bw_plan}u\n` : ''}${detector ? detectorHeader(detector, frontEnd.sampleRate) : ''}`
   return `/* Made by bitwright: sizes and names of the model. */
 #ifndef BITWRIGHT_MODEL_H
 #define BITWRIGHT_MODEL_H
@@ -89,21 +91,40 @@ export function modelHeader(model: IntegerModel, variants: readonly FirmwareVari
 #define BW_CLASSES ${classes.length}u
 #define BW_LOGIT_SCALE ${floatLiteral(tensors[layers[layers.length - 1].output].scale)}
 #define BW_INPUT_VALUES ${values}u
-#define BW_INPUT_BYTES ${isImage ? values : ram.bw_heard}u
-#define BW_FRAMES ${frames}${isImage ? ' /* none: images */' : ''}
+${input === 'window' ? `#define BW_INPUT_BYTES ${ram.bw_heard}u\n` : ''}#define BW_FRAMES ${frames}${isImage ? ' /* none: images */' : ''}
+#define BW_DETECTS ${detector && !isImage ? 1 : 0}
 ${audio}
 ${forEach(variants, ({ image, memory }) => `#define BW_MODEL_BYTES ${image.length}u\n#define BW_MEMORY_BYTES ${memory.ram.bw_memory}u\n`)}
 extern const uint8_t bw_model_image[BW_MODEL_BYTES];
 extern const char *const bw_class_names[BW_CLASSES];
-extern uint8_t bw_memory[BW_MEMORY_BYTES]; /* the arena, and the buffers of the front end between runs */
-${isSpectralFrontEnd(frontEnd) ? 'extern const bw_spectral bw_front_end_state;\n' : ''}
+${detector && !isImage ? 'extern const uint32_t bw_thresholds[BW_CLASSES]; /* in 2^-15 of a score where 65535 stands for one */\n' : ''}extern uint8_t bw_memory[BW_MEMORY_BYTES]; /* ${input === 'stream' ? 'the state of the stream' : 'the arena'}, and the buffers of the front end between runs */
+${isSpectralFrontEnd(frontEnd) ? 'extern const bw_spectral bw_front_end_state;\n' : ''}${input === 'stream' ? `#define BW_SPECTRAL ${isSpectralFrontEnd(frontEnd) ? '&bw_front_end_state' : '0'}\n` : ''}
 #endif
+`
+}
+
+/**
+ * The threshold of a class in 2^-15 of a score where 65535 stands for one; of an ignored class, what no average reaches. The runtime rounds its
+ * averages to float32: half a unit in the last place is taken off, so that an average that is the threshold there is so here.
+ */
+export function thresholdUnits({ threshold, ignoredClasses }: DetectorSettings, label: string): number {
+  if (ignoredClasses.includes(label)) return 2 ** 32 - 1
+  const own = typeof threshold === 'number' ? threshold : (threshold[label] ?? defaultDetectorSettings.threshold)
+  return Math.max(0, Math.floor((own - 2 ** -25) * 65535 * 2 ** 15))
+}
+
+function detectorHeader(detector: DetectorSettings, sampleRate: number): string {
+  const { smoothingSamples, refractorySamples } = detectorSamples(detector, sampleRate)
+  return `
+/* Detections: scores are averaged over so long, and after one there is no other for so long. */
+#define BW_SMOOTHING_SAMPLES ${smoothingSamples}
+#define BW_REFRACTORY_SAMPLES ${refractorySamples}u
 `
 }
 
 const tableNames = ['window', 'cosine', 'sine', 'triangles', 'dct', 'bandStart', 'bandCount'] as const
 
-function frontEndSource(frontEnd: IntegerSpectralFrontEnd, tables: FrontEndTables): string {
+function frontEndSource(frontEnd: IntegerSpectralFrontEnd, tables: FrontEndTables, begin: number): string {
   const { re, im, power, energy } = frontEndBuffers(tables.size, frontEnd.melBands)
   const fields = tableNames.map((name) => {
     const table = tables[name]
@@ -115,7 +136,7 @@ function frontEndSource(frontEnd: IntegerSpectralFrontEnd, tables: FrontEndTable
     return `  {\n${lines(texts, 8).replaceAll(/^/gm, '  ').trimEnd()}\n  },\n`
   })
   const { kind, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients, lowHz, highHz } = frontEnd
-  const at = (offset: number) => `(float *)(void *)(bw_memory + ${offset})`
+  const at = (offset: number) => `(float *)(void *)(bw_memory + ${begin + offset})`
   const configuration = [kinds[kind], sampleRate, samples, windowSamples, hopSamples, melBands, coefficients]
   return `
 const struct {
@@ -134,18 +155,25 @@ const bw_spectral bw_front_end_state = {
 `
 }
 
-export function modelSource(model: IntegerModel, variants: readonly FirmwareVariant[]): string {
+export function modelSource(model: IntegerModel, variants: readonly FirmwareVariant[], detector?: DetectorSettings): string {
   const { frontEnd, classes } = model
   const bytes = forEach(
     variants,
     ({ image }) =>
       `const uint8_t bw_model_image[BW_MODEL_BYTES] __attribute__((aligned(16))) = {\n${lines(Array.from(image, String), 32)}};\n`,
   )
+  const thresholds =
+    detector && frontEnd.kind !== 'image'
+      ? `const uint32_t bw_thresholds[BW_CLASSES] = {\n${lines(
+          classes.map((label) => `${thresholdUnits(detector, label)}u`),
+          8,
+        )}};\n\n`
+      : ''
   return `/* Made by bitwright: the model as constants. */
 #include "model.h"
 ${isSpectralFrontEnd(frontEnd) ? '#include "core/front_end.h"\n' : ''}
 const char *const bw_class_names[BW_CLASSES] = {
 ${classes.map((name) => `  ${stringLiteral(name)},\n`).join('')}};
 
-${bytes}${isSpectralFrontEnd(frontEnd) ? frontEndSource(frontEnd, frontEndTables(frontEnd)) : ''}`
+${thresholds}${bytes}${isSpectralFrontEnd(frontEnd) ? frontEndSource(frontEnd, frontEndTables(frontEnd), variants[0].memory.frontEndOffset) : ''}`
 }

@@ -132,6 +132,12 @@ describe('firmware', () => {
     expect(hopSamples).toBe(3 * 40)
     const raw = audioModel(draw, { kind: 'raw', sampleRate: 8000, samples: 611 }, samples16)
     expect(firmwareMemory(raw)).toMatchObject({ ram: { bw_heard: 1222 }, hopSamples: 153 })
+    // a stream: 13 rows of 7 bytes, a window of 100 samples, behind them a row of logits and the scratch of 91 weights; 3 scores of 4 answers
+    const settings = { smoothingSeconds: 0.02, threshold: 0.5, refractorySeconds: 1, ignoredClasses: [] }
+    const stream = firmwareMemory(audioModel(draw, frontEnd, bytes, 'stream'), settings)
+    expect(stream).toMatchObject({ input: 'stream', hopSamples: 40, firstSamples: 12 * 40 + 100, frontEndOffset: 96 + 208 })
+    expect(stream.ram).toEqual({ bw_memory: 304 + 4 * 256 + 272 + 48, bw_plan: 2 * 28 + 16, bw_scores_heard: 3 * 4 + 3 * 4 * 2 })
+    expect(stream.flash.bw_thresholds).toBe(12)
     const { model } = lowerSkeleton(builtinNetwork('ds-cnn-s', { classes: ['a', 'b'] }))
     expect(firmwareMemory(model).ram.bw_memory).toBeGreaterThan(10_000)
   })

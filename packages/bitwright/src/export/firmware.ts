@@ -18,6 +18,7 @@ const hostOnly = ['host.c', 'front_end_tables.c']
 const templates = [
   'bitwright.h',
   'bitwright.c',
+  'state.h',
   'examples/board.c',
   'examples/clips.c',
   'port/startup.c',
@@ -48,12 +49,28 @@ const memoryNotes: Readonly<Record<string, string>> = {
   bw_model_image: 'flash: the model, packed for the processor',
   bw_front_end_tables: 'flash: tables of the front end',
   bw_front_end_state: 'flash: places of the tables and buffers',
+  bw_thresholds: 'flash: thresholds of the detector',
   bw_memory: 'RAM: the arena of a run; between runs, buffers of the front end',
+  bw_plan: 'RAM: when each layer runs next, and where its rows lie',
+  bw_scores_heard: 'RAM: scores that the detector averages',
   bw_window: 'RAM: samples of the next frame',
   bw_heard: 'RAM: what was heard, as input of the model',
 }
 
-function inputText({ frontEnd }: IntegerModel, memory: FirmwareMemory): { USE: string; INPUT: string } {
+const inputNotes: Readonly<Record<FirmwareMemory['input'], string>> = {
+  stream: 'audio, row by row: each answer costs what is new',
+  window: 'audio, in a window that slides',
+  image: 'images',
+}
+
+const streamMemoryNote = 'RAM: rows that the layers of the stream need again, and room for new ones; between rows, buffers of the front end'
+
+const detectionText =
+  ' Scores are averaged over some answers; a class whose average reaches its threshold is detected, once until it has fallen below, and ' +
+  'nothing else for a while. Times are in `model.h`, thresholds in `model.c`, all of them as in `detector.json` of the run; the same sound ' +
+  'gives the same detections as `bitwright listen`.'
+
+function inputText({ frontEnd }: IntegerModel, memory: FirmwareMemory, detects: boolean): { USE: string; INPUT: string } {
   if (frontEnd.kind === 'image') {
     const { height, width, channels } = frontEnd
     return {
@@ -63,10 +80,17 @@ function inputText({ frontEnd }: IntegerModel, memory: FirmwareMemory): { USE: s
   }
   const seconds = (samples: number) => `${samples} samples (${((1000 * samples) / frontEnd.sampleRate).toFixed(0)} ms)`
   return {
-    USE: 'Call `bw_init()` once, `bw_push_audio()` with samples of any number as the microphone gives them, and `bw_result()` when that returns 1.',
+    USE:
+      'Call `bw_init()` once, `bw_push_audio()` with samples of any number as the microphone gives them, and when that returns 1 or more ' +
+      (detects ? '`bw_detected()`, which says what was detected since it was last asked.' : '`bw_result()`.'),
     INPUT:
-      `Samples are 16-bit, mono, ${frontEnd.sampleRate} Hz. A clip is ${seconds(frontEnd.samples)}; after the first, an answer comes every ` +
-      `${seconds(memory.hopSamples)}, or as \`make HOP=...\` says. The network runs inside \`bw_push_audio()\`: buffer the microphone meanwhile.`,
+      `Samples are 16-bit, mono, ${frontEnd.sampleRate} Hz. ` +
+      (memory.input === 'stream'
+        ? `The model streams: each answer is about the last ${seconds(frontEnd.samples)}, but only what is new is computed. The first answer comes after ` +
+          `${seconds(memory.firstSamples)}, then one every ${seconds(memory.hopSamples)}. `
+        : `A clip is ${seconds(frontEnd.samples)}; after the first, an answer comes every ${seconds(memory.hopSamples)}, or as \`make HOP=...\` says. `) +
+      `The network runs inside \`bw_push_audio()\`: buffer the microphone meanwhile.` +
+      (detects ? detectionText : ''),
   }
 }
 
@@ -74,10 +98,11 @@ export const firmware: Exporter = {
   name: 'firmware',
   summary: 'a C project for Cortex-M',
   targets: [defaultTarget, ...firmwareTargets.filter((name) => name !== defaultTarget)],
-  files({ model, file }, { target = defaultTarget }) {
+  files({ model, file, detector: settings }, { target = defaultTarget }) {
     if (!existsSync(firmwareFolder)) throw new RunError(`firmware: ${firmwareFolder} is missing; install Bitwright from its repository`)
+    const detector = model.frontEnd.kind === 'image' ? undefined : settings
     const variants = firmwareVariants(model)
-    const memory = firmwareMemory(firmwareModel(model, targetKernels[target as FirmwareTarget]))
+    const memory = firmwareMemory(firmwareModel(model, targetKernels[target as FirmwareTarget]), detector)
     const core = readdirSync(coreFolder).filter((name) => /\.[ch]$/.test(name) && !hostOnly.includes(name))
     const inputs = exampleInputs(model)
     const loaded = load(file)
@@ -90,15 +115,31 @@ export const firmware: Exporter = {
         .filter((name) => name.endsWith('.c'))
         .map((name) => `core/${name}`)
         .join(' '),
-      MEMORY: sizes.map(([name, bytes]) => `| \`${name}\` | ${bytes} | ${memoryNotes[name]} |`).join('\n'),
-      ...inputText(model, memory),
+      DETECTOR: detector ? 'detector.c ' : '',
+      DETECTORFILE: detector ? '`detector.c`, ' : '',
+      DETECTORROW: detector
+        ? '\n| `detector.c`, `detector.json` | from scores to detections; its settings, for `bitwright firmware run` |'
+        : '',
+      HEARS: inputNotes[memory.input],
+      MEMORY: sizes
+        .map(([name, bytes]) => [name, bytes, name === 'bw_memory' && memory.input === 'stream' ? streamMemoryNote : memoryNotes[name]])
+        .map(([name, bytes, note]) => `| \`${name}\` | ${bytes} | ${note} |`)
+        .join('\n'),
+      ...inputText(model, memory, detector !== undefined),
     }
     return [
       ...templates.map((path) => ({ path, bytes: readFileSync(join(firmwareFolder, path)) })),
+      { path: 'input.c', bytes: readFileSync(join(firmwareFolder, `input/${memory.input}.c`)) },
+      ...(detector
+        ? [
+            { path: 'detector.c', bytes: readFileSync(join(firmwareFolder, 'detector.c')) },
+            text('detector.json', `${JSON.stringify(detector, undefined, 2)}\n`),
+          ]
+        : []),
       ...['Makefile', 'README.md'].map((path) => text(path, fill(readFileSync(join(firmwareFolder, path), 'utf8'), values))),
       ...core.map((name) => ({ path: `core/${name}`, bytes: readFileSync(join(coreFolder, name)) })),
-      text('model.h', modelHeader(model, variants)),
-      text('model.c', modelSource(model, variants)),
+      text('model.h', modelHeader(model, variants, detector)),
+      text('model.c', modelSource(model, variants, detector)),
       { path: 'model.bw', bytes: file },
       { path: 'examples/clips.bin', bytes: encodeClips(inputs) },
       { path: 'examples/answers.bin', bytes: encodeAnswers(answers) },

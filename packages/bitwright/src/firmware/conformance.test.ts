@@ -1,7 +1,7 @@
 // The core on every processor of the emulator: random models of every kind of layer, width, container and input give the runtime's logits, and
 // damaged ones are refused there where they are refused here, or run to the same logits.
 import { rmSync } from 'node:fs'
-import { BadModelError, encodeModel, load, type Model, modelInfo } from '@bitwright/runtime'
+import { BadModelError, encodeModel, load, type Model, modelInfo, streamPlan } from '@bitwright/runtime'
 import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw } from '@bitwright/runtime/testing'
 import { mutate } from '@bitwright/runtime/testing/mutate'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -18,6 +18,17 @@ const jobs = Array.from({ length: 220 }, (_, seed) => {
   const input = randomClip(draw, model.frontEnd)
   return { model, input }
 })
+
+const streams = Array.from({ length: 90 }, (_, seed) => {
+  const draw = seededDraw(7000 + seed)
+  const drawn = randomModel(draw, true)
+  const model = seed % 2 ? inOneContainer(drawn) : drawn
+  const plan = streamPlan(model)
+  if ('reason' in plan) return []
+  const loudness = 2 ** (4 + draw(12))
+  const length = plan.firstSamples + draw(12 * plan.hopSamples)
+  return [{ model, input: Int16Array.from({ length }, () => draw(2 * loudness) - loudness), streams: true }]
+}).flat()
 
 it('the models have every op, width and container', () => {
   const seen = new Set<string>()
@@ -67,18 +78,31 @@ describe.skipIf(missing !== undefined)(`in QEMU${missing ? ` (skipped: ${missing
   const folder = newFolder()
   beforeAll(() => prepareModels(folder, jobs[0].model))
   afterAll(() => rmSync(folder, { recursive: true }))
-  const expected = jobs.map(({ model, input }) => ({ status: 0, logits: [...load(encodeModel(model)).run(input)] }))
+  const expected = jobs.map(({ model, input }) => ({ status: 0, logits: [[...load(encodeModel(model)).run(input)]] }))
+  const heard = streams.map(({ model, input }) => ({
+    status: 0,
+    logits: load(encodeModel(model))
+      .stream()
+      .push(input)
+      .map((logits) => [...logits]),
+  }))
 
   it.each(firmwareTargets)('%s gives the logits of the runtime', (target) => {
     const results = runModels(folder, target, jobs)
     for (const [i, result] of results.entries()) expect(result, `model ${i}`).toEqual(expected[i])
   })
 
+  it.each(firmwareTargets)("%s gives the logits of the runtime's streams", (target) => {
+    expect(streams.length).toBeGreaterThan(60)
+    const results = runModels(folder, target, streams)
+    for (const [i, result] of results.entries()) expect(result, `stream ${i}`).toEqual(heard[i])
+  })
+
   it.each(firmwareTargets)('%s refuses damaged images, or runs them harmlessly', (target) => {
     const damaged = damagedJobs(target)
     const results = runImages(folder, target, damaged)
     for (const [i, { loaded, input }] of damaged.entries()) {
-      if (loaded) expect(results[i], `image ${i}`).toEqual({ status: 0, logits: [...loaded.run(input)] })
+      if (loaded) expect(results[i], `image ${i}`).toEqual({ status: 0, logits: [[...loaded.run(input)]] })
       else expect(results[i].status, `image ${i}`).toBeGreaterThan(0)
     }
     expect(damaged.filter(({ loaded }) => loaded).length).toBeGreaterThan(10)

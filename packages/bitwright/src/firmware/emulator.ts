@@ -14,14 +14,21 @@ export interface EmulatorRun {
   readonly answers: readonly FirmwareAnswer[]
   /** Of each answer: the probability of its class. */
   readonly scores: Float32Array
+  /** Of each answer: what was detected then. Empty for firmware without a detector. */
+  readonly detections: readonly (FirmwareDetection | undefined)[]
   /** Deepest stack in bytes: of bw_init, and of everything after it. */
   readonly stackBytes: { readonly init: number; readonly run: number }
   /** Instructions of each mark in order; undefined without the plugin. */
   readonly counts: readonly InstructionCount[] | undefined
 }
 
+export interface FirmwareDetection {
+  readonly index: number
+  readonly score: number
+}
+
 export interface InstructionCount {
-  readonly kind: 'frame' | 'layer'
+  readonly kind: 'frame' | 'layer' | 'answer'
   readonly instructions: number
 }
 
@@ -86,6 +93,7 @@ export async function emulate(options: EmulatorOptions): Promise<EmulatorRun> {
     return {
       answers: decodeAnswers(readFileSync(path('answers.bin')), classes),
       scores: new Float32Array(scores.buffer.slice(scores.byteOffset, scores.byteOffset + scores.byteLength)),
+      detections: decodeDetections(readFileSync(path('detections.bin'))),
       stackBytes: { init: stack('bw_init'), run: stack('a run') },
       counts: plugin === undefined ? undefined : decodeCounts(readFileSync(path('counts.bin'))),
     }
@@ -131,10 +139,20 @@ function runQemu({ elf, target, classes, plugin, onProgress, signal }: EmulatorO
   })
 }
 
-/** Little-endian uint64 of count * 2 + (1 for a layer). */
+/** uint32 class + 1 and float32 score, or zeros. */
+function decodeDetections(bytes: Buffer): (FirmwareDetection | undefined)[] {
+  return Array.from({ length: bytes.length / 8 }, (_, i) => {
+    const word = bytes.readUInt32LE(8 * i)
+    return word === 0 ? undefined : { index: word - 1, score: bytes.readFloatLE(8 * i + 4) }
+  })
+}
+
+const countKinds = ['frame', 'layer', 'answer'] as const
+
+/** Little-endian uint64 of count * 4 + the kind. */
 function decodeCounts(bytes: Buffer): InstructionCount[] {
   return Array.from({ length: bytes.length / 8 }, (_, i): InstructionCount => {
     const word = bytes.readBigUInt64LE(8 * i)
-    return { kind: word & 1n ? 'layer' : 'frame', instructions: Number(word >> 1n) }
+    return { kind: countKinds[Number(word & 3n)], instructions: Number(word >> 2n) }
   })
 }

@@ -4,7 +4,18 @@ import { modelInfo } from '@bitwright/runtime'
 import { afterAll, describe, expect, it } from 'vitest'
 import { firmwareModel, firmwareTargets, targetKernels } from '../export/firmware-targets.ts'
 import { exportedFolder } from './testing/folder.ts'
-import { clipInstructions, clipWidths, compiler, countedModel, countsOf, measureCounted, readCounts } from './testing/instructions.ts'
+import {
+  clipInstructions,
+  clipWidths,
+  compiler,
+  countedModel,
+  countedStream,
+  countsOf,
+  layerCounts,
+  measureCounted,
+  measureStream,
+  readCounts,
+} from './testing/instructions.ts'
 import { hasProgram, missingTools } from './tools.ts'
 
 const recorded = readCounts()
@@ -34,6 +45,20 @@ describe.skipIf(missing !== undefined)(`a clip of ds-cnn-s in QEMU${missing ? ` 
       if (compiler() === recorded.compiler) expect([target, clipInstructions(measured)]).toEqual([target, recorded.clips[target][width]])
     }
     rmSync(folder, { recursive: true })
+  })
+})
+
+describe.skipIf(missing !== undefined)(`ds-cnn-s on a stream in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
+  const folder = exportedFolder(countedStream())
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  it.each(firmwareTargets)("%s: the logits of the runtime's stream, predicted memory, and the recorded instructions", async (target) => {
+    const measured = await measureStream(folder, target)
+    expect(measured.difference).toBeUndefined()
+    expect(measured.mispredicted).toEqual([])
+    expect(measured).toMatchObject({ answers: 2 * (1 + Math.floor((30_000 - 19_840) / 640)), counted: 'hop', frame: { perAnswer: 2 } })
+    expect(Object.keys(measured.predicted.ram)).toEqual(['bw_memory', 'bw_plan'])
+    if (compiler() === recorded.compiler) expect(layerCounts(measured)).toEqual(recorded.streams[target])
   })
 })
 

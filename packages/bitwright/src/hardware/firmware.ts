@@ -1,6 +1,17 @@
 // What a model takes on a microcontroller, symbol by symbol, as the firmware of export/firmware.ts lays it out: constants in flash, static
 // memory in RAM. Exact, so that the linker's own table can be held against it. Code and stack are the compiler's and not in it.
-import { frontEndTables, type IntegerFrontEnd, type IntegerModel, type IntegerSpectralFrontEnd, modelInfo } from '@bitwright/runtime'
+import {
+  type DetectorSettings,
+  frontEndTables,
+  type IntegerFrontEnd,
+  type IntegerModel,
+  type IntegerSpectralFrontEnd,
+  modelInfo,
+  streamPlan,
+} from '@bitwright/runtime'
+
+/** As the runtime's detector has it. */
+const detectorTimeTolerance = 1e-6
 
 /** Audio comes in frames: a window of samples that gives one row of features; of raw audio a frame is one sample. */
 export interface FrameLayout {
@@ -10,11 +21,21 @@ export interface FrameLayout {
   readonly frames: number
   /** Values of the input tensor that a frame gives. */
   readonly frameValues: number
-  /** Samples from one answer to the next: about a quarter of a clip, in whole frames; 0 for images. */
+  /** Of a whole clip; 0 for images. */
+  readonly clipSamples: number
+  /** Samples to the first answer; 0 for images. */
+  readonly firstSamples: number
+  /** Samples from one answer to the next: as the model streams, or about a quarter of a clip, in whole frames; 0 for images. */
   readonly hopSamples: number
 }
 
+/** How an input comes to the model, and by that which of firmware/input/ is exported. */
+export type FirmwareInputKind = 'image' | 'window' | 'stream'
+
 export interface FirmwareMemory extends FrameLayout {
+  readonly input: FirmwareInputKind
+  /** Of bw_memory where a front end's buffers begin: those of a stream lie in what its layers have for a row. */
+  readonly frontEndOffset: number
   /** Constants, by the linker's names. */
   readonly flash: Readonly<Record<string, number>>
   /** Static memory, by the linker's names. */
@@ -48,33 +69,73 @@ export function frontEndBuffers(fftSize: number, melBands: number): FrontEndBuff
 }
 
 function frameLayout(frontEnd: IntegerFrontEnd): FrameLayout {
-  if (frontEnd.kind === 'image') return { frameSamples: 0, frameHop: 0, frames: 0, frameValues: 0, hopSamples: 0 }
+  if (frontEnd.kind === 'image')
+    return { frameSamples: 0, frameHop: 0, frames: 0, frameValues: 0, clipSamples: 0, firstSamples: 0, hopSamples: 0 }
   if (!isSpectralFrontEnd(frontEnd)) {
     const frames = frontEnd.samples
-    return { frameSamples: 1, frameHop: 1, frames, frameValues: 1, hopSamples: Math.max(1, Math.round(frames / 4)) }
+    return {
+      frameSamples: 1,
+      frameHop: 1,
+      frames,
+      frameValues: 1,
+      clipSamples: frames,
+      firstSamples: frames,
+      hopSamples: Math.max(1, Math.round(frames / 4)),
+    }
   }
   const { samples, windowSamples: frameSamples, hopSamples: frameHop, coefficients: frameValues } = frontEnd
   const frames = 1 + Math.floor((samples - frameSamples) / frameHop)
-  return { frameSamples, frameHop, frames, frameValues, hopSamples: Math.max(1, Math.round(frames / 4)) * frameHop }
+  const firstSamples = (frames - 1) * frameHop + frameSamples
+  return {
+    frameSamples,
+    frameHop,
+    frames,
+    frameValues,
+    clipSamples: samples,
+    firstSamples,
+    hopSamples: Math.max(1, Math.round(frames / 4)) * frameHop,
+  }
 }
 
 const total = (sizes: Readonly<Record<string, number>>): number => Object.values(sizes).reduce((sum, bytes) => sum + bytes, 0)
 
-/** @param model packed for the processor, or as it is in the .bw file */
-export function firmwareMemory(model: IntegerModel): FirmwareMemory {
-  const { frontEnd, tensors } = model
+/** Times of a detector in samples, as firmware/detector.c takes them: a difference that is exactly such a time is not within it. */
+export function detectorSamples({ smoothingSeconds, refractorySeconds }: DetectorSettings, sampleRate: number) {
+  const samples = (seconds: number) => Math.max(0, Math.ceil((seconds - detectorTimeTolerance) * sampleRate))
+  return { smoothingSamples: samples(smoothingSeconds), refractorySamples: samples(refractorySeconds) }
+}
+
+/**
+ * @param model packed for the processor, or as it is in the .bw file
+ * @param detector where the firmware detects
+ */
+export function firmwareMemory(model: IntegerModel, detector?: DetectorSettings): FirmwareMemory {
+  const { frontEnd, tensors, classes } = model
   const { flashBytes: bytes, ramBytes: arenaBytes } = modelInfo(model)
-  const frames = frameLayout(frontEnd)
-  const heard = Math.ceil((tensors[0].shape.reduce((product, size) => product * size, 1) * tensors[0].containerBits) / 8)
+  const plan = streamPlan(model)
+  const stream = 'reason' in plan ? undefined : plan
+  const ownFrames = frameLayout(frontEnd)
+  const frames = stream ? { ...ownFrames, firstSamples: stream.firstSamples, hopSamples: stream.hopSamples } : ownFrames
+  const frontEndOffset = stream?.keptBytes ?? 0
   const flash: Record<string, number> = { bw_model_image: bytes }
-  const ram: Record<string, number> = { bw_memory: arenaBytes }
+  const ram: Record<string, number> = { bw_memory: stream?.stateBytes ?? arenaBytes }
   if (isSpectralFrontEnd(frontEnd)) {
     const { size, ...tables } = frontEndTables(frontEnd)
     flash.bw_front_end_tables = Object.values(tables).reduce((sum, table: Float32Array | Uint16Array) => sum + table.byteLength, 0)
     flash.bw_front_end_state = frontEndStateBytes
-    ram.bw_memory = Math.max(arenaBytes, frontEndBuffers(size, frontEnd.melBands).bytes)
-    ram.bw_window = 2 * frontEnd.windowSamples
+    ram.bw_memory = Math.max(ram.bw_memory, frontEndOffset + frontEndBuffers(size, frontEnd.melBands).bytes)
   }
-  if (frontEnd.kind !== 'image') ram.bw_heard = heard
-  return { ...frames, flash, ram, flashBytes: total(flash), ramBytes: total(ram) }
+  if (stream) {
+    ram.bw_plan = stream.planBytes
+  } else if (frontEnd.kind !== 'image') {
+    if (isSpectralFrontEnd(frontEnd)) ram.bw_window = 2 * frontEnd.windowSamples
+    ram.bw_heard = Math.ceil((tensors[0].shape.reduce((product, size) => product * size, 1) * tensors[0].containerBits) / 8)
+  }
+  if (detector && frontEnd.kind !== 'image') {
+    const answers = Math.max(1, Math.ceil(detectorSamples(detector, frontEnd.sampleRate).smoothingSamples / frames.hopSamples))
+    flash.bw_thresholds = 4 * classes.length
+    ram.bw_scores_heard = 4 * classes.length + Math.ceil((2 * classes.length * answers) / 4) * 4
+  }
+  const input = frontEnd.kind === 'image' ? 'image' : stream ? 'stream' : 'window'
+  return { ...frames, input, frontEndOffset, flash, ram, flashBytes: total(flash), ramBytes: total(ram) }
 }

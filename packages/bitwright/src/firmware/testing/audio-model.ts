@@ -4,10 +4,19 @@ import type { Draw } from '@bitwright/runtime/testing'
 
 export const classNames = ['ja', 'nein "?\\', 'naïve 雪']
 
-/** A dense layer over the whole input to three logits. */
-export function audioModel(draw: Draw, frontEnd: IntegerModel['frontEnd'], input: Omit<IntegerTensor, 'name' | 'shape'>): IntegerModel {
+/**
+ * A dense layer over the whole input, and one row of padding where it is not to stream, to three logits.
+ * @param hears a window that slides, or a stream
+ */
+export function audioModel(
+  draw: Draw,
+  frontEnd: IntegerModel['frontEnd'],
+  input: Omit<IntegerTensor, 'name' | 'shape'>,
+  hears: 'window' | 'stream' = 'window',
+): IntegerModel {
   const shape = shapeOf(frontEnd)
-  const count = shape[0] * shape[1] * shape[2]
+  const padding = hears === 'window' ? 1 : 0
+  const count = (shape[0] + padding) * shape[1] * shape[2]
   const channels = classNames.length
   const logits = { name: 'logits', containerBits: 16, bits: 16, scale: 1 / 64, zeroPoint: 0, min: -32768, max: 32767 } as const
   return {
@@ -24,9 +33,9 @@ export function audioModel(draw: Draw, frontEnd: IntegerModel['frontEnd'], input
         name: 'logits',
         input: 0,
         output: 1,
-        kernelSize: [shape[0], shape[1]],
+        kernelSize: [shape[0] + padding, shape[1]],
         stride: [1, 1],
-        padding: [0, 0, 0, 0],
+        padding: [padding, 0, 0, 0],
         groups: 1,
         weightBits: 3,
         weights: Int8Array.from({ length: channels * count }, () => draw(8) - 4),

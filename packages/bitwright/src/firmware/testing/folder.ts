@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { encodeModel, type IntegerModel } from '@bitwright/runtime'
+import { type DetectorSettings, encodeModel, type IntegerModel } from '@bitwright/runtime'
 import type { ExportedFile } from '../../export/exporter.ts'
 import { firmware } from '../../export/firmware.ts'
 
@@ -17,8 +17,8 @@ export function writeFiles(folder: string, files: readonly ExportedFile[]): void
 export const newFolder = (): string => mkdtempSync(join(tmpdir(), 'bitwright-firmware-test-'))
 
 /** A model as `bitwright export --to firmware` writes it, in a folder of its own. */
-export function exportedFolder(model: IntegerModel): string {
+export function exportedFolder(model: IntegerModel, detector?: DetectorSettings): string {
   const folder = newFolder()
-  writeFiles(folder, firmware.files({ model, file: encodeModel(model) }, {}))
+  writeFiles(folder, firmware.files({ model, file: encodeModel(model), ...(detector && { detector }) }, {}))
   return folder
 }

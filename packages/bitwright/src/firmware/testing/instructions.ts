@@ -29,6 +29,8 @@ export interface CountedFile {
   readonly processors: Readonly<Record<FirmwareTarget, CountedProcessor>>
   /** All layers of a clip, by processor and width of the weights; without the front end. */
   readonly clips: Readonly<Record<FirmwareTarget, Readonly<Record<string, number>>>>
+  /** A decision of ds-cnn-s as it streams, with random weights of many widths: a layer, or a frame of the front end. */
+  readonly streams: Readonly<Record<FirmwareTarget, Readonly<Record<string, number>>>>
 }
 
 const path = join(firmwareFolder, 'instructions.json')
@@ -49,10 +51,11 @@ function randomized(draw: Draw, layer: IntegerLayer, weightBits: number): Intege
   return { ...layer, weightBits, weights, shift: layer.shift.map(() => shift) }
 }
 
-/** ds-cnn-s with random weights, of one width or of many. */
-export function countedModel(width?: number): IntegerModel {
+/** ds-cnn-s with random weights, of one width or of many; as it hears clips, or streams. */
+export function countedModel(width?: number, streaming?: { readonly samples: number }): IntegerModel {
   const draw = seededDraw(1)
-  const { model } = lowerSkeleton(builtinNetwork('ds-cnn-s', { classes: Array.from({ length: 12 }, (_, i) => `word${i}`) }))
+  const classes = Array.from({ length: 12 }, (_, i) => `word${i}`)
+  const { model } = lowerSkeleton(builtinNetwork('ds-cnn-s', { classes, ...(streaming && { streaming: true, ...streaming }) }))
   let at = 0
   return {
     ...model,
@@ -60,18 +63,29 @@ export function countedModel(width?: number): IntegerModel {
   }
 }
 
-export async function measureCounted(folder: string, target: FirmwareTarget): Promise<FirmwareMeasurement> {
+export async function measureCounted(folder: string, target: FirmwareTarget, samples = 16_000): Promise<FirmwareMeasurement> {
   const draw = seededDraw(2)
   const inputs = [20_000, 300].map((loudness) => ({
     name: `noise ${loudness}`,
-    input: Int16Array.from({ length: 16_000 }, () => draw(2 * loudness) - loudness),
+    input: Int16Array.from({ length: samples }, () => draw(2 * loudness) - loudness),
   }))
   return runFirmware({ folder, target, inputs })
 }
 
-export function countsOf({ layers, frame, sizes, stackBytes }: FirmwareMeasurement): CountedProcessor {
-  const instructions = { frame: frame!.instructions, ...Object.fromEntries(layers!.map((layer) => [layer.name, layer.instructions])) }
-  return { instructions, codeBytes: sizes.codeBytes, stackBytes: stackBytes.run }
+/** Of a window, and of what is heard. */
+export const streamSamples = { window: 20_000, heard: 30_000 } as const
+export const countedStream = (): IntegerModel => countedModel(undefined, { samples: streamSamples.window })
+
+export const measureStream = (folder: string, target: FirmwareTarget): Promise<FirmwareMeasurement> =>
+  measureCounted(folder, target, streamSamples.heard)
+
+export function layerCounts({ layers, frame }: FirmwareMeasurement): Record<string, number> {
+  return { frame: frame!.instructions, ...Object.fromEntries(layers!.map((layer) => [layer.name, layer.instructions])) }
+}
+
+export function countsOf(measured: FirmwareMeasurement): CountedProcessor {
+  const { sizes, stackBytes } = measured
+  return { instructions: layerCounts(measured), codeBytes: sizes.codeBytes, stackBytes: stackBytes.run }
 }
 
 export const clipInstructions = ({ layers }: FirmwareMeasurement): number => layers!.reduce((total, layer) => total + layer.instructions, 0)
@@ -91,6 +105,11 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     rmSync(clipFolder, { recursive: true })
     console.log(`${width}-bit weights: counted`)
   }
-  const counted = { compiler: compiler(), processors: Object.fromEntries(processors), clips }
+  const streamFolder = exportedFolder(countedStream())
+  const streams: [FirmwareTarget, Record<string, number>][] = []
+  for (const target of firmwareTargets) streams.push([target, layerCounts(await measureStream(streamFolder, target))])
+  rmSync(streamFolder, { recursive: true })
+  console.log('stream: counted')
+  const counted = { compiler: compiler(), processors: Object.fromEntries(processors), clips, streams: Object.fromEntries(streams) }
   writeFileSync(path, `${JSON.stringify(counted, undefined, 2)}\n`)
 }

@@ -11,6 +11,8 @@ import { writeFiles } from './folder.ts'
 export interface ModelJob {
   readonly model: IntegerModel
   readonly input: FirmwareInput
+  /** The input is a stream, through the core's stream. */
+  readonly streams?: boolean
 }
 
 /** A folder with the core and the program firmware/testing/models.c, for `runModels`. */
@@ -28,25 +30,33 @@ export interface ImageJob {
   readonly image: Uint8Array
   readonly classes: number
   readonly input: FirmwareInput
+  /** The input is a stream, through the core's stream. */
+  readonly streams?: boolean
 }
 
-/** Status and logits of each job. */
-export function runModels(folder: string, target: FirmwareTarget, jobs: readonly ModelJob[]): { status: number; logits: number[] }[] {
-  const images = jobs.map(({ model, input }) => ({
+export interface ImageResult {
+  readonly status: number
+  /** All of them. */
+  readonly logits: readonly (readonly number[])[]
+}
+
+export function runModels(folder: string, target: FirmwareTarget, jobs: readonly ModelJob[]): ImageResult[] {
+  const images = jobs.map(({ model, input, streams = false }) => ({
     image: encodeModel(firmwareModel(model, targetKernels[target])),
     classes: model.classes.length,
     input,
+    streams,
   }))
   return runImages(folder, target, images)
 }
 
-/** Status and logits of images as they are, right or not. */
-export function runImages(folder: string, target: FirmwareTarget, jobs: readonly ImageJob[]): { status: number; logits: number[] }[] {
+/** Images as they are, right or not. */
+export function runImages(folder: string, target: FirmwareTarget, jobs: readonly ImageJob[]): ImageResult[] {
   const make = spawnSync('make', ['-s', '-j2', '-C', folder, `TARGET=${target}`, `build/${target}/models.elf`], { encoding: 'utf8' })
   if (make.status !== 0 || make.stderr !== '') throw new Error(`models.c for ${target}: ${make.stderr}`)
-  const parts = jobs.flatMap(({ image, input }) => {
+  const parts = jobs.flatMap(({ image, input, streams }) => {
     const bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
-    return [Buffer.from(Uint32Array.of(image.length, bytes.length).buffer), filled(image), filled(bytes)]
+    return [Buffer.from(Uint32Array.of(image.length, bytes.length, streams ? 1 : 0).buffer), filled(image), filled(bytes)]
   })
   const cwd = join(folder, `build/${target}`)
   writeFileSync(join(cwd, 'jobs.bin'), Buffer.concat(parts))
@@ -60,8 +70,13 @@ export function runImages(folder: string, target: FirmwareTarget, jobs: readonly
     const status = results.readUInt32LE(at)
     at += 4
     if (status !== 0) return { status, logits: [] }
-    const logits = Array.from({ length: classes }, (_, i) => results.readInt16LE(at + 2 * i))
-    at += Math.ceil(classes / 2) * 4
+    const count = results.readUInt32LE(at)
+    const bytes = Math.ceil(classes / 2) * 4
+    const first = at + 4
+    at = first + count * bytes
+    const logits = Array.from({ length: count }, (_, answer) =>
+      Array.from({ length: classes }, (__, i) => results.readInt16LE(first + answer * bytes + 2 * i)),
+    )
     return { status, logits }
   })
 }
