@@ -78,7 +78,7 @@ export function streamTable({ scores, settings, validation, minutes, wantedFalse
   const { threshold, smoothingSeconds, refractorySeconds } = settings
   const excess = validation.scores.falseAcceptsPerHour > wantedFalseAcceptsPerHour
   return (
-    `${table}\n\nthreshold ${threshold.toFixed(3)}, smoothing ${smoothingSeconds} s, refractory time ${refractorySeconds} s (detector.json), ` +
+    `${table}\n\nthreshold ${threshold.toFixed(4)}, smoothing ${smoothingSeconds} s, refractory time ${refractorySeconds} s (detector.json), ` +
     `set for ${wantedFalseAcceptsPerHour} false accepts an hour${excess ? ', which no threshold reaches' : ''}`
   )
 }

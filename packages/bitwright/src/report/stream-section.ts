@@ -23,18 +23,17 @@ export function streamSection(stream: StreamEvent | undefined): Html {
     ['False accepts', `${falseAccepts} in ${minutes} minutes`],
     // reports of journals from before these were counted apart lack them
     ...(falseAcceptsOn && falseAccepts > 0
-      ? [
-          [
-            'Of these, at',
-            `${falseAcceptsOn.keywords} other keywords, ${falseAcceptsOn.otherWords} other words (of ${falseAcceptsOn.otherClips} clips), ${falseAcceptsOn.noise} no word`,
-          ] as [string, string],
-        ]
+      ? ([
+          ['… on keywords', String(falseAcceptsOn.keywords)],
+          ['… on other words', `${falseAcceptsOn.otherWords}, of ${falseAcceptsOn.otherClips} clips`],
+          ['… on no word', String(falseAcceptsOn.noise)],
+        ] as [string, string][])
       : []),
     ...(latency
       ? [['Latency after the word', `${latency.median.toFixed(2)} s (nine of ten: ${latency.ninetieth.toFixed(2)} s)`] as [string, string]]
       : []),
     ['Smoothing', `${settings.smoothingSeconds} s`],
-    ['Threshold', settings.threshold.toFixed(3)],
+    ['Threshold', settings.threshold.toFixed(4)],
     ['Refractory time', `${settings.refractorySeconds} s`],
     [
       `Validation, ${validation.minutes} minutes`,
@@ -96,7 +95,7 @@ function tradeOffChart({ curve, scores, wantedFalseAcceptsPerHour }: StreamEvent
           cx="${at(falseAcceptsPerHour)}"
           cy="${y(recall)}"
           r="2.5"
-          data-tip="${`threshold ${threshold.toFixed(3)}\n${percent(recall)} of the words\n${falseAcceptsPerHour.toFixed(1)} false accepts an hour`}"
+          data-tip="${`threshold ${threshold.toFixed(4)}\n${percent(recall)} of the words\n${falseAcceptsPerHour.toFixed(1)} false accepts an hour`}"
         />`,
     )}
     <circle class="dot warm" cx="${at(scores.falseAcceptsPerHour)}" cy="${y(scores.recall)}" r="5" data-tip="the chosen threshold" />

@@ -22,7 +22,7 @@ export interface Recording {
 const smoothings = [0, 0.1, 0.2, 0.3, 0.5]
 const refractories = [0.5, 1]
 /** Closer together towards 1, where scores that are sure of themselves lie. */
-export const thresholds = Array.from({ length: 80 }, (_, i) => Number((1 - 0.8 * 0.91 ** i).toFixed(5)))
+export const thresholds = Array.from({ length: 104 }, (_, i) => Number((1 - 0.8 * 0.91 ** i).toFixed(5)))
 
 type Settings = Pick<DetectorSettings, 'smoothingSeconds' | 'refractorySeconds' | 'ignoredClasses'>
 
