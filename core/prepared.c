@@ -1,7 +1,8 @@
 /* Fast paths for hosts. Each layer's input is widened once to int16 with the zero point taken off, inside its border of zeros; output
- * pixels are then dot products of runs of that image with weights that were laid out beforehand, several pixels and two vectors of
- * channels at a time; sums are requantized a vector at a time. Everything is exact, so the bits are those of layer.c: bw_open() has shown that
- * no sum can leave int32 in whatever order it is made, and where requantizing in 32 bits could, the layer is left to layer.c. */
+ * pixels are then dot products of runs of that image with weights that were laid out beforehand, four pixels and two vectors of
+ * channels at a time; sums are requantized a vector at a time, in float32 where rounding.c has shown that this gives the same bits, else in
+ * integers. Everything is exact, so the bits are those of layer.c: bw_open() has shown that no sum can leave int32 in whatever order it is
+ * made, and where requantizing in 32 bits could, the layer is left to layer.c. */
 #include "prepared.h"
 
 #include "arithmetic.h"
