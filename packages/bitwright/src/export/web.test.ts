@@ -2,6 +2,7 @@
 // Chromium checks the folder alone.
 import { defaultDetectorSettings, encodeModel, load } from '@bitwright/runtime'
 import { randomModel, seededDraw } from '@bitwright/runtime/testing'
+import { mutate } from '@bitwright/runtime/testing/mutate'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -156,6 +157,39 @@ describe.skipIf(!program)('in Chromium (skipped without it)', () => {
     expect(new Set(logits.map(String)).size).toBe(clips.length)
   })
 
+  it('refuses damaged models as Node does, or runs them to its logits', async () => {
+    const page = await open('audio')
+    const damaged = Array.from({ length: 300 }, (_, seed) => mutate(seededDraw(seed), model))
+    writeFileSync(join(folder, 'audio', 'damaged.bin'), Buffer.concat(damaged))
+    const outcome = (file: Uint8Array): string => {
+      try {
+        const own = load(file)
+        if (own.frontEnd.kind === 'image') throw new Error('audio only')
+        return String(own.run(new Int16Array(own.frontEnd.samples).fill(99)))
+      } catch (error) {
+        return String(error)
+      }
+    }
+    const inPage = await page.evaluate<string[]>(`(async () => {
+      const { load } = await import('./runtime.js')
+      const response = await fetch('damaged.bin')
+      const bytes = new Uint8Array(await response.arrayBuffer())
+      let at = 0
+      return ${JSON.stringify(damaged.map(({ length }) => length))}.map((length) => {
+        try {
+          const own = load(bytes.slice(at, (at += length)))
+          return String(own.run(new Int16Array(own.frontEnd.samples).fill(99)))
+        } catch (error) {
+          return String(error)
+        }
+      })
+    })()`)
+    expect(inPage).toEqual(damaged.map(outcome))
+    expect(inPage.filter((text) => text.startsWith('BadModelError')).length).toBeGreaterThan(150)
+    expect(inPage.filter((text) => /^-?\d/.test(text)).length).toBeGreaterThan(10)
+    expect(page.errors).toEqual([])
+  })
+
   it('says what to do where the microphone is refused, missing or taken, and starts when it is not any more', async () => {
     for (const [error, problem, remedy] of [
       ['NotAllowedError', 'The microphone was refused.', 'Allow the microphone'],
@@ -224,9 +258,14 @@ describe.skipIf(!program)('in Chromium (skipped without it)', () => {
       await page.choose('#file', join(folder, name))
       expect(await page.until(notice), name).toContain('The file could not be played.')
     }
-    writeFileSync(join(folder, 'one-sample.wav'), encodeWav(Int16Array.of(1000), sampleRate))
-    await page.choose('#file', join(folder, 'one-sample.wav'))
-    await page.until(`document.querySelector('#status').textContent === 'The file has ended.'`)
+    const loud = Int16Array.from({ length: 800 }, (_, i) => (i & 1 ? 32767 : -32768))
+    const hostile = { silence: new Int16Array(800), clipping: loud, 'one-sample': Int16Array.of(1000) }
+    for (const [name, pcm] of Object.entries(hostile)) {
+      writeFileSync(join(folder, `${name}.wav`), encodeWav(pcm, sampleRate))
+      await page.evaluate(`document.querySelector('#status').textContent = ''`)
+      await page.choose('#file', join(folder, `${name}.wav`))
+      await page.until(`document.querySelector('#status').textContent === 'The file has ended.'`)
+    }
     expect(await page.evaluate(notice)).toBe(false)
     expect(page.errors).toEqual([])
   })
