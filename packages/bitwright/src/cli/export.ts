@@ -70,14 +70,12 @@ export function command(): Command {
 async function modelOf(subject: string) {
   const { existsSync, readFileSync, statSync } = await import('node:fs')
   const { join } = await import('node:path')
-  const { BadModelError, load } = await import('@bitwright/runtime')
+  const { BadModelError, encodeModel, load } = await import('@bitwright/runtime')
   const { parseDetectorSettings } = await import('../export/index.ts')
-  const { RunError } = await import('../errors.ts')
-  const { existingRunDirectory } = await import('../study/run-directory.ts')
+  const { finishedRunDirectory } = await import('../study/finished-run.ts')
   const { readGivenFile } = await import('./given-file.ts')
   const isFolder = statSync(subject, { throwIfNoEntry: false })?.isDirectory()
-  const path = isFolder ? existingRunDirectory(subject).model : subject
-  if (isFolder && !existsSync(path)) throw new RunError(`${subject}: has no model yet; finish it with the same command and --resume`)
+  const path = isFolder ? finishedRunDirectory(subject).model : subject
   let file: Uint8Array = readGivenFile(path)
   try {
     load(file, path)
@@ -94,7 +92,9 @@ async function modelOf(subject: string) {
   }
   const settings = join(subject, 'detector.json')
   const detector = isFolder && existsSync(settings) ? parseDetectorSettings(readFileSync(settings, 'utf8'), settings) : undefined
-  return { model: load(file, path).integerModel, file, ...(detector && { detector }) }
+  const model = load(file, path).integerModel
+  // laid out as this version does it, whichever wrote the file
+  return { model, file: encodeModel(model), ...(detector && { detector }) }
 }
 
 /** The network of a finished run with the parameters it had before quantization. */

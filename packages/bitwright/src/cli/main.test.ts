@@ -172,6 +172,11 @@ describe('bitwright', () => {
       const files = [{ path: join('as', 'bw', 'model.bw'), bytes: file.length }]
       expect(JSON.parse(stdout)).toEqual({ target: 'bw', float: false, files })
       expect(new Uint8Array(readFileSync(join(folder, 'as/bw/model.bw')))).toEqual(file)
+      const old = Buffer.from(file)
+      old.writeUInt32LE(1, 4)
+      writeFileSync(join(folder, 'old.bw'), old)
+      expect(bitwright('export', 'old.bw', '--to', 'bw', '--out', 'as/new').status).toBe(0)
+      expect(new Uint8Array(readFileSync(join(folder, 'as/new/model.bw')))).toEqual(file)
       expect(bitwright('export', 'sign.bw', '--to', 'onnx', '--out', 'as').stdout).toMatch(/^as.model\.onnx \(\d+ bytes\)\n$/)
       expect(readOnnx(readFileSync(join(folder, 'as/model.onnx')))).toMatchObject({ name: 'sign', opset: 25 })
     })

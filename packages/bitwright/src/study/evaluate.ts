@@ -1,29 +1,23 @@
 // `evaluate`: a finished run's models on any folder of clips. The integer model is what is asked about; where the run still has its
 // parameters, the float and the fake-quantized network are scored beside it.
 import { Engine, openBackend } from '@bitwright/engine'
-import { existsSync, readFileSync } from 'node:fs'
 import { loadAudioDataset, loadClipList } from '../data/audio-dataset.ts'
 import type { AudioDataset } from '../data/dataset.ts'
 import { RunError } from '../errors.ts'
-import { parseNetwork, requireAudio, type Network } from '../network/index.ts'
+import { requireAudio, type Network } from '../network/index.ts'
 import { argMax, scores } from '../training/evaluate.ts'
 import { integerLogits } from '../training/integer-evaluator.ts'
 import { ClipSource } from '../training/clip-source.ts'
 import type { DataSpec, EvaluateResult, EvaluateSpec, Hooks } from './api.ts'
 import { readCheckpoint } from './checkpoint.ts'
+import { openFinishedRun } from './finished-run.ts'
 import { noteSkipped } from './run-data.ts'
-import { existingRunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
-import { readRequest } from './spec.ts'
 import { isTrained, openTrained } from './trained-run.ts'
 
 /** @throws RunError when the run has no model yet. */
 export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<EvaluateResult> {
-  const directory = existingRunDirectory(spec.run)
-  if (!existsSync(directory.model)) throw new RunError(`${spec.run}: has no model yet; finish it with the same command and --resume`)
-  const request = readRequest(spec.run)
-  const network = parseNetwork(JSON.parse(readFileSync(directory.architecture, 'utf8')))
-  const model = readFileSync(directory.model)
+  const { directory, request, network, model } = openFinishedRun(spec.run)
   const dataset = await loadEvaluationData(spec, request.data, network, hooks)
   const split = spec.list ? 'test' : spec.split
   const clips = dataset.splits[split]

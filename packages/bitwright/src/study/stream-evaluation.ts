@@ -1,19 +1,17 @@
 // `evaluate --stream`: a finished run's model on long recordings. The detector is set on the validation split's words for a wanted rate of
 // false accepts, scored on the test split's, and kept beside the model as detector.json.
 import { createScorer, isStreamable, load, type Model, type TimedScores } from '@bitwright/runtime'
-import { existsSync, readFileSync } from 'node:fs'
 import type { AudioDataset, SplitName } from '../data/dataset.ts'
-import { RunError, UsageError } from '../errors.ts'
-import { parseNetwork } from '../network/index.ts'
+import { UsageError } from '../errors.ts'
 import { renderReport } from '../report/report.ts'
 import { composeAudio, isKeyword, signalToNoise } from '../streaming/compose.ts'
 import { type Recording, scoreSettings, tradeOff, tuneDetector } from '../streaming/tuning.ts'
 import type { EvaluateStreamSpec, Hooks } from './api.ts'
 import { loadEvaluationData } from './evaluate.ts'
 import type { StreamEvaluation } from './events.ts'
+import { openFinishedRun } from './finished-run.ts'
 import { openJournal } from './journal.ts'
-import { atomicWrite, existingRunDirectory } from './run-directory.ts'
-import { readRequest } from './spec.ts'
+import { atomicWrite } from './run-directory.ts'
 
 /** The recording the detector is set on is this many times as long as the one it is scored on: a rare thing needs time to be seen. */
 const validationTimes = 3
@@ -22,13 +20,11 @@ const pieceSeconds = 5
 
 /** @throws RunError when the run has no model yet, UsageError when its classes hold no words. */
 export async function evaluateStream(spec: EvaluateStreamSpec, hooks: Hooks): Promise<StreamEvaluation> {
-  const directory = existingRunDirectory(spec.run)
-  if (!existsSync(directory.model)) throw new RunError(`${spec.run}: has no model yet; finish it with the same command and --resume`)
-  const network = parseNetwork(JSON.parse(readFileSync(directory.architecture, 'utf8')))
-  const model = load(readFileSync(directory.model), directory.model)
+  const { directory, request, network, model: file } = openFinishedRun(spec.run)
+  const model = load(file, directory.model)
   const ignoredClasses = model.classes.filter((name) => !isKeyword(name))
   if (ignoredClasses.length === model.classes.length) throw new UsageError(`${spec.run}: has no class that is a word to be heard`)
-  const dataset = await loadEvaluationData(spec, readRequest(spec.run).data, network, hooks)
+  const dataset = await loadEvaluationData(spec, request.data, network, hooks)
 
   const seconds = spec.minutes * 60
   const total = (1 + validationTimes) * seconds

@@ -1,20 +1,18 @@
 // What a finished run trained, opened again: its parameters and quantizers, and the integer model made of them anew.
 import { Engine, openBackend, type ParameterStore } from '@bitwright/engine'
 import { encodeModel } from '@bitwright/runtime'
-import { readFileSync } from 'node:fs'
 import { RunError } from '../errors.ts'
-import { parseNetwork, withoutBits, type Network } from '../network/index.ts'
+import { withoutBits, type Network } from '../network/index.ts'
 import { ClipSource } from '../training/clip-source.ts'
 import { createStore } from '../training/initialize.ts'
 import { Quantization } from '../training/quantization.ts'
 import { withStartBits } from '../training/quantizer-choice.ts'
 import type { Hooks } from './api.ts'
+import { openFinishedRun } from './finished-run.ts'
 import { type Checkpoint, readCheckpoint, type TrainerState } from './checkpoint.ts'
-import { existingRunDirectory } from './run-directory.ts'
 import { loadRunData } from './run-data.ts'
 import { scoreModels } from './score.ts'
 import type { Spec } from './session.ts'
-import { readRequest } from './spec.ts'
 
 export interface TrainedCheckpoint {
   readonly trainer: TrainerState & { readonly quantization: number[][] }
@@ -51,11 +49,9 @@ export function openTrained(
  * @throws RunError where the run is not finished or its clips are gone
  */
 export async function rebuildModel(run: string, hooks: Hooks): Promise<Uint8Array> {
-  const { architecture, checkpoint } = existingRunDirectory(run)
-  const saved = readCheckpoint(checkpoint)
+  const { directory, request, network } = openFinishedRun(run)
+  const saved = readCheckpoint(directory.checkpoint)
   if (!isTrained(saved)) throw new RunError(`${run}: has no trained parameters; finish it with the same command and --resume`)
-  const request = readRequest(run)
-  const network = parseNetwork(JSON.parse(readFileSync(architecture, 'utf8')))
   const dataset = await loadRunData(request, hooks)
   const backend = await openBackend({ backend: request.backend, threads: request.threads, onNotice: (line) => hooks.onNotice?.(line) })
   try {
