@@ -7,10 +7,9 @@ import { pathToFileURL } from 'node:url'
 import { onnxModel } from '../packages/bitwright/src/export/index.ts'
 import { Chromium, findChromium, serveFolder } from '../packages/bitwright/src/export/testing/chromium.ts'
 import { pageLogits, writePage } from '../packages/bitwright/src/export/testing/page-logits.ts'
-import { isSpectralFrontEnd } from '../packages/bitwright/src/hardware/index.ts'
 import { firmwareTargets } from '../packages/bitwright/src/export/firmware-targets.ts'
 import { missingTools } from '../packages/bitwright/src/firmware/tools.ts'
-import { computeFeatures, type Model } from '../packages/runtime/src/index.ts'
+import { computeFeatures, isSpectral, type Model } from '../packages/runtime/src/index.ts'
 import { firmwareHome } from './home-firmware.ts'
 import { peerMissing } from './inference-peers.ts'
 import { openNativeCore } from './native-core.ts'
@@ -72,7 +71,7 @@ const native: HomeKind = {
     const own = open(file, model.classes.length)
     const { frontEnd } = model
     return {
-      logits: async (clips) => clips.map((pcm) => own.run(isSpectralFrontEnd(frontEnd) ? computeFeatures(frontEnd, pcm) : pcm).slice()),
+      logits: async (clips) => clips.map((pcm) => own.run(isSpectral(frontEnd) ? computeFeatures(frontEnd, pcm) : pcm).slice()),
       close: async () => own.close(),
     }
   },
@@ -85,11 +84,11 @@ function onnx(name: string, { exact = false, frontEnd = false }): HomeKind {
     exact: exact && !frontEnd,
     missing: () => peerMissing('onnxruntime-node'),
     async open(model) {
-      if (frontEnd && !isSpectralFrontEnd(model.frontEnd)) return undefined
+      if (frontEnd && !isSpectral(model.frontEnd)) return undefined
       const { InferenceSession, Tensor } = createRequire(join(import.meta.dirname, 'peers/package.json'))('onnxruntime-node')
       const session = await InferenceSession.create(onnxModel(model.integerModel, { frontEnd, exact }))
       const { scale, zeroPoint } = model.integerModel.tensors[model.integerModel.layers.at(-1)!.output]
-      const spectral = isSpectralFrontEnd(model.frontEnd) && !frontEnd ? model.frontEnd : undefined
+      const spectral = isSpectral(model.frontEnd) && !frontEnd ? model.frontEnd : undefined
       const inputOf = (pcm: Int16Array) => {
         const audio = Float32Array.from(pcm, (sample) => sample / 32768)
         if (!spectral) return { audio: new Tensor('float32', audio, [1, pcm.length]) }

@@ -18,4 +18,4 @@ export { checkDetectorSettings, defaultDetectorSettings, type Detection, Detecto
 export type { Heard, HearingOptions, Scored } from './audio-pipeline.ts'
 export type { Listener, ListenerEventMap } from './listener.ts'
 export type { AudioSource, ListenOptions } from './listen.ts'
-export { computeFeatures, frontEndTables, spectralFrames, type FrontEndTables } from './front-end.ts'
+export { computeFeatures, frontEndTables, isSpectral, spectralFrames, type FrontEndTables } from './front-end.ts'

@@ -7,9 +7,10 @@ import {
   frontEndTables,
   type IntegerModel,
   type IntegerSpectralFrontEnd,
+  isSpectral,
   type Kernels,
 } from '@bitwright/runtime'
-import { detectorSamples, firmwareMemory, type FirmwareMemory, frontEndBuffers, isSpectralFrontEnd } from '../hardware/index.ts'
+import { detectorSamples, firmwareMemory, type FirmwareMemory, frontEndBuffers } from '../hardware/index.ts'
 import { firmwareModel, kernelConditions } from './firmware-targets.ts'
 
 const kinds = { raw: 0, mfcc: 1, logmel: 2, image: 3 } as const
@@ -98,7 +99,7 @@ ${forEach(variants, ({ image, memory }) => `#define BW_MODEL_BYTES ${image.lengt
 extern const uint8_t bw_model_image[BW_MODEL_BYTES];
 extern const char *const bw_class_names[BW_CLASSES];
 ${detector && !isImage ? 'extern const uint32_t bw_thresholds[BW_CLASSES]; /* in 2^-15 of a score where 65535 stands for one */\n' : ''}extern uint8_t bw_memory[BW_MEMORY_BYTES]; /* ${input === 'stream' ? 'the state of the stream' : 'the arena'}, and the buffers of the front end between runs */
-${isSpectralFrontEnd(frontEnd) ? 'extern const bw_spectral bw_front_end_state;\n' : ''}${input === 'stream' ? `#define BW_SPECTRAL ${isSpectralFrontEnd(frontEnd) ? '&bw_front_end_state' : '0'}\n` : ''}
+${isSpectral(frontEnd) ? 'extern const bw_spectral bw_front_end_state;\n' : ''}${input === 'stream' ? `#define BW_SPECTRAL ${isSpectral(frontEnd) ? '&bw_front_end_state' : '0'}\n` : ''}
 #endif
 `
 }
@@ -171,9 +172,9 @@ export function modelSource(model: IntegerModel, variants: readonly FirmwareVari
       : ''
   return `/* Made by bitwright: the model as constants. */
 #include "model.h"
-${isSpectralFrontEnd(frontEnd) ? '#include "core/front_end.h"\n' : ''}
+${isSpectral(frontEnd) ? '#include "core/front_end.h"\n' : ''}
 const char *const bw_class_names[BW_CLASSES] = {
 ${classes.map((name) => `  ${stringLiteral(name)},\n`).join('')}};
 
-${thresholds}${bytes}${isSpectralFrontEnd(frontEnd) ? frontEndSource(frontEnd, frontEndTables(frontEnd), variants[0].memory.frontEndOffset) : ''}`
+${thresholds}${bytes}${isSpectral(frontEnd) ? frontEndSource(frontEnd, frontEndTables(frontEnd), variants[0].memory.frontEndOffset) : ''}`
 }

@@ -5,7 +5,7 @@ import {
   frontEndTables,
   type IntegerFrontEnd,
   type IntegerModel,
-  type IntegerSpectralFrontEnd,
+  isSpectral,
   modelInfo,
   streamPlan,
 } from '@bitwright/runtime'
@@ -58,10 +58,6 @@ const frontEndStateBytes = 36 + 4 + 4 * 13
 
 const up = (bytes: number): number => Math.ceil(bytes / 16) * 16
 
-export function isSpectralFrontEnd(frontEnd: IntegerFrontEnd): frontEnd is IntegerSpectralFrontEnd {
-  return frontEnd.kind === 'mfcc' || frontEnd.kind === 'logmel'
-}
-
 export function frontEndBuffers(fftSize: number, melBands: number): FrontEndBuffers {
   const half = up(4 * (fftSize / 2))
   const power = up(4 * (fftSize / 2 + 1))
@@ -71,7 +67,7 @@ export function frontEndBuffers(fftSize: number, melBands: number): FrontEndBuff
 function frameLayout(frontEnd: IntegerFrontEnd): FrameLayout {
   if (frontEnd.kind === 'image')
     return { frameSamples: 0, frameHop: 0, frames: 0, frameValues: 0, clipSamples: 0, firstSamples: 0, hopSamples: 0 }
-  if (!isSpectralFrontEnd(frontEnd)) {
+  if (!isSpectral(frontEnd)) {
     const frames = frontEnd.samples
     return {
       frameSamples: 1,
@@ -119,7 +115,7 @@ export function firmwareMemory(model: IntegerModel, detector?: DetectorSettings)
   const frontEndOffset = stream?.keptBytes ?? 0
   const flash: Record<string, number> = { bw_model_image: bytes }
   const ram: Record<string, number> = { bw_memory: stream?.stateBytes ?? arenaBytes }
-  if (isSpectralFrontEnd(frontEnd)) {
+  if (isSpectral(frontEnd)) {
     const { size, ...tables } = frontEndTables(frontEnd)
     flash.bw_front_end_tables = Object.values(tables).reduce((sum, table: Float32Array | Uint16Array) => sum + table.byteLength, 0)
     flash.bw_front_end_state = frontEndStateBytes
@@ -128,7 +124,7 @@ export function firmwareMemory(model: IntegerModel, detector?: DetectorSettings)
   if (stream) {
     ram.bw_plan = stream.planBytes
   } else if (frontEnd.kind !== 'image') {
-    if (isSpectralFrontEnd(frontEnd)) ram.bw_window = 2 * frontEnd.windowSamples
+    if (isSpectral(frontEnd)) ram.bw_window = 2 * frontEnd.windowSamples
     ram.bw_heard = Math.ceil((tensors[0].shape.reduce((product, size) => product * size, 1) * tensors[0].containerBits) / 8)
   }
   if (detector && frontEnd.kind !== 'image') {
