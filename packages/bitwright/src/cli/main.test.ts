@@ -164,6 +164,9 @@ describe('bitwright', () => {
         stderr: 'bitwright predict: image.bw: reads images, and predict takes a WAV file\n',
       })
       expect(bitwright('info', 'image.bw').stdout).toMatch(/^input +image, 4x1 pixels of 1 bytes$/m)
+      writeFileSync(join(folder, 'model.bw'), '')
+      expect(bitwright('predict', '.', 'clip.wav').stderr).toBe('bitwright predict: .: is the folder of a run; give model.bw\n')
+      rmSync(join(folder, 'model.bw'))
     })
 
     test('export writes the files of a target', () => {
