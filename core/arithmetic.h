@@ -32,7 +32,7 @@ extern const uint16_t bw_log2_table[64];
 static inline int32_t bw_log2(uint32_t v) {
   uint32_t exponent = 31, index, low, rise, fraction, bulge;
   if (v == 0) return 0;
-#if defined(__wasm__) || defined(__x86_64__)
+#if defined(__wasm__) || defined(__x86_64__) || defined(__ARM_FEATURE_CLZ)
   exponent -= (uint32_t)__builtin_clz(v);
   v <<= 31 - exponent;
 #else

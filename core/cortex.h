@@ -1,5 +1,6 @@
 /* Kernels for microcontrollers, chosen when the core is compiled: 16-bit pairs on Cortex-M4, M7 and M33 (cortex_dsp.c), vectors on M55
- * (cortex_mve.c), two products in a word elsewhere (cortex_swar.c). They read weights packed for them (weights.h) and give layer.c's bits. */
+ * (cortex_mve.c), two products in a word elsewhere (cortex_swar.c). They read weights packed for them (weights.h) and give layer.c's bits.
+ * Filters that are made on the device have cortex_made.c. */
 #ifndef BITWRIGHT_CORTEX_H
 #define BITWRIGHT_CORTEX_H
 #include "layer.h"
@@ -15,9 +16,15 @@
 #endif
 
 #if defined(BW_CORTEX_DSP) || defined(BW_CORTEX_MVE) || defined(BW_CORTEX_SWAR)
-/* Returns 0 where a step has no fast path and has to run in layer.c. */
+#define BW_CORTEX
+/* Each returns 0 where a step has no fast path in it. */
 int bw_run_cortex(const bw_step *step);
+int bw_run_made(const bw_step *step);
 #else
+static inline int bw_run_made(const bw_step *step) {
+  (void)step;
+  return 0;
+}
 static inline int bw_run_cortex(const bw_step *step) {
   (void)step;
   return 0;

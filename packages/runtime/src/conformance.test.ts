@@ -5,13 +5,21 @@ import { layerInputs, planArena, tensorBytes } from './arena.ts'
 import { decodeModel, encodeModel, type IntegerLayer, type IntegerModel, load, modelInfo, packings, packModel } from './index.ts'
 import { log2Q16, quantizeFeatures, requantize } from './reference.ts'
 import { Host } from './testing/host.ts'
-import { inOneContainer, randomClip, randomModel, randomSeparable, referenceLogits, seededDraw } from './testing/random-model.ts'
+import {
+  inOneContainer,
+  randomClip,
+  randomFilters,
+  randomModel,
+  randomSeparable,
+  referenceLogits,
+  seededDraw,
+} from './testing/random-model.ts'
 import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
 
-const cases = Array.from({ length: 360 }, (_, seed) => {
+const cases = Array.from({ length: 420 }, (_, seed) => {
   const draw = seededDraw(seed)
   const families = [undefined, 'plain', 'dsp', 'helium'] as const
-  const drawn = seed < 240 ? randomModel(draw) : randomSeparable(draw, seed >= 300)
+  const drawn = seed < 240 ? randomModel(draw) : seed < 360 ? randomSeparable(draw, seed >= 300) : randomFilters(draw)
   const [random, target] = [seed % 8 < 4 && seed < 300 ? inOneContainer(drawn) : drawn, families[seed % families.length]]
   const model = target ? packModel(random, target) : random
   return { seed, model, bytes: encodeModel(model), clip: randomClip(draw, model.frontEnd), draw }

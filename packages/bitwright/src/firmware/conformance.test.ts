@@ -2,7 +2,7 @@
 // damaged ones are refused there where they are refused here, or run to the same logits.
 import { rmSync } from 'node:fs'
 import { BadModelError, encodeModel, load, type Model, modelInfo, streamPlan } from '@bitwright/runtime'
-import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw } from '@bitwright/runtime/testing'
+import { inOneContainer, randomClip, randomFilters, randomModel, randomSeparable, seededDraw } from '@bitwright/runtime/testing'
 import { mutate } from '@bitwright/runtime/testing/mutate'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { firmwareModel, type FirmwareTarget, firmwareTargets, targetKernels } from '../export/firmware-targets.ts'
@@ -18,6 +18,12 @@ const jobs = Array.from({ length: 220 }, (_, seed) => {
   const input = randomClip(draw, model.frontEnd)
   return { model, input }
 })
+
+for (let seed = 0; seed < 40; seed++) {
+  const draw = seededDraw(8000 + seed)
+  const model = randomFilters(draw)
+  jobs.push({ model, input: randomClip(draw, model.frontEnd) })
+}
 
 const streams = Array.from({ length: 90 }, (_, seed) => {
   const draw = seededDraw(7000 + seed)

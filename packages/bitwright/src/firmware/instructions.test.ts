@@ -8,9 +8,11 @@ import {
   clipInstructions,
   clipWidths,
   compiler,
+  countedFilters,
   countedModel,
   countedStream,
   countsOf,
+  filterCounts,
   layerCounts,
   measureCounted,
   measureStream,
@@ -59,6 +61,16 @@ describe.skipIf(missing !== undefined)(`ds-cnn-s on a stream in QEMU${missing ? 
     expect(measured).toMatchObject({ answers: 2 * (1 + Math.floor((30_000 - 19_840) / 640)), counted: 'hop', frame: { perAnswer: 2 } })
     expect(Object.keys(measured.predicted.ram)).toEqual(['bw_memory', 'bw_plan'])
     if (compiler() === recorded.compiler) expect(layerCounts(measured)).toEqual(recorded.streams[target])
+  })
+})
+
+describe.skipIf(missing !== undefined)(`filters on 16-bit sound in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
+  const folder = exportedFolder(countedFilters())
+  afterAll(() => rmSync(folder, { recursive: true }))
+
+  it.each(firmwareTargets)('%s: the logits of the runtime, and the recorded instructions', async (target) => {
+    const instructions = await filterCounts(folder, target)
+    if (compiler() === recorded.compiler) expect(instructions).toBe(recorded.filters[target])
   })
 })
 

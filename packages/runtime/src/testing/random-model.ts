@@ -222,6 +222,55 @@ function randomCutoffs(draw: Draw, channels: number): Uint16Array {
   return Uint16Array.from({ length: 2 * channels }, () => (draw(8) === 0 ? draw(65536) : draw(32769)))
 }
 
+/** Filters made from cut-offs over the samples of a clip, linear or as logarithms, and a padded dense layer. @param sizes taps, stride, rows, channels */
+export function randomFilters(draw: Draw, sizes = [2 + draw(60), 1 + draw(20), 1 + draw(9), 1 + draw(9)]): IntegerModel {
+  const [taps, step, rows, channels] = sizes
+  const samples = taps + (rows - 1) * step + draw(step)
+  const cutoffs = randomCutoffs(draw, channels)
+  const isLogarithm = draw(2) === 0
+  const same = (length: number, value: () => number): Int32Array => Int32Array.from({ length }, value)
+  const layer = { op: 'convolution', padding: [0, 0, 0, 0], groups: 1, weightBits: 8 } as const
+  return {
+    name: 'filters',
+    classes: ['a', 'b', 'c'],
+    frontEnd: { kind: 'raw', sampleRate: 8000, samples },
+    tensors: [
+      { name: 'input', shape: [samples, 1, 1], containerBits: 16, bits: 16, scale: 2 ** -15, zeroPoint: 0, min: -32768, max: 32767 },
+      { name: 'filtered', shape: [rows, 1, channels], containerBits: 8, bits: 8, scale: 1, zeroPoint: draw(9) - 4, min: -128, max: 127 },
+      { name: 'logits', shape: [1, 1, 3], containerBits: 16, bits: 16, scale: 1, zeroPoint: 0, min: -32768, max: 32767 },
+    ],
+    layers: [
+      {
+        ...layer,
+        name: 'filters',
+        input: 0,
+        output: 1,
+        kernelSize: [taps, 1],
+        stride: [step, 1],
+        weights: sincFilters(cutoffs, taps),
+        cutoffs,
+        bias: same(channels, () => (isLogarithm ? -1_300_000 + draw(100_000) : draw(2000) - 1000)),
+        multiplier: same(channels, () => 2 ** 30 + draw(2 ** 30)),
+        shift: new Int8Array(channels).fill(isLogarithm ? -12 : -16 - draw(4)),
+        ...(isLogarithm && { logOffset: Uint32Array.from({ length: channels }, () => draw(1000)) }),
+      },
+      {
+        ...layer,
+        name: 'logits',
+        input: 1,
+        output: 2,
+        kernelSize: [rows + 1, 1],
+        stride: [1, 1],
+        padding: [1, 0, 0, 0],
+        weights: Int8Array.from({ length: 3 * (rows + 1) * channels }, () => draw(256) - 128),
+        bias: same(3, () => draw(2000) - 1000),
+        multiplier: same(3, () => 2 ** 30 + draw(2 ** 30)),
+        shift: new Int8Array(3).fill(-3),
+      },
+    ],
+  }
+}
+
 function randomWeights(
   draw: Draw,
   x: IntegerTensor,

@@ -5,7 +5,7 @@ import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { IntegerLayer, IntegerModel } from '@bitwright/runtime'
-import { type Draw, seededDraw } from '@bitwright/runtime/testing'
+import { type Draw, randomFilters, seededDraw } from '@bitwright/runtime/testing'
 import { firmwareFolder } from '../../export/firmware.ts'
 import { type FirmwareTarget, firmwareTargets } from '../../export/firmware-targets.ts'
 import { lowerSkeleton } from '../../hardware/index.ts'
@@ -31,6 +31,8 @@ export interface CountedFile {
   readonly clips: Readonly<Record<FirmwareTarget, Readonly<Record<string, number>>>>
   /** A decision of ds-cnn-s as it streams, with random weights of many widths: a layer, or a frame of the front end. */
   readonly streams: Readonly<Record<FirmwareTarget, Readonly<Record<string, number>>>>
+  /** The 60 filters of 400 taps, made from cut-offs, that begin `kws-e2e-e3k5`, over a clip. */
+  readonly filters: Readonly<Record<FirmwareTarget, number>>
 }
 
 const path = join(firmwareFolder, 'instructions.json')
@@ -72,6 +74,16 @@ export async function measureCounted(folder: string, target: FirmwareTarget, sam
   return runFirmware({ folder, target, inputs })
 }
 
+export const countedFilters = (): IntegerModel => randomFilters(seededDraw(8), [400, 160, 98, 60])
+
+export async function filterCounts(folder: string, target: FirmwareTarget): Promise<number> {
+  const draw = seededDraw(9)
+  const input = Int16Array.from({ length: 17_000 }, () => draw(40_000) - 20_000)
+  const measured = await runFirmware({ folder, target, inputs: [{ name: 'noise', input }] })
+  if (measured.difference !== undefined) throw new Error(measured.difference)
+  return measured.layers![0].instructions
+}
+
 /** Of a window, and of what is heard. */
 export const streamSamples = { window: 20_000, heard: 30_000 } as const
 export const countedStream = (): IntegerModel => countedModel(undefined, { samples: streamSamples.window })
@@ -110,6 +122,17 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   for (const target of firmwareTargets) streams.push([target, layerCounts(await measureStream(streamFolder, target))])
   rmSync(streamFolder, { recursive: true })
   console.log('stream: counted')
-  const counted = { compiler: compiler(), processors: Object.fromEntries(processors), clips, streams: Object.fromEntries(streams) }
+  const filterFolder = exportedFolder(countedFilters())
+  const filters: [FirmwareTarget, number][] = []
+  for (const target of firmwareTargets) filters.push([target, await filterCounts(filterFolder, target)])
+  rmSync(filterFolder, { recursive: true })
+  console.log('filters: counted')
+  const counted = {
+    compiler: compiler(),
+    processors: Object.fromEntries(processors),
+    clips,
+    streams: Object.fromEntries(streams),
+    filters: Object.fromEntries(filters),
+  }
   writeFileSync(path, `${JSON.stringify(counted, undefined, 2)}\n`)
 }
