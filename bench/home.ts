@@ -10,9 +10,9 @@ import { pageLogits, writePage } from '../packages/bitwright/src/export/testing/
 import { firmwareTargets } from '../packages/bitwright/src/export/firmware-targets.ts'
 import { missingTools } from '../packages/bitwright/src/firmware/tools.ts'
 import { computeFeatures, isSpectral, type Model } from '../packages/runtime/src/index.ts'
+import { loadNative, nativeMissing } from '../packages/runtime/src/native.ts'
 import { firmwareHome } from './home-firmware.ts'
 import { peerMissing } from './inference-peers.ts'
-import { openNativeCore } from './native-core.ts'
 
 export type Clips = readonly Int16Array[]
 export type Logits = readonly ArrayLike<number>[]
@@ -56,24 +56,13 @@ const wasm: HomeKind = {
   },
 }
 
-let nativeMissing: string | undefined
-let opened: ReturnType<typeof openNativeCore> | undefined
-const nativeCore = () => (opened ??= openNativeCore((line) => (nativeMissing = line)))
 const native: HomeKind = {
   name: 'native',
   exact: true,
-  async missing() {
-    await nativeCore()
-    return nativeMissing
-  },
-  async open(model, file) {
-    const open = (await nativeCore())!
-    const own = open(file, model.classes.length)
-    const { frontEnd } = model
-    return {
-      logits: async (clips) => clips.map((pcm) => own.run(isSpectral(frontEnd) ? computeFeatures(frontEnd, pcm) : pcm).slice()),
-      close: async () => own.close(),
-    }
+  missing: nativeMissing,
+  async open(_model, file) {
+    const own = await loadNative(file)
+    return { logits: async (clips) => clips.map((pcm) => own.run(pcm)) }
   },
 }
 

@@ -7,7 +7,7 @@ import type { AudioDataset } from '../packages/bitwright/src/data/dataset.ts'
 import { RunError, UsageError } from '../packages/bitwright/src/errors.ts'
 import { floatNetwork, floatOnnxModel, onnxModel } from '../packages/bitwright/src/export/index.ts'
 import { frontEndShape, type Network, requireAudio } from '../packages/bitwright/src/network/index.ts'
-import { ClipSource } from '../packages/bitwright/src/training/clip-source.ts'
+import { AudioSource } from '../packages/bitwright/src/training/audio-source.ts'
 import { convertNetwork } from '../packages/bitwright/src/training/convert.ts'
 import { createStore } from '../packages/bitwright/src/training/initialize.ts'
 import { Quantization } from '../packages/bitwright/src/training/quantization.ts'
@@ -16,9 +16,9 @@ import { Recalibration } from '../packages/bitwright/src/training/recalibrate.ts
 import { Recorder } from '../packages/bitwright/src/training/record.ts'
 import { calibrate } from '../packages/bitwright/src/training/trainer.ts'
 import { computeFeatures, encodeModel, load } from '../packages/runtime/src/index.ts'
+import { loadNative, nativeMissing } from '../packages/runtime/src/native.ts'
 import { type BenchOptions, median } from './bench.ts'
 import { hasExactKernels, openOnnxRuntime, openTensorFlow, peerMissing, type Runner } from './inference-peers.ts'
-import { openNativeCore } from './native-core.ts'
 import { works } from './train-step-works.ts'
 
 export interface InferenceRow {
@@ -61,7 +61,7 @@ async function prepare(network: Network) {
   try {
     const quantized = withStartBits(network, widths)
     const dataset = noiseDataset(network)
-    const source = new ClipSource(engine, dataset, network.frontEnd)
+    const source = new AudioSource(engine, dataset, network.frontEnd)
     const store = createStore(engine, [quantized], seed)
     const recalibration = new Recalibration(engine, network, store, noiseClips)
     await recalibration.run(source, [dataset.splits.train], null)
@@ -80,26 +80,22 @@ async function prepare(network: Network) {
   }
 }
 
-type NativeCores = Awaited<ReturnType<typeof openNativeCore>>
-
-async function openRunners(network: Network, nativeCores: NativeCores): Promise<Runner[]> {
+async function openRunners(network: Network): Promise<Runner[]> {
   const { model, float, pcm } = await prepare(network)
-  const { frontEnd, classes } = model
+  const { frontEnd } = model
   requireAudio(frontEnd)
   const isRaw = frontEnd.kind === 'raw'
   const values = isRaw ? Float32Array.from(pcm, (sample) => sample / 32768) : computeFeatures(frontEnd, pcm)
   const file = encodeModel(model)
   const step = model.tensors.at(-1)!.scale
 
-  const ours = load(file)
-  const runners: Runner[] = [
-    { engine: 'bitwright wasm 8/8', step, run: isRaw ? () => ours.run(pcm) : () => ours.runFeatures(values), close: () => {} },
-  ]
-  if (nativeCores) {
-    const core = nativeCores(file, classes.length)
-    const input = isRaw ? pcm.slice() : values
-    runners.push({ engine: 'bitwright native 8/8', step, run: () => core.run(input), close: core.close })
-  }
+  const homes = [load(file), ...((await nativeMissing()) === undefined ? [await loadNative(file)] : [])]
+  const runners = homes.map((own): Runner => ({
+    engine: `bitwright ${own.home} 8/8`,
+    step,
+    run: isRaw ? () => own.run(pcm) : () => own.runFeatures(values),
+    close: () => {},
+  }))
   if (!peerMissing('onnxruntime-node')) {
     const [height, width] = frontEndShape(frontEnd)
     const input = isRaw ? { name: 'audio', shape: [1, height], values } : { name: 'features', shape: [1, height, width], values }
@@ -180,10 +176,11 @@ export async function inference({ works: chosen = measured, quick, note }: Bench
   }
   if (!hasExactKernels() && !peerMissing('onnxruntime-node'))
     note('onnxruntime runs with session.x64quantprecision=1: without VNNI its default kernels saturate and give other answers')
-  const nativeCores = await openNativeCore(note)
+  const missing = await nativeMissing()
+  if (missing !== undefined) note(`the native core is left out: ${missing}`)
   const rows: InferenceRow[] = []
   for (const name of chosen) {
-    const runners = await openRunners(works[name]().network, nativeCores)
+    const runners = await openRunners(works[name]().network)
     try {
       await compareAnswers(name, runners)
       rows.push(...(await measure(name, runners, quick)))

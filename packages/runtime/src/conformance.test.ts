@@ -2,7 +2,18 @@
 
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { layerInputs, planArena, tensorBytes } from './arena.ts'
-import { decodeModel, encodeModel, type IntegerLayer, type IntegerModel, load, modelInfo, packings, packModel } from './index.ts'
+import {
+  decodeModel,
+  encodeModel,
+  type IntegerLayer,
+  type IntegerModel,
+  load,
+  type Model,
+  modelInfo,
+  packings,
+  packModel,
+} from './index.ts'
+import { loadNative, nativeMissing } from './native.ts'
 import { log2Q16, quantizeFeatures, requantize } from './reference.ts'
 import { Host } from './testing/host.ts'
 import {
@@ -22,7 +33,7 @@ const cases = Array.from({ length: 420 }, (_, seed) => {
   const drawn = seed < 240 ? randomModel(draw) : seed < 360 ? randomSeparable(draw, seed >= 300) : randomFilters(draw)
   const [random, target] = [seed % 8 < 4 && seed < 300 ? inOneContainer(drawn) : drawn, families[seed % families.length]]
   const model = target ? packModel(random, target) : random
-  return { seed, model, bytes: encodeModel(model), clip: randomClip(draw, model.frontEnd), draw }
+  return { seed, model, bytes: encodeModel(model), clip: randomClip(draw, model.frontEnd) }
 })
 
 test('requantize rounds as gemmlowp does', () => {
@@ -44,10 +55,12 @@ test('the integer logarithm is within 1.2 units of the true one', () => {
   expect([log2Q16(1), log2Q16(2), log2Q16(2 ** 31), log2Q16(0)]).toEqual([0, 65536, 31 * 65536, 0])
 })
 
-test('WebAssembly agrees with the reference on random models', () => {
+/** Every random model against the reference; the kinds of layers among them are seen. */
+async function agreesWithReference(open: (file: Uint8Array) => Model | Promise<Model>): Promise<void> {
   const seen = new Set<string>()
-  for (const { seed, model, bytes, clip, draw } of cases) {
-    const loaded = load(bytes)
+  for (const { seed, model, bytes, clip } of cases) {
+    const draw = seededDraw(40_000 + seed)
+    const loaded = await open(bytes)
     const raw = model.frontEnd.kind === 'raw'
     const values = clip instanceof Uint8Array ? Int16Array.from(clip, (pixel) => pixel - 128) : clip
     seen.add(model.frontEnd.kind)
@@ -106,7 +119,17 @@ test('WebAssembly agrees with the reference on random models', () => {
     ...['2 to 4', '2 to 8', '4 to 2', '4 to 8', '8 to 2', '8 to 4'].map((change) => `convolution from ${change} bits in place`),
   ])
     expect(seen).toContain(kind)
-})
+}
+
+test('WebAssembly agrees with the reference on random models', () => agreesWithReference(load))
+
+test.skipIf(await nativeMissing())('so does the addon for this processor (skipped without a C compiler)', () =>
+  agreesWithReference(async (file) => {
+    const model = await loadNative(file)
+    expect(model.home).toBe('native')
+    return model
+  }),
+)
 
 test('sums are shifted only where that fits int32 and no logarithm follows', () => {
   const shifted = (accumulatorShift: number, logarithm: boolean): IntegerModel => {

@@ -2,6 +2,7 @@
 
 import { Machine } from './machine.ts'
 import { frontEndKinds } from './layout.ts'
+import { createWasmCore } from './wasm-core.ts'
 import type { IntegerFrontEnd, IntegerSpectralFrontEnd } from './model.ts'
 
 export function isSpectral(frontEnd: IntegerFrontEnd): frontEnd is IntegerSpectralFrontEnd {
@@ -38,7 +39,7 @@ export function prepareFrontEnd(machine: Machine, config: IntegerSpectralFrontEn
 
 /** Bytes of tables and buffers the front end keeps in memory (not part of a model's arena). */
 export function frontEndBytes(config: IntegerSpectralFrontEnd): number {
-  const machine = (extractor ??= new Machine())
+  const machine = (extractor ??= new Machine(createWasmCore()))
   machine.reset()
   prepared = undefined
   const at = machine.take(36)
@@ -66,7 +67,7 @@ export interface FrontEndTables {
 
 /** The tables that the core makes for a front end, for devices that keep them as constants. @throws RangeError where it is impossible */
 export function frontEndTables(config: IntegerSpectralFrontEnd): FrontEndTables {
-  const machine = (extractor ??= new Machine())
+  const machine = (extractor ??= new Machine(createWasmCore()))
   machine.reset()
   prepared = undefined
   const handle = prepareFrontEnd(machine, config)
@@ -103,7 +104,7 @@ let prepared: { readonly key: string; readonly pcm: number; readonly features: n
 export function computeFeatures(config: IntegerSpectralFrontEnd, pcm: Int16Array): Float32Array<ArrayBuffer> {
   const { kind, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients, lowHz, highHz } = config
   if (pcm.length !== samples) throw new RangeError(`computeFeatures: clip has ${pcm.length} samples, the front end takes ${samples}`)
-  const machine = (extractor ??= new Machine())
+  const machine = (extractor ??= new Machine(createWasmCore()))
   const key = `${kind} ${sampleRate} ${samples} ${windowSamples} ${hopSamples} ${melBands} ${coefficients} ${lowHz} ${highHz}`
   if (prepared?.key !== key) {
     prepared = undefined

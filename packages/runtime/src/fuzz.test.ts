@@ -2,7 +2,8 @@
 // compiler) under the address and undefined-behaviour sanitizers. FUZZ_SEED=1 damages others.
 
 import { afterAll, describe, expect, test } from 'vitest'
-import { BadModelError, encodeModel, load, packModel, type IntegerFrontEnd, type IntegerModel } from './index.ts'
+import { BadModelError, encodeModel, load, packModel, type IntegerFrontEnd, type IntegerModel, type Model } from './index.ts'
+import { loadNative, nativeMissing } from './native.ts'
 import { Host } from './testing/host.ts'
 import { mutate } from './testing/mutate.ts'
 import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw } from './testing/random-model.ts'
@@ -46,6 +47,23 @@ test('10,000 mutated files are refused clearly or run', () => {
   expect(reasons.get('model.bw: checksum differs (file is damaged): export it again')).toBeGreaterThan(1000)
   expect(reasons.size).toBeGreaterThan(14)
 })
+
+test.skipIf(await nativeMissing())(
+  'of every fourth the addon for this processor says the same (skipped without a C compiler)',
+  async () => {
+    const outcome = async (open: (file: Uint8Array) => Model | Promise<Model>, bytes: Uint8Array): Promise<string> => {
+      try {
+        const model = await open(bytes)
+        return String(model.run(randomClip(seededDraw(5), model.frontEnd)))
+      } catch (error) {
+        return String(error)
+      }
+    }
+    const files = mutants.filter((_, i) => i % 4 === 0)
+    const outcomes = await Promise.all(files.map(async (bytes) => [await outcome(load, bytes), await outcome(loadNative, bytes)]))
+    expect(outcomes.map(([, native]) => native)).toEqual(outcomes.map(([wasm]) => wasm))
+  },
+)
 
 const streamOriginals = Array.from({ length: 20 }, (_, seed) => encodeModel(randomModel(seededDraw(7000 + seed), true)))
 const streamMutants = Array.from({ length: 1000 }, (_, seed) => {

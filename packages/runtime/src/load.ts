@@ -2,7 +2,7 @@
 
 import { parseModel, readSizes } from './decode.ts'
 import { isSpectral, prepareFrontEnd } from './front-end.ts'
-import { checkImage, inferenceMachine, type Machine } from './machine.ts'
+import { type Machine, type Machines, webAssembly } from './machine.ts'
 import { type AudioSource, listen, type ListenOptions } from './listen.ts'
 import type { Listener } from './listener.ts'
 import type { IntegerFrontEnd, IntegerModel } from './model.ts'
@@ -38,17 +38,25 @@ export class Model {
   readonly file: Uint8Array
   /** The model as plain data, as `decodeModel` gives it. */
   readonly integerModel: IntegerModel
+  /** @internal */
+  readonly machines: Machines
   private readonly sizes: ReturnType<typeof readSizes>
   private places: Places = { arena: 0, input: 0, logits: 0 }
 
   /** Use `load`. */
-  constructor(file: Uint8Array, integerModel: IntegerModel) {
+  constructor(file: Uint8Array, integerModel: IntegerModel, machines: Machines) {
     this.file = file
+    this.machines = machines
     this.integerModel = integerModel
     this.name = integerModel.name
     this.classes = integerModel.classes
     this.frontEnd = integerModel.frontEnd
     this.sizes = readSizes(file)
+  }
+
+  /** What it runs on: WebAssembly, or the core compiled for this processor (`loadNative`). The bits are the same. */
+  get home(): 'wasm' | 'native' {
+    return this.machines.home
   }
 
   /**
@@ -114,7 +122,7 @@ export class Model {
   interpret(logits: Int16Array): Prediction {
     let index = 0
     for (let i = 1; i < logits.length; i++) if (logits[i] > logits[index]) index = i
-    const machine = inferenceMachine()
+    const machine = this.machines.clips
     const { core } = machine
     const at = machine.borrow(4 * logits.length)
     const to = at + 2 * logits.length
@@ -133,9 +141,9 @@ export class Model {
   }
 
   private install(): Machine {
-    const machine = inferenceMachine()
+    const machine = this.machines.clips
     if (machine.owner === this) return machine
-    checkImage(this.file, this.name)
+    machine.open(this.file, this.name)
     if (isSpectral(this.frontEnd)) prepareFrontEnd(machine, this.frontEnd)
     const { arenaBytes, samples, inputValues, classes } = this.sizes
     this.places = {
@@ -151,17 +159,18 @@ export class Model {
   }
 
   private logits(): Int16Array {
-    return new Int16Array(inferenceMachine().core.memory.buffer, this.places.logits, this.sizes.classes).slice()
+    return new Int16Array(this.machines.clips.core.memory.buffer, this.places.logits, this.sizes.classes).slice()
   }
 }
 
 /**
  * Loads a .bw file.
  * @param file name used in messages
+ * @param machines what it runs on
  * @throws BadModelError where the file is damaged or no model
  */
-export function load(bytes: Uint8Array, file = 'model.bw'): Model {
+export function load(bytes: Uint8Array, file = 'model.bw', machines = webAssembly): Model {
   const image = new Uint8Array(bytes)
-  checkImage(image, file)
-  return new Model(image, parseModel(image, file))
+  machines.clips.open(image, file)
+  return new Model(image, parseModel(image, file), machines)
 }

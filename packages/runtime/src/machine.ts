@@ -1,35 +1,12 @@
-// core/ as WebAssembly. One instance serves every model and one every front end: memory is given to whoever runs, and its owner puts
-// its image there again when another had it in between. (An instance per model would reserve gigabytes of address space each.)
+// Who uses a core's memory. One instance serves every model and one every stream and front end: memory is given to whoever runs, and its
+// owner puts its image there again when another had it in between. (An instance per model would reserve gigabytes of address space each.)
 
+import type { Core } from './core.ts'
 import { refusal, type BadModelError } from './errors.ts'
-import { coreWasmBase64 } from './generated/core-wasm.ts'
+import { createWasmCore } from './wasm-core.ts'
 
-interface Core {
-  readonly memory: WebAssembly.Memory
-  heap(): number
-  open(image: number, length: number): number
-  fault(): number
-  preparedBytes(): number
-  prepare(memory: number): void
-  frontEndValid(config: number): number
-  frontEndBytes(config: number): number
-  frontEndPrepare(config: number, memory: number): void
-  features(pcm: number, frames: number, hop: number, coefficients: number, to: number): void
-  run(arena: number, pcm: number, logits: number): void
-  runPixels(arena: number, pixels: number, logits: number): void
-  runFeatures(arena: number, features: number, logits: number): void
-  softmax16(logits: number, count: number, scale: number, to: number): void
-  streamPlanBytes(): number
-  streamPlan(plan: number): number
-  streamStateBytes(): number
-  streamHopSamples(): number
-  streamFirstSamples(): number
-  streamOpen(state: number): void
-  streamPush(pcm: number, count: number, logits: number): number
-  streamReady(): number
-}
-
-let compiled: WebAssembly.Module | undefined
+/** What weights that are laid out want: a cache line. */
+const alignment = 64
 
 /** An instance of the core with memory handed out from the bottom up. */
 export class Machine {
@@ -38,21 +15,21 @@ export class Machine {
   owner: object | undefined
   private top = 0
 
-  constructor() {
-    compiled ??= new WebAssembly.Module(Uint8Array.from(atob(coreWasmBase64), (character) => character.charCodeAt(0)))
-    this.core = new WebAssembly.Instance(compiled, {}).exports as unknown as Core
+  constructor(core: Core) {
+    this.core = core
   }
 
   /** Forgets everything that was laid out. */
   reset(): void {
     this.owner = undefined
-    this.top = this.core.heap()
+    this.top = 0
+    this.take(this.core.heap())
   }
 
-  /** Address of so many free bytes, 16-byte aligned. */
+  /** Address of so many free bytes, aligned. */
   take(bytes: number): number {
     const at = this.top
-    this.top = Math.ceil((at + bytes) / 16) * 16
+    this.top = Math.ceil((at + bytes) / alignment) * alignment
     const missing = this.top - this.core.memory.buffer.byteLength
     if (missing > 0) this.core.memory.grow(Math.ceil(missing / 65536))
     return at
@@ -78,24 +55,45 @@ export class Machine {
     new Uint8Array(this.core.memory.buffer).set(saved)
   }
 
-  /** Puts an image in and has the core check it; returns the status and the tensor or layer at fault. */
-  open(image: Uint8Array): { status: number; fault: number } {
+  /**
+   * Puts an image in and has the core check it.
+   * @throws BadModelError where it refuses
+   */
+  open(image: Uint8Array, file: string, label?: (place: 'tensor' | 'layer', index: number) => string): void {
     this.reset()
     const at = this.take(image.length)
     new Uint8Array(this.core.memory.buffer).set(image, at)
-    return { status: this.core.open(at, image.length), fault: this.core.fault() }
+    const status = this.core.open(at, image.length)
+    if (status !== 0) throw refusal(file, status, this.core.fault(), label) satisfies BadModelError
   }
 }
 
-let shared: Machine | undefined
+/** The machines of one build of the core. */
+export class Machines {
+  readonly home: 'wasm' | 'native'
+  private readonly createCore: () => Core
+  private clipMachine: Machine | undefined
+  private streamMachine: Machine | undefined
 
-/** The instance that runs models. */
-export function inferenceMachine(): Machine {
-  return (shared ??= new Machine())
+  constructor(home: 'wasm' | 'native', createCore: () => Core) {
+    this.home = home
+    this.createCore = createCore
+  }
+
+  /** The machine of all models that run clip by clip. */
+  get clips(): Machine {
+    return (this.clipMachine ??= new Machine(this.createCore()))
+  }
+
+  /** The machine of all streams: when another one comes to run, its memory is put in and the former's kept aside. */
+  get streams(): Machine {
+    return (this.streamMachine ??= new Machine(this.createCore()))
+  }
 }
+
+export const webAssembly = new Machines('wasm', createWasmCore)
 
 /** @throws BadModelError where the core refuses the image */
 export function checkImage(image: Uint8Array, file: string, label?: (place: 'tensor' | 'layer', index: number) => string): void {
-  const { status, fault } = inferenceMachine().open(image)
-  if (status !== 0) throw refusal(file, status, fault, label) satisfies BadModelError
+  webAssembly.clips.open(image, file, label)
 }

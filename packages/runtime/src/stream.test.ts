@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseModel } from './decode.ts'
 import { sealImage } from './encode.ts'
 import { encodeModel, type IntegerLayer, type IntegerModel, load } from './index.ts'
+import { loadNative, nativeMissing } from './native.ts'
 import { streamPlan } from './stream-plan.ts'
 import { Host } from './testing/host.ts'
 import { randomModel, seededDraw } from './testing/random-model.ts'
@@ -116,29 +117,35 @@ function kindsOf(model: IntegerModel, layer: IntegerLayer): string[] {
   return kinds
 }
 
-test('a stream gives the logits of the whole window at every hop, whatever the pieces', () => {
-  for (const each of streaming) {
-    const { seed, bytes, audio } = each
-    const stream = load(bytes).stream()
-    const results: number[][] = []
-    for (let at = 0, piece = 0; at < audio.length; piece++) {
-      const size = [1, 7, 160, 5000][(seed + piece) % 4]
-      for (const logits of stream.push(audio.subarray(at, at + size))) results.push([...logits])
-      at += size
+const homes = [
+  { home: 'WebAssembly', missing: undefined, open: load },
+  { home: 'the addon for this processor (skipped without a C compiler)', missing: await nativeMissing(), open: loadNative },
+]
+describe.for(homes)('$home', ({ missing, open }) => {
+  test.skipIf(missing)('a stream gives the logits of the whole window at every hop, whatever the pieces', async () => {
+    for (const each of streaming) {
+      const { seed, bytes, audio } = each
+      const stream = (await open(bytes)).stream()
+      const results: number[][] = []
+      for (let at = 0, piece = 0; at < audio.length; piece++) {
+        const size = [1, 7, 160, 5000][(seed + piece) % 4]
+        for (const logits of stream.push(audio.subarray(at, at + size))) results.push([...logits])
+        at += size
+      }
+      expect([seed, ...results]).toEqual([seed, ...windows(each)])
     }
-    expect([seed, ...results]).toEqual([seed, ...windows(each)])
-  }
-})
+  })
 
-test('streams that take turns do not disturb each other', () => {
-  const [a, b] = streaming.slice(0, 2)
-  const alone = [a, b].map(({ bytes, audio }) => load(bytes).stream().push(audio))
-  const streams = [a, b].map(({ bytes }) => load(bytes).stream())
-  const together: Int16Array[][] = [[], []]
-  for (let at = 0; at < Math.max(a.audio.length, b.audio.length); at += 50) {
-    for (const [i, { audio }] of [a, b].entries()) together[i].push(...streams[i].push(audio.subarray(at, at + 50)))
-  }
-  expect(together).toEqual(alone)
+  test.skipIf(missing)('streams that take turns do not disturb each other', async () => {
+    const [a, b] = streaming.slice(0, 2)
+    const alone = await Promise.all([a, b].map(async ({ bytes, audio }) => (await open(bytes)).stream().push(audio)))
+    const streams = await Promise.all([a, b].map(async ({ bytes }) => (await open(bytes)).stream()))
+    const together: Int16Array[][] = [[], []]
+    for (let at = 0; at < Math.max(a.audio.length, b.audio.length); at += 50) {
+      for (const [i, { audio }] of [a, b].entries()) together[i].push(...streams[i].push(audio.subarray(at, at + 50)))
+    }
+    expect(together).toEqual(alone)
+  })
 })
 
 test('a model that cannot stream says why', () => {

@@ -2,14 +2,11 @@
 
 import { isSpectral, prepareFrontEnd } from './front-end.ts'
 import type { Model } from './load.ts'
-import { Machine } from './machine.ts'
+import type { Machine } from './machine.ts'
 import { streamPlan, type StreamPlan } from './stream-plan.ts'
 
 /** Samples handed to the core at a time. */
 const blockSamples = 4096
-
-/** One instance for all streams: when another one comes to run, its memory is put in and this one's kept aside. */
-let machine: Machine | undefined
 
 /** Bytes beyond which weights are not laid out for vectors. */
 const largestPrepared = 2 ** 30
@@ -47,7 +44,7 @@ export class ModelStream {
   }
 
   private install(): Machine {
-    machine ??= new Machine()
+    const machine = this.model.machines.streams
     const { owner } = machine
     if (owner === this) return machine
     if (owner instanceof ModelStream) owner.aside = machine.save()
@@ -61,7 +58,7 @@ export class ModelStream {
   private begin(on: Machine): void {
     const { core } = on
     const { frontEnd, classes } = this.model
-    on.open(this.model.file)
+    on.open(this.model.file, this.model.name)
     if (isSpectral(frontEnd)) prepareFrontEnd(on, frontEnd)
     core.streamPlan(on.take(core.streamPlanBytes()))
     this.places = { pcm: on.take(2 * blockSamples), logits: on.take(2 * classes.length) }

@@ -6,6 +6,7 @@ import { UsageError } from '../errors.ts'
 import { renderReport } from '../report/report.ts'
 import { composeAudio, isKeyword, signalToNoise } from '../streaming/compose.ts'
 import { type Recording, scoreSettings, tradeOff, tuneDetector } from '../streaming/tuning.ts'
+import { loadForWork } from '../training/load-for-work.ts'
 import type { EvaluateStreamSpec, Hooks } from './api.ts'
 import { loadEvaluationData } from './evaluate.ts'
 import type { StreamEvaluation } from './events.ts'
@@ -17,17 +18,20 @@ import { atomicWrite } from './run-directory.ts'
 const validationTimes = 3
 /** Sound that is heard between two looks at the event loop. */
 const pieceSeconds = 5
+/** Of a model that hears a whole window at every hop. */
+const windowsPerSecond = 10
 
 /** @throws RunError when the run has no model yet, UsageError when its classes hold no words. */
 export async function evaluateStream(spec: EvaluateStreamSpec, hooks: Hooks): Promise<StreamEvaluation> {
   const { directory, request, network, model: file } = openFinishedRun(spec.run)
-  const model = load(file, directory.model)
+  const seconds = spec.minutes * 60
+  const total = (1 + validationTimes) * seconds
+  const clips = total * (isStreamable(load(file, directory.model)) ? 1 : windowsPerSecond)
+  const model = await loadForWork(file, directory.model, clips, (line) => hooks.onNotice?.(line))
   const ignoredClasses = model.classes.filter((name) => !isKeyword(name))
   if (ignoredClasses.length === model.classes.length) throw new UsageError(`${spec.run}: has no class that is a word to be heard`)
   const dataset = await loadEvaluationData(spec, request.data, network, hooks)
 
-  const seconds = spec.minutes * 60
-  const total = (1 + validationTimes) * seconds
   const progress = (from: number) => (done: number) =>
     hooks.onProgress({ stage: 'evaluate', done: Math.round(from + done), total, text: 'seconds of sound' })
   const validation = await record(model, dataset, 'validation', validationTimes * seconds, spec.seed, progress(0))

@@ -2,6 +2,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { type IntegerJob, integerRunner } from './integer-evaluator.ts'
 
-const run = integerRunner(workerData as IntegerJob)
+const run = await integerRunner(workerData as IntegerJob)
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
 for (let count = run(); count > 0; count = run()) parentPort!.postMessage(count)

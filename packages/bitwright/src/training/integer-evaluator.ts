@@ -2,9 +2,11 @@
 // fake-quantized network.
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { encodeModel, type IntegerModel, load } from '@bitwright/runtime'
-import type { AudioDataset, Clip } from '../data/dataset.ts'
+import { encodeModel, type IntegerModel, load, type Model } from '@bitwright/runtime'
+import { loadNative } from '@bitwright/runtime/native'
+import type { AudioDataset, Sample } from '../data/dataset.ts'
 import { argMax } from './evaluate.ts'
+import { loadForWork } from './load-for-work.ts'
 
 export type Progress = (done: number, total: number) => void
 
@@ -12,12 +14,15 @@ export interface IntegerEvaluatorOptions {
   /** Default: one per processor, as far as there is work for them. */
   readonly threads?: number
   readonly onProgress?: Progress
+  /** Receives single lines for people: that the core is being compiled, why WebAssembly takes over. Default: silence. */
+  readonly onNotice?: (line: string) => void
 }
 
 /** What a thread is given; `pcm`, `next` and `logits` are shared memory. */
 export interface IntegerJob {
   /** The .bw file. */
   readonly bytes: Uint8Array
+  readonly home: Model['home']
   readonly pcm: Int16Array
   readonly samples: number
   /** Rows of `pcm`. */
@@ -34,8 +39,8 @@ const clipsPerTurn = 16
 const clipsPerThread = 64
 
 /** A function that takes the next few clips, writes their logits and says how many they were; 0 when none are left. */
-export function integerRunner({ bytes, pcm, samples, clips, next, logits }: IntegerJob): () => number {
-  const model = load(bytes)
+export async function integerRunner({ bytes, home, pcm, samples, clips, next, logits }: IntegerJob): Promise<() => number> {
+  const model = home === 'native' ? await loadNative(bytes) : load(bytes)
   const classes = model.classes.length
   return () => {
     const first = Atomics.add(next, 0, clipsPerTurn)
@@ -56,14 +61,16 @@ const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes
 export async function integerLogits(
   model: IntegerModel | Uint8Array,
   dataset: Pick<AudioDataset, 'pcm' | 'samples'>,
-  clips: readonly Clip[],
-  { threads = availableParallelism(), onProgress }: IntegerEvaluatorOptions = {},
+  clips: readonly Sample[],
+  { threads = availableParallelism(), onProgress, onNotice = () => {} }: IntegerEvaluatorOptions = {},
 ): Promise<Int16Array[]> {
   const bytes = model instanceof Uint8Array ? model : encodeModel(model)
-  const classes = load(bytes).classes.length
+  const { classes: names, home } = await loadForWork(bytes, 'model.bw', clips.length, onNotice)
+  const classes = names.length
   const { pcm, samples } = dataset
   const job: IntegerJob = {
     bytes,
+    home,
     pcm,
     samples,
     clips: Int32Array.from(clips, ({ index }) => index),
@@ -76,7 +83,7 @@ export async function integerLogits(
   if (workers > 1) {
     await Promise.all(Array.from({ length: workers }, () => runWorker(job, report)))
   } else {
-    const run = integerRunner(job)
+    const run = await integerRunner(job)
     for (let count = run(); count > 0; count = run()) {
       report(count)
       await new Promise((resolve) => setImmediate(resolve))
@@ -112,7 +119,7 @@ export interface AnswerComparison {
 
 /** Where two forms of a network answer differently. @param scale of the integer logits: `model.tensors.at(-1).scale` */
 export function compareAnswers(
-  clips: readonly Pick<Clip, 'path'>[],
+  clips: readonly Pick<Sample, 'path'>[],
   fakeQuantized: readonly ArrayLike<number>[],
   integer: readonly Int16Array[],
   scale: number,

@@ -1,124 +1,17 @@
-// Compiles the kernels for this very machine with the system's C compiler, once: the library is kept in the user's cache under a
-// hash of everything that could change it (sources, flags, compiler, processor). Processes that come at the same time each build
-// their own and rename it into place; the files are equal, so it does not matter who is last.
-import { execFile } from 'node:child_process'
-import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs'
-import { arch, availableParallelism, cpus, homedir, platform } from 'node:os'
-import { basename, join } from 'node:path'
+// Compiles the kernels for this very machine with the system's C compiler.
+import { compile, CompileError, type Library } from '@bitwright/runtime/compile'
 import { BackendError } from './backend.ts'
 import type { Sources } from './sources.ts'
 
-export interface Library {
-  readonly path: string
-  /** e.g. `gcc 12.2`. */
-  readonly compiler: string
-}
-
 // Contraction to fused multiply-adds, yes; -ffast-math, no: a NaN must stay visible.
-const forThisProcessor = arch() === 'arm64' ? '-mcpu=native' : '-march=native'
-const compileFlags = (
-  `-O3 -std=gnu11 ${forThisProcessor} -ffp-contract=fast -fno-math-errno -fno-trapping-math -fno-semantic-interposition ` +
-  '-fPIC -fvisibility=hidden -pthread -Wno-psabi'
-).split(' ')
-// nodelete: pool threads may outlive the last reference to the library.
-const linkFlags = ['-shared', '-pthread', ...(platform() === 'linux' ? ['-Wl,-z,nodelete'] : [])]
-
-interface Outcome {
-  readonly ok: boolean
-  readonly output: string
-  readonly errors: string
-}
-
-function execute(command: readonly string[], more: readonly string[]): Promise<Outcome> {
-  const environment = { ...process.env, LC_ALL: 'C' }
-  return new Promise((resolve) => {
-    execFile(command[0], [...command.slice(1), ...more], { env: environment, maxBuffer: 2 ** 26 }, (error, stdout, stderr) =>
-      resolve({ ok: !error, output: stdout, errors: stderr || (error?.message ?? '') }),
-    )
-  })
-}
-
-/** `$CC` where it is set, else the first of cc, gcc and clang that answers. */
-async function findCompiler(): Promise<{ command: string[]; version: string }> {
-  const chosen = process.env.CC?.trim()
-  for (const candidate of chosen ? [chosen] : ['cc', 'gcc', 'clang']) {
-    const command = candidate.split(/\s+/)
-    const { ok, output } = await execute(command, ['--version'])
-    if (ok) return { command, version: output }
-  }
-  throw new BackendError(
-    chosen
-      ? `the C compiler in $CC (${chosen}) does not run; correct or unset CC`
-      : 'no C compiler found (tried cc, gcc, clang); install one or set CC',
-  )
-}
-
-/** `gcc 12.2` from what `--version` prints. */
-export function compilerName(version: string, command: string): string {
-  const name = /clang/i.test(version) ? 'clang' : /Free Software Foundation/.test(version) ? 'gcc' : basename(command)
-  const number = version
-    .split('\n')[0]
-    .replace(/\(.*?\)/g, '')
-    .match(/\d+\.\d+/)
-  return number ? `${name} ${number[0]}` : name
-}
-
-function processor(): string {
-  try {
-    const lines = readFileSync('/proc/cpuinfo', 'utf8').split('\n')
-    const facts = ['model name', 'flags', 'Features', 'CPU implementer', 'CPU part']
-    return facts.map((fact) => lines.find((line) => line.startsWith(fact)) ?? '').join('\n')
-  } catch {
-    return `${arch()} ${cpus()[0]?.model}`
-  }
-}
-
-function cacheDirectory(): string {
-  return join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'bitwright')
-}
-
-function makeWorkDirectory(cache: string): string {
-  try {
-    mkdirSync(cache, { recursive: true })
-    return mkdtempSync(join(cache, 'building-'))
-  } catch (error) {
-    throw new BackendError(`cannot write to the cache ${cache} (${(error as Error).message}); point XDG_CACHE_HOME elsewhere`)
-  }
-}
+const compileFlags = '-O3 -std=gnu11 -ffp-contract=fast -fno-math-errno -fno-trapping-math -pthread -Wno-psabi'.split(' ')
+const linkFlags = ['-pthread', '-lm']
 
 /** Compiles `sources` unless a current library is in the cache. Throws a BackendError with the compiler's first error line. */
 export async function compileLibrary(sources: Sources, onNotice: (line: string) => void): Promise<Library> {
-  const { command, version } = await findCompiler()
-  const compiler = compilerName(version, command[0])
-  const key = createHash('sha256')
-  for (const part of [sources.hash, command.join(' '), version, compileFlags.join(' '), linkFlags.join(' '), processor()])
-    key.update(`${part}\0`)
-  const cache = cacheDirectory()
-  const path = join(cache, `kernels-${key.digest('hex').slice(0, 32)}.so`)
-  if (existsSync(path)) return { path, compiler }
-
-  onNotice(`compiling the kernels for this processor with ${compiler} (once)`)
-  const work = makeWorkDirectory(cache)
   try {
-    const objects = sources.units.map((unit) => join(work, `${basename(unit, '.c')}.o`))
-    const queue = sources.units.map((unit, i) => [...compileFlags, '-I', sources.directory, '-c', unit, '-o', objects[i]])
-    const build = async () => {
-      for (let step = queue.shift(); step; step = queue.shift()) await must(command, step)
-    }
-    await Promise.all(Array.from({ length: availableParallelism() }, build))
-    const library = join(work, 'kernels.so')
-    await must(command, [...linkFlags, ...objects, '-o', library, '-lm'])
-    renameSync(library, path)
-  } finally {
-    rmSync(work, { recursive: true, force: true })
+    return await compile({ name: 'kernels', compileFlags, linkFlags, ...sources }, onNotice)
+  } catch (error) {
+    throw error instanceof CompileError ? new BackendError(error.message) : error
   }
-  return { path, compiler }
-}
-
-async function must(command: readonly string[], step: readonly string[]): Promise<void> {
-  const { ok, errors } = await execute(command, step)
-  if (ok) return
-  const lines = errors.split('\n').filter((line) => line.trim())
-  throw new BackendError(`the C compiler failed: ${lines.find((line) => /error/i.test(line)) ?? lines[0]}`)
 }
