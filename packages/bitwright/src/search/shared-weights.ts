@@ -5,6 +5,7 @@
 import type { ParameterStore } from '@bitwright/engine'
 import { type ParameterShape, parameterShapes } from '../network/parameters.ts'
 import type { Network } from '../network/network.ts'
+import { roleOf } from '../spaces/roles.ts'
 import type { Space } from '../spaces/space.ts'
 
 const [beta1, beta2, epsilon] = [0.9, 0.999, 1e-8]
@@ -103,16 +104,8 @@ export class SharedWeights {
 
 const product = (shape: readonly number[]): number => shape.reduce((size, length) => size * length, 1)
 
-/** The same for all options of a choice: the option's part of the name is left out. Layers of another kind have another rank. */
-function masterName(space: Space, name: string, rank: number): string {
-  for (const choice of space.choices) {
-    if (!name.startsWith(`${choice.name}.`)) continue
-    const rest = name.slice(choice.name.length + 1)
-    const option = choice.options.find((candidate) => rest.startsWith(`${candidate}.`))
-    if (option) return `${choice.name}.*${rest.slice(option.length)}/${rank}`
-  }
-  return `${name}/${rank}`
-}
+/** The same for all options of a choice. Layers of another kind have another rank. */
+const masterName = (space: Space, name: string, rank: number): string => `${roleOf(space, name)}/${rank}`
 
 /** Positions in a master tensor of a slice: kernel axes (the first two of a weight of rank 3 or 4) from the middle, others from the start. */
 export function sliceIndices(shape: readonly number[], master: readonly number[], offset: number, isWeight: boolean): Int32Array {

@@ -1,4 +1,5 @@
 export * from './decisions.ts'
 export * from './kws-e2e.ts'
 export * from './kws-mfcc.ts'
+export * from './roles.ts'
 export type * from './space.ts'
