@@ -7,7 +7,7 @@ import type { AudioDataset } from '../packages/bitwright/src/data/dataset.ts'
 import { RunError, UsageError } from '../packages/bitwright/src/errors.ts'
 import { floatNetwork, floatOnnxModel, onnxModel } from '../packages/bitwright/src/export/index.ts'
 import { frontEndShape, type Network, requireAudio } from '../packages/bitwright/src/network/index.ts'
-import { AudioSource } from '../packages/bitwright/src/training/audio-source.ts'
+import { ClipSource } from '../packages/bitwright/src/training/clip-source.ts'
 import { convertNetwork } from '../packages/bitwright/src/training/convert.ts'
 import { createStore } from '../packages/bitwright/src/training/initialize.ts'
 import { Quantization } from '../packages/bitwright/src/training/quantization.ts'
@@ -61,7 +61,7 @@ async function prepare(network: Network) {
   try {
     const quantized = withStartBits(network, widths)
     const dataset = noiseDataset(network)
-    const source = new AudioSource(engine, dataset, network.frontEnd)
+    const source = new ClipSource(engine, dataset, network.frontEnd)
     const store = createStore(engine, [quantized], seed)
     const recalibration = new Recalibration(engine, network, store, noiseClips)
     await recalibration.run(source, [dataset.splits.train], null)

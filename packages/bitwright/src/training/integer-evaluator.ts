@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { encodeModel, type IntegerModel, load, type Model } from '@bitwright/runtime'
 import { loadNative } from '@bitwright/runtime/native'
-import type { AudioDataset, Sample } from '../data/dataset.ts'
+import type { AudioDataset, Clip } from '../data/dataset.ts'
 import { argMax } from './evaluate.ts'
 import { loadForWork } from './load-for-work.ts'
 
@@ -61,7 +61,7 @@ const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes
 export async function integerLogits(
   model: IntegerModel | Uint8Array,
   dataset: Pick<AudioDataset, 'pcm' | 'samples'>,
-  clips: readonly Sample[],
+  clips: readonly Clip[],
   { threads = availableParallelism(), onProgress, onNotice = () => {} }: IntegerEvaluatorOptions = {},
 ): Promise<Int16Array[]> {
   const bytes = model instanceof Uint8Array ? model : encodeModel(model)
@@ -119,7 +119,7 @@ export interface AnswerComparison {
 
 /** Where two forms of a network answer differently. @param scale of the integer logits: `model.tensors.at(-1).scale` */
 export function compareAnswers(
-  clips: readonly Pick<Sample, 'path'>[],
+  clips: readonly Pick<Clip, 'path'>[],
   fakeQuantized: readonly ArrayLike<number>[],
   integer: readonly Int16Array[],
   scale: number,
