@@ -7,7 +7,7 @@ import type { AudioDataset } from '../packages/bitwright/src/data/dataset.ts'
 import { RunError, UsageError } from '../packages/bitwright/src/errors.ts'
 import { floatNetwork, floatOnnxModel, onnxModel } from '../packages/bitwright/src/export/index.ts'
 import { frontEndShape, type Network, requireAudio } from '../packages/bitwright/src/network/index.ts'
-import { ClipSource } from '../packages/bitwright/src/training/clip-source.ts'
+import { AudioSource } from '../packages/bitwright/src/training/audio-source.ts'
 import { convertNetwork } from '../packages/bitwright/src/training/convert.ts'
 import { createStore } from '../packages/bitwright/src/training/initialize.ts'
 import { Quantization } from '../packages/bitwright/src/training/quantization.ts'
@@ -51,7 +51,7 @@ function noiseDataset({ classes, frontEnd }: Network): AudioDataset {
   const random = new Random(seed, 'noise')
   const pcm = Int16Array.from({ length: noiseClips * samples }, () => Math.round(random.uniform(-1, 1) * 16_000))
   const train = Array.from({ length: noiseClips }, (_, index) => ({ path: `${index}`, label: index % classes.length, index }))
-  const shared = { directory: '', skipped: [], background: [], pcm }
+  const shared = { kind: 'audio' as const, directory: '', skipped: [], background: [], pcm }
   return { ...shared, classes, sampleRate, samples, splits: { train, validation: train, test: train } }
 }
 
@@ -61,7 +61,7 @@ async function prepare(network: Network) {
   try {
     const quantized = withStartBits(network, widths)
     const dataset = noiseDataset(network)
-    const source = new ClipSource(engine, dataset, network.frontEnd)
+    const source = new AudioSource(engine, dataset, network.frontEnd)
     const store = createStore(engine, [quantized], seed)
     const recalibration = new Recalibration(engine, network, store, noiseClips)
     await recalibration.run(source, [dataset.splits.train], null)

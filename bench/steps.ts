@@ -1,12 +1,12 @@
 // Steps of training and of search as the toolkit takes them, on a batch of noise: filling the batch is a copy.
 import { type Engine, Random, type Stored } from '../packages/engine/src/index.ts'
-import type { AudioDataset, Clip } from '../packages/bitwright/src/data/dataset.ts'
+import type { AudioDataset, Sample } from '../packages/bitwright/src/data/dataset.ts'
 import { countNetwork, type FrontEnd, type Network } from '../packages/bitwright/src/network/index.ts'
 import { Gates } from '../packages/bitwright/src/search/gates.ts'
 import { proxylessDefaults } from '../packages/bitwright/src/search/proxyless.ts'
 import { Supernet } from '../packages/bitwright/src/search/supernet.ts'
 import { decisionMacs, type Space } from '../packages/bitwright/src/spaces/index.ts'
-import { ClipSource } from '../packages/bitwright/src/training/clip-source.ts'
+import { AudioSource } from '../packages/bitwright/src/training/audio-source.ts'
 import { createStore } from '../packages/bitwright/src/training/initialize.ts'
 import { Trainer } from '../packages/bitwright/src/training/trainer.ts'
 
@@ -15,17 +15,17 @@ const rate = 1e-4
 const seed = 0
 
 /** Gives every batch the same noise: a copy, since decoding and augmenting clips are not what is measured. */
-export class NoiseSource extends ClipSource {
-  readonly clips: readonly Clip[]
+export class NoiseSource extends AudioSource {
+  readonly clips: readonly Sample[]
   private readonly heap: Engine
   private readonly noise: Float32Array
 
   constructor(engine: Engine, frontEnd: FrontEnd, clips: number) {
     if (frontEnd.kind !== 'raw') throw new Error(`noise stands for raw audio, not for ${frontEnd.kind}`)
     const { samples, sampleRate } = frontEnd
-    const train = Array.from({ length: clips }, (_, index): Clip => ({ path: `${index}`, label: index % classes.length, index }))
+    const train = Array.from({ length: clips }, (_, index): Sample => ({ path: `${index}`, label: index % classes.length, index }))
     const splits = { train, validation: train, test: [] }
-    const shared = { directory: '', classes, skipped: [], pcm: new Int16Array(0), background: [] }
+    const shared = { kind: 'audio' as const, directory: '', classes, skipped: [], pcm: new Int16Array(0), background: [] }
     const dataset: AudioDataset = { ...shared, sampleRate, samples, splits }
     super(engine, dataset, frontEnd)
     this.clips = train

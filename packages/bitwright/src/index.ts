@@ -1,7 +1,7 @@
 // The toolkit for programs: what the command line is made of. Running a study, and the plain data, spaces, cost models and quantizers that
 // go into one. Loading and running a finished model is @bitwright/runtime.
 export { loadAudioDataset, loadClipList, type AudioDatasetOptions } from './data/audio-dataset.ts'
-export type { AudioDataset, Clip, SplitName } from './data/dataset.ts'
+export type { AudioDataset, Dataset, ImageDataset, Sample, SplitName } from './data/dataset.ts'
 export { inspectDataset, type Inspection } from './data/inspect.ts'
 export { synthesizeSpeech, type SynthesisOptions } from './data/synth.ts'
 export { RunError, UsageError } from './errors.ts'

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { Random } from '@bitwright/engine'
 import { RunError, UsageError } from '../errors.ts'
 import { readPcm } from './clip.ts'
-import type { AudioDataset, Clip, SkippedFile, SplitName } from './dataset.ts'
+import type { AudioDataset, Sample, SkippedFile, SplitName } from './dataset.ts'
 import { decodeAll, type Progress } from './decode.ts'
 import { planDataset, planProblems, splitNames, type Plan, type PlanOptions } from './plan.ts'
 import { readClipList, scanTree, silenceLabel, speakerOf, unknownLabel, type Tree } from './scan.ts'
@@ -76,7 +76,7 @@ async function decodePlan(tree: Tree, plan: Plan, options: DecodeOptions, onProg
   }
   if (skipped.length > 0) complain(tree, plan, skipped, failed, strict)
 
-  const splits: Record<SplitName, Clip[]> = { train: [], validation: [], test: [] }
+  const splits: Record<SplitName, Sample[]> = { train: [], validation: [], test: [] }
   for (const [index, { path, label, speaker, split }] of plan.clips.entries()) {
     if (!failed.has(index)) splits[split].push({ path, label, ...(speaker === undefined ? {} : { speaker }), index })
   }
@@ -89,7 +89,7 @@ async function decodePlan(tree: Tree, plan: Plan, options: DecodeOptions, onProg
       splits[split].push({ path, label: plan.classes.indexOf(silenceLabel), index: row })
     }
   }
-  return { directory: tree.directory, classes: plan.classes, sampleRate, samples, splits, skipped, pcm, background }
+  return { kind: 'audio', directory: tree.directory, classes: plan.classes, sampleRate, samples, splits, skipped, pcm, background }
 }
 
 /** Throws where broken files are an error or leave too little to train on. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Random } from '@bitwright/engine'
 import { fillBatch, fillBatchPcm } from './augment.ts'
-import type { AudioDataset, Clip } from './dataset.ts'
+import type { AudioDataset, Sample } from './dataset.ts'
 import { epochOrder } from './sampler.ts'
 
 const samples = 1600
@@ -9,13 +9,23 @@ const sampleRate = 1600
 
 function makeDataset(counts: Record<string, number>, background: readonly Int16Array[]): AudioDataset {
   const classes = Object.keys(counts)
-  const train: Clip[] = classes.flatMap((name, label) =>
+  const train: Sample[] = classes.flatMap((name, label) =>
     Array.from({ length: counts[name] }, (_, i) => ({ path: `${name}/${i}.wav`, label, index: 0 })),
   )
   const indexed = train.map((clip, index) => ({ ...clip, index }))
   const random = new Random(11, 'pcm')
   const pcm = Int16Array.from({ length: train.length * samples }, () => random.integer(65536) - 32768)
-  return { directory: '', classes, sampleRate, samples, splits: { train: indexed, validation: [], test: [] }, skipped: [], pcm, background }
+  return {
+    kind: 'audio',
+    directory: '',
+    classes,
+    sampleRate,
+    samples,
+    splits: { train: indexed, validation: [], test: [] },
+    skipped: [],
+    pcm,
+    background,
+  }
 }
 
 const noise = (() => {
@@ -27,7 +37,7 @@ describe('fillBatch', () => {
   const dataset = makeDataset({ a: 300 }, [noise])
   const clips = dataset.splits.train
   const key = { seed: 5, epoch: 2 }
-  const clean = (clip: Clip) => Array.from(dataset.pcm.subarray(clip.index * samples, (clip.index + 1) * samples))
+  const clean = (clip: Sample) => Array.from(dataset.pcm.subarray(clip.index * samples, (clip.index + 1) * samples))
 
   it('takes clips as they are without a key', () => {
     const floats = new Float32Array(2 * samples).fill(9)
@@ -160,7 +170,7 @@ describe('fillBatch', () => {
   })
 })
 
-const paths = (order: readonly Clip[], name: string) => order.filter(({ path }) => path.startsWith(`${name}/`)).map(({ path }) => path)
+const paths = (order: readonly Sample[], name: string) => order.filter(({ path }) => path.startsWith(`${name}/`)).map(({ path }) => path)
 
 describe('epochOrder', () => {
   const dataset = makeDataset({ yes: 120, no: 80, _unknown_: 90, _silence_: 7 }, [])

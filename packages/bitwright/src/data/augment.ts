@@ -2,7 +2,7 @@
 // stands for other voices), shifted in time, then background noise mixed in as x (1 - v) + noise v (arXiv 2012.10138). Every draw is keyed by seed, epoch and clip, so it is the same in any batch and on any thread.
 
 import { Random } from '@bitwright/engine'
-import type { AudioDataset, Clip } from './dataset.ts'
+import type { AudioDataset, Sample } from './dataset.ts'
 import type { EpochOptions } from './sampler.ts'
 
 export interface AugmentationKey {
@@ -43,7 +43,7 @@ const softestClip = 1000
  */
 export function fillBatch(
   dataset: AudioDataset,
-  clips: readonly Clip[],
+  clips: readonly Sample[],
   key: AugmentationKey | null,
   out: Float32Array,
   options: AugmentationOptions = {},
@@ -65,7 +65,7 @@ export function fillBatch(
 /** The same batch as 16-bit samples, rounded to the nearest, for front ends that take integers: [clips.length, samples]. */
 export function fillBatchPcm(
   dataset: AudioDataset,
-  clips: readonly Clip[],
+  clips: readonly Sample[],
   key: AugmentationKey | null,
   out: Int16Array,
   options: AugmentationOptions = {},
@@ -84,7 +84,7 @@ export function fillBatchPcm(
 }
 
 /** The clip at its speed and place, in units of 16-bit samples; zeros where it has nothing. */
-function play({ pcm, samples }: AudioDataset, { index }: Clip, { shift, speed }: Augmentation, out: Float32Array): void {
+function play({ pcm, samples }: AudioDataset, { index }: Sample, { shift, speed }: Augmentation, out: Float32Array): void {
   const from = index * samples
   if (speed === 1) {
     const [begin, end] = [Math.max(0, shift), Math.min(samples, samples + shift)]
@@ -122,7 +122,7 @@ interface Augmentation {
   readonly volume: number
 }
 
-function drawAugmentation(dataset: AudioDataset, clip: Clip, key: AugmentationKey | null, options: AugmentationOptions): Augmentation {
+function drawAugmentation(dataset: AudioDataset, clip: Sample, key: AugmentationKey | null, options: AugmentationOptions): Augmentation {
   if (!key) return { shift: 0, speed: 1, noiseStart: 0, volume: 0 }
   const { speedChange = 0.15, shiftMs = 100, noiseProbability = 0.8, noiseVolume = 0.1, signalToNoise } = options
   const { background, sampleRate, samples, pcm } = dataset

@@ -1,15 +1,15 @@
-// What a dataset is to the rest of the house: clips with labels in three splits, decoded once into memory.
+// What a dataset is to the rest of the house: samples (sounds or images) with labels in three splits, decoded once into memory.
 
 export type SplitName = 'train' | 'validation' | 'test'
 
-export interface Clip {
+export interface Sample {
   /** Path relative to the dataset's folder, with forward slashes; silence made from noise: '_silence_/<n>'. */
   readonly path: string
   /** Index into `classes`. */
   readonly label: number
   /** Speaker id where the layout tells it (Speech Commands: the part before `_nohash_`), else undefined. */
   readonly speaker?: string
-  /** Row in the sample matrix. */
+  /** Row of its values. */
   readonly index: number
 }
 
@@ -18,16 +18,42 @@ export interface SkippedFile {
   readonly reason: string
 }
 
-export interface AudioDataset {
+interface DatasetBase {
   readonly directory: string
   readonly classes: readonly string[]
+  readonly splits: Readonly<Record<SplitName, readonly Sample[]>>
+  readonly skipped: readonly SkippedFile[]
+}
+
+export interface AudioDataset extends DatasetBase {
+  readonly kind: 'audio'
   readonly sampleRate: number
   /** Samples of every clip after cropping or zero filling (default 16000). */
   readonly samples: number
-  readonly splits: Readonly<Record<SplitName, readonly Clip[]>>
-  readonly skipped: readonly SkippedFile[]
   /** PCM of clip i at [i * samples, (i + 1) * samples), 16 bits, shared between threads. */
   readonly pcm: Int16Array
   /** Background recordings for augmentation, 16 bits; may be empty. */
   readonly background: readonly Int16Array[]
+}
+
+export interface ImageDataset extends DatasetBase {
+  readonly kind: 'image'
+  readonly height: number
+  readonly width: number
+  readonly channels: 1 | 3
+  /** Of image i at [i * size, (i + 1) * size), size = height * width * channels, channels last; shared between threads. */
+  readonly pixels: Uint8Array
+}
+
+export type Dataset = AudioDataset | ImageDataset
+
+/** Rows of equal size, each what a model takes as its input. */
+export interface InputRows {
+  readonly values: Int16Array | Uint8Array
+  readonly size: number
+}
+
+export function inputRows(dataset: Dataset): InputRows {
+  if (dataset.kind === 'audio') return { values: dataset.pcm, size: dataset.samples }
+  return { values: dataset.pixels, size: dataset.height * dataset.width * dataset.channels }
 }

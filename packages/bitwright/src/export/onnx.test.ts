@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { randomClip, randomModel, seededDraw } from '@bitwright/runtime/testing'
 import type { AudioDataset } from '../data/dataset.ts'
 import { withoutBits } from '../network/transform.ts'
-import type { ClipSource } from '../training/clip-source.ts'
+import type { SampleSource } from '../training/sample-source.ts'
 import { Evaluator } from '../training/evaluate.ts'
 import { openEngine, toneDataset, toneSource } from '../training/testing/tones.ts'
 import { floatNetwork } from './float-network.ts'
@@ -164,7 +164,7 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
   const runtime = ort!
   let engine: Engine
   let dataset: AudioDataset
-  let source: ClipSource
+  let source: SampleSource
   beforeAll(async () => {
     engine = await openEngine(1)
     dataset = toneDataset({ test: 10 })

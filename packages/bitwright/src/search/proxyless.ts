@@ -3,7 +3,7 @@
 // validation clips. Ours: fewer epochs than the papers (their data is ten times larger), an exponent of the operations term that follows the
 // budget, and a final choice among the most probable networks that fit it, by their shared-weight accuracy.
 import { Random } from '@bitwright/engine'
-import type { ClipSource } from '../training/clip-source.ts'
+import type { SampleSource } from '../training/sample-source.ts'
 import { schedule } from '../training/trainer.ts'
 import { RunError } from '../errors.ts'
 import { type Budget, probableWithin } from './budget.ts'
@@ -29,7 +29,7 @@ export interface ProxylessOptions {
 
 export const proxylessDefaults = { learningRate: 3e-3, architectureRate: 0.05, architectureEvery: 5, finalists: 12, beta: 1 } as const
 
-export function proxyless(supernet: Supernet, source: ClipSource, budget: Budget, options: ProxylessOptions): Strategy {
+export function proxyless(supernet: Supernet, source: SampleSource, budget: Budget, options: ProxylessOptions): Strategy {
   const { space } = supernet
   const { seed, batchSize, warmupEpochs, searchEpochs } = options
   const { training, validation } = { training: source.dataset.splits.train, validation: source.dataset.splits.validation }

@@ -5,7 +5,7 @@ import { type Engine, Random } from '@bitwright/engine'
 import { RunError } from '../errors.ts'
 import { decisionMacs, randomDecisions } from '../spaces/decisions.ts'
 import type { Space } from '../spaces/space.ts'
-import type { ClipSource } from '../training/clip-source.ts'
+import type { SampleSource } from '../training/sample-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
 import { DivergedError, Trainer, type TrainerOptions } from '../training/trainer.ts'
@@ -51,7 +51,7 @@ export function drawWithin(space: Space, budget: Budget, random: Random): Admitt
   }
 }
 
-export function randomSearch(engine: Engine, space: Space, source: ClipSource, budget: Budget, options: RandomSearchOptions): Strategy {
+export function randomSearch(engine: Engine, space: Space, source: SampleSource, budget: Budget, options: RandomSearchOptions): Strategy {
   const { seed, networks, epochsEach } = options
   const scored: { decisions: number[]; score: number; dropped?: string }[] = []
   const drawn = Array.from({ length: networks }, (_, i) => drawWithin(space, budget, new Random(seed, 'random', i)))

@@ -1,6 +1,6 @@
 import { add, convolution, crossEntropy, type Engine, none, type Stored, Tape, type Value } from '@bitwright/engine'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import type { Clip } from '../data/dataset.ts'
+import type { Sample } from '../data/dataset.ts'
 import type { Network, NetworkNode } from '../network/network.ts'
 import { parameterShapes, statisticShapes } from '../network/parameters.ts'
 import type { Space } from '../spaces/space.ts'
@@ -33,7 +33,7 @@ function perturbedLoss(
   choice: number,
   option: number,
   epsilon: number,
-  batch: readonly Clip[],
+  batch: readonly Sample[],
 ): number {
   const { space, store } = supernet
   const tape = new Tape(engine, { batch: options.batchSize, mode: 'train' })

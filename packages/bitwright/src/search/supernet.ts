@@ -1,11 +1,11 @@
 // A space and a store: networks of the space share weights by parameter names, and this trains and scores them one sampled path at a
 // time. A path is recorded anew for each step; nothing here grows with the number of options but the parameters themselves.
 import { crossEntropy, dot, type Engine, type ParameterStore, Random, Tape } from '@bitwright/engine'
-import type { Clip } from '../data/dataset.ts'
+import type { Sample } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import type { Space } from '../spaces/space.ts'
-import type { ClipSource } from '../training/clip-source.ts'
+import type { SampleSource } from '../training/sample-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
 import { Recalibration } from '../training/recalibrate.ts'
@@ -27,13 +27,13 @@ export class Supernet {
   readonly space: Space
   readonly store: ParameterStore
   private readonly engine: Engine
-  private readonly source: ClipSource
+  private readonly source: SampleSource
   private readonly options: SupernetOptions
   private readonly shared: SharedWeights
   /** Heap offset of a batch-norm momentum. */
   private readonly momentum: number
 
-  constructor(engine: Engine, space: Space, source: ClipSource, options: SupernetOptions) {
+  constructor(engine: Engine, space: Space, source: SampleSource, options: SupernetOptions) {
     this.engine = engine
     this.space = space
     this.source = source
@@ -49,9 +49,9 @@ export class Supernet {
 
   private load(
     tape: Tape,
-    input: Parameters<ClipSource['fill']>[0],
+    input: Parameters<SampleSource['fill']>[0],
     labels: number,
-    clips: readonly Clip[],
+    clips: readonly Sample[],
     epoch: number | undefined,
   ): void {
     this.source.fill(input, clips, epoch === undefined ? null : { seed: this.options.seed, epoch })
@@ -59,7 +59,12 @@ export class Supernet {
   }
 
   /** One AdamW step on the weights of the sampled path. Returns loss and right answers. */
-  weightStep(decisions: readonly number[], clips: readonly Clip[], epoch: number, learningRate: number): { loss: number; correct: number } {
+  weightStep(
+    decisions: readonly number[],
+    clips: readonly Sample[],
+    epoch: number,
+    learningRate: number,
+  ): { loss: number; correct: number } {
     const { engine, store } = this
     const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
     const network = this.space.build(decisions)
@@ -85,7 +90,7 @@ export class Supernet {
    * edge's output>, batch statistics throughout. Options that are not active are run one after another on the edge's input; each one's
    * memory is given back before the next.
    */
-  gateGradients(decisions: readonly number[], clips: readonly Clip[]): { loss: number; dGates: number[][] } {
+  gateGradients(decisions: readonly number[], clips: readonly Sample[]): { loss: number; dGates: number[][] } {
     const { engine, store, space } = this
     engine.floats(this.momentum, 1)[0] = 0
     this.shared.loadAll()
@@ -130,7 +135,7 @@ export class Supernet {
   }
 
   /** Accuracy on `clips` of the network of these decisions with the shared weights, batch-norm statistics taken anew from training clips. */
-  async sharedAccuracy(network: Network, training: readonly Clip[], clips: readonly Clip[]): Promise<number> {
+  async sharedAccuracy(network: Network, training: readonly Sample[], clips: readonly Sample[]): Promise<number> {
     const { engine, store } = this
     const { batchSize, seed } = this.options
     this.shared.load(parameterShapes(network).map(({ name }) => name))

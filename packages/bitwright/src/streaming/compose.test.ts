@@ -1,6 +1,6 @@
 // Long recordings: what is said to be in them is in them, and a seed gives the same samples.
 import { describe, expect, it } from 'vitest'
-import type { AudioDataset, Clip } from '../data/dataset.ts'
+import type { AudioDataset, Sample } from '../data/dataset.ts'
 import { composeAudio, signalToNoise } from './compose.ts'
 import { wordSpan } from '../data/word-span.ts'
 
@@ -9,7 +9,7 @@ const classes = ['low', 'high', '_unknown_', '_silence_']
 
 /** A second with a tone of the class's own pitch between 0.3 and 0.7 s, and a hum of 60 dB less. */
 function dataset({ background = [] as Int16Array[], labels = [0, 1, 2, 3] } = {}): AudioDataset {
-  const clips = Array.from({ length: 24 }, (_, index): Clip => ({ path: `${index}`, label: labels[index % labels.length], index }))
+  const clips = Array.from({ length: 24 }, (_, index): Sample => ({ path: `${index}`, label: labels[index % labels.length], index }))
   const pcm = new Int16Array(clips.length * sampleRate)
   for (const { index, label } of clips) {
     for (let i = 0; i < sampleRate; i++) {
@@ -18,6 +18,7 @@ function dataset({ background = [] as Int16Array[], labels = [0, 1, 2, 3] } = {}
     }
   }
   return {
+    kind: 'audio',
     directory: 'tones',
     classes,
     sampleRate,

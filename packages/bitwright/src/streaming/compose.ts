@@ -1,7 +1,7 @@
 // Long recordings with known contents, made from the clips of a split: keywords and other words, one after the other with pauses, over
 // background noise. The same clips and seed give the same samples.
 import { Random } from '@bitwright/engine'
-import type { AudioDataset, Clip, SplitName } from '../data/dataset.ts'
+import type { AudioDataset, Sample, SplitName } from '../data/dataset.ts'
 import { pinkNoise } from '../data/noise.ts'
 import { toPcm } from '../data/clip.ts'
 import { wordSpan } from '../data/word-span.ts'
@@ -85,17 +85,17 @@ export function composeAudio(dataset: AudioDataset, { split, seconds, seed }: Co
 /** Draws each clip once before any of them again. */
 class Deck {
   readonly size: number
-  private readonly clips: readonly Clip[]
+  private readonly clips: readonly Sample[]
   private readonly random: Random
   private order: number[] = []
 
-  constructor(clips: readonly Clip[], random: Random) {
+  constructor(clips: readonly Sample[], random: Random) {
     this.clips = clips
     this.size = clips.length
     this.random = random
   }
 
-  draw(): Clip | undefined {
+  draw(): Sample | undefined {
     if (this.order.length === 0) this.order = [...this.random.permutation(this.size)]
     const index = this.order.pop()
     return index === undefined ? undefined : this.clips[index]
@@ -103,7 +103,7 @@ class Deck {
 }
 
 /** The word of a clip with a little around it, faded at both ends, as floats; the word itself is samples [from, to). */
-function wordOf({ pcm, samples: size, sampleRate }: AudioDataset, { index }: Clip): { samples: Float32Array; from: number; to: number } {
+function wordOf({ pcm, samples: size, sampleRate }: AudioDataset, { index }: Sample): { samples: Float32Array; from: number; to: number } {
   const clip = pcm.subarray(index * size, (index + 1) * size)
   const word = wordSpan(clip, sampleRate)
   const margin = Math.round(marginSeconds * sampleRate)

@@ -7,7 +7,7 @@ import { RunError } from '../errors.ts'
 import { requireAudio, type Network } from '../network/index.ts'
 import { argMax, scores } from '../training/evaluate.ts'
 import { integerLogits } from '../training/integer-evaluator.ts'
-import { ClipSource } from '../training/clip-source.ts'
+import { openSource } from '../training/sample-source.ts'
 import type { DataSpec, EvaluateResult, EvaluateSpec, Hooks } from './api.ts'
 import { readCheckpoint } from './checkpoint.ts'
 import { openFinishedRun } from './finished-run.ts'
@@ -27,7 +27,7 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
   const backend = await openBackend({ backend: spec.backend, threads: spec.threads, onNotice })
   try {
     const engine = new Engine(backend)
-    const source = new ClipSource(engine, dataset, network.frontEnd)
+    const source = openSource(engine, dataset, network.frontEnd)
     const saved = readCheckpoint(directory.checkpoint)
     if (!isTrained(saved)) {
       const answers = (await integerLogits(model, dataset, clips, { threads: spec.threads, onProgress, onNotice })).map(argMax)

@@ -11,7 +11,7 @@ import { isWeighted, storedWeightBits } from '../network/graph.ts'
 import type { Network } from '../network/network.ts'
 import { renderReport } from '../report/report.ts'
 import { Budget } from '../search/budget.ts'
-import { ClipSource } from '../training/clip-source.ts'
+import { openSource, type SampleSource } from '../training/sample-source.ts'
 import { createStore } from '../training/initialize.ts'
 import type { Quantization } from '../training/quantization.ts'
 import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './api.ts'
@@ -135,7 +135,7 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     }
     session.save({ stage: 'train', epoch: 0, network })
   }
-  const source = new ClipSource(engine, dataset, network.frontEnd, spec.streaming ? streamTraining : {})
+  const source = openSource(engine, dataset, network.frontEnd, spec.streaming ? streamTraining : {})
   const store = createStore(engine, [network], spec.seed)
   const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
 
@@ -167,7 +167,7 @@ function floatParametersOf(run: string, store: ParameterStore): Float32Array {
 async function finish(
   session: Session,
   store: ParameterStore,
-  source: ClipSource,
+  source: SampleSource,
   quantization: Quantization,
   floatParameters: Float32Array,
   budget: Budget,

@@ -1,10 +1,10 @@
 // Scores of everything a run holds: the float network, the fake-quantized one, and the integer model run by the very core that ships.
 import type { Engine, ParameterStore } from '@bitwright/engine'
 import { decodeModel, type IntegerModel } from '@bitwright/runtime'
-import type { Clip, SplitName } from '../data/dataset.ts'
+import type { Sample, SplitName } from '../data/dataset.ts'
 import { withoutBits } from '../network/transform.ts'
 import type { Network } from '../network/network.ts'
-import type { ClipSource } from '../training/clip-source.ts'
+import type { SampleSource } from '../training/sample-source.ts'
 import { convertNetwork } from '../training/convert.ts'
 import { argMax, Evaluator, scores } from '../training/evaluate.ts'
 import { compareAnswers, integerLogits, type Progress } from '../training/integer-evaluator.ts'
@@ -15,7 +15,7 @@ import type { EvaluateResult } from './api.ts'
 export interface TrainedModel {
   readonly network: Network
   readonly store: ParameterStore
-  readonly source: ClipSource
+  readonly source: SampleSource
   readonly quantization: Quantization
   /** Parameters before quantization, for the float score. */
   readonly floatParameters: Float32Array
@@ -27,8 +27,8 @@ async function logitsOf(
   engine: Engine,
   network: Network,
   store: ParameterStore,
-  source: ClipSource,
-  clips: readonly Clip[],
+  source: SampleSource,
+  clips: readonly Sample[],
   quantization?: Quantization,
 ) {
   const evaluator = new Evaluator(engine, network, store, quantization ? { quantization } : {})
@@ -42,8 +42,8 @@ async function scoreNetwork(
   engine: Engine,
   graph: Network,
   store: ParameterStore,
-  source: ClipSource,
-  clips: readonly Clip[],
+  source: SampleSource,
+  clips: readonly Sample[],
   quantization?: Quantization,
 ): Promise<{ loss: number; accuracy: number }> {
   const { logits, loss } = await logitsOf(engine, graph, store, source, clips, quantization)
@@ -55,7 +55,7 @@ async function convert(
   engine: Engine,
   decided: Network,
   store: ParameterStore,
-  source: ClipSource,
+  source: SampleSource,
   quantization: Quantization,
 ): Promise<IntegerModel> {
   const { logits } = await logitsOf(engine, quantization.network, store, source, source.dataset.splits.validation, quantization)
@@ -68,7 +68,7 @@ async function scoreAll(
   engine: Engine,
   trained: TrainedModel,
   split: SplitName,
-  clips: readonly Clip[],
+  clips: readonly Sample[],
   onProgress: Progress,
 ): Promise<EvaluateResult> {
   const { store, source, quantization } = trained

@@ -6,7 +6,7 @@ import { proxyless, proxylessDefaults } from '../search/proxyless.ts'
 import { randomSearch } from '../search/random.ts'
 import type { Candidate, Strategy } from '../search/strategy.ts'
 import { Supernet } from '../search/supernet.ts'
-import { ClipSource } from '../training/clip-source.ts'
+import { openSource } from '../training/sample-source.ts'
 import type { SearchSpec } from './api.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { spaceOf } from './networks.ts'
@@ -17,7 +17,7 @@ export async function searchStage(session: Session, spec: SearchSpec, budget: Bu
   const { engine, dataset, hooks } = session
   const space = spaceOf(spec, dataset)
   budget.requireFeasible(space)
-  const source = new ClipSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd, spec.streaming ? streamTraining : {})
+  const source = openSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd, spec.streaming ? streamTraining : {})
   const { warmup, search: searchEpochs } = spec.epochs
   let strategy: Strategy
   if (spec.search === 'proxyless') {

@@ -2,7 +2,7 @@
 import type { ParameterStore } from '@bitwright/engine'
 import { performance } from 'node:perf_hooks'
 import type { Network } from '../network/network.ts'
-import type { ClipSource } from '../training/clip-source.ts'
+import type { SampleSource } from '../training/sample-source.ts'
 import { Quantization } from '../training/quantization.ts'
 import { withStartBits } from '../training/quantizer-choice.ts'
 import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
@@ -19,7 +19,7 @@ async function runEpochs(
   stage: 'train' | 'quantize',
   trainer: Trainer,
   store: ParameterStore,
-  source: ClipSource,
+  source: SampleSource,
   network: Network,
   from: number,
   quantization: Quantization | undefined,
@@ -61,7 +61,7 @@ export async function trainFloat(
   session: Session,
   network: Network,
   store: ParameterStore,
-  source: ClipSource,
+  source: SampleSource,
   state: Checkpoint['trainer'],
 ): Promise<void> {
   const { spec, engine } = session
@@ -85,7 +85,7 @@ export async function quantize(
   session: Session,
   network: Network,
   store: ParameterStore,
-  source: ClipSource,
+  source: SampleSource,
   floatParameters: Float32Array,
   resumed: Checkpoint | undefined,
 ): Promise<Quantization> {

@@ -3,7 +3,7 @@ import { Engine, openBackend, type ParameterStore } from '@bitwright/engine'
 import { encodeModel } from '@bitwright/runtime'
 import { RunError } from '../errors.ts'
 import { withoutBits, type Network } from '../network/index.ts'
-import { ClipSource } from '../training/clip-source.ts'
+import { openSource } from '../training/sample-source.ts'
 import { createStore } from '../training/initialize.ts'
 import { Quantization } from '../training/quantization.ts'
 import { withStartBits } from '../training/quantizer-choice.ts'
@@ -57,7 +57,7 @@ export async function rebuildModel(run: string, hooks: Hooks): Promise<Uint8Arra
   try {
     const engine = new Engine(backend)
     const { store, quantization } = openTrained(engine, request, network, saved)
-    const source = new ClipSource(engine, dataset, network.frontEnd)
+    const source = openSource(engine, dataset, network.frontEnd)
     return encodeModel(await scoreModels.convert(engine, network, store, source, quantization))
   } finally {
     backend.close()

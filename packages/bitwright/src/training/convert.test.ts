@@ -4,7 +4,7 @@ import { type Engine, Random, type Stored, Tape } from '@bitwright/engine'
 import { encodeModel, type IntegerConvolution, type IntegerModel, type IntegerTensor, load } from '@bitwright/runtime'
 import { interpret } from '@bitwright/runtime/reference'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { AudioDataset, Clip } from '../data/dataset.ts'
+import type { AudioDataset, Sample } from '../data/dataset.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
 import { classifier, convolution } from '../network/blocks.ts'
 import { isView, isWeighted, nodesById, throughViews } from '../network/graph.ts'
@@ -12,7 +12,7 @@ import type { Network, NetworkNode, WeightedNetworkNode } from '../network/netwo
 import { inferShapes } from '../network/shapes.ts'
 import { withBits } from '../network/transform.ts'
 import { ActivationStatistics } from '../quantizers/index.ts'
-import type { ClipSource } from './clip-source.ts'
+import type { SampleSource } from './sample-source.ts'
 import { foldOffset } from './convert-channels.ts'
 import { convertNetwork } from './convert.ts'
 import { Evaluator } from './evaluate.ts'
@@ -27,7 +27,7 @@ import { calibrate, Trainer } from './trainer.ts'
 
 let engine: Engine
 let dataset: AudioDataset
-let source: ClipSource
+let source: SampleSource
 beforeAll(async () => {
   engine = await openEngine(1)
   dataset = toneDataset()
@@ -264,14 +264,14 @@ describe('convertNetwork', () => {
     ]
     const frontEnd = { kind: 'image', height: 8, width: 6, channels: 3 } as const
     const pictures = Array.from({ length: 20 }, () => Uint8Array.from({ length: 8 * 6 * 3 }, () => random.integer(256)))
-    const fill = (input: Stored, clips: readonly Clip[]): void => {
+    const fill = (input: Stored, clips: readonly Sample[]): void => {
       const { stride } = input
       const values = engine.floats(input.offset, input.batch * 8 * 6 * stride)
       clips.forEach(({ index }, row) =>
         pictures[index].forEach((pixel, i) => (values[(row * 8 * 6 + Math.floor(i / 3)) * stride + (i % 3)] = (pixel - 128) / 128)),
       )
     }
-    const clips = pictures.map((_, index) => ({ index, label: 0 })) as unknown as Clip[]
+    const clips = pictures.map((_, index) => ({ index, label: 0 })) as unknown as Sample[]
     const statistics = new ActivationStatistics()
     statistics.observe(Array.from({ length: 1000 }, () => random.normal()))
     for (const bits of [8, 4]) {
@@ -287,7 +287,7 @@ describe('convertNetwork', () => {
       recorder.network(widths)
       quantization.initializeWeights(recorder.sources)
       const evaluator = new Evaluator(engine, widths, store, { quantization, batch: 5 })
-      const { logits } = await evaluator.logits({ fill } as unknown as ClipSource, clips)
+      const { logits } = await evaluator.logits({ fill } as unknown as SampleSource, clips)
       evaluator.dispose()
       const model = convertNetwork({ network: quantization.decided(), store, quantization })
       expect(model.tensors[0]).toMatchObject({ scale: 2 ** -7, zeroPoint: 0, min: -128, max: 127 })

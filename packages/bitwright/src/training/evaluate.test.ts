@@ -1,6 +1,6 @@
 import type { Engine } from '@bitwright/engine'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Clip } from '../data/dataset.ts'
+import type { Sample } from '../data/dataset.ts'
 import { argMax, Evaluator, scores } from './evaluate.ts'
 import { createStore } from './initialize.ts'
 import { runReference } from './testing/reference-network.ts'
@@ -8,7 +8,7 @@ import { openEngine, toneDataset, toneNetwork, toneSource } from './testing/tone
 
 describe('scores', () => {
   const classes = ['yes', 'no', '_silence_']
-  const clip = (label: number, index: number, speaker?: string): Clip => ({
+  const clip = (label: number, index: number, speaker?: string): Sample => ({
     path: `${classes[label]}/${index}.wav`,
     label,
     index,
@@ -44,7 +44,7 @@ describe('scores', () => {
   it('has the standard error of resampled speakers, found by hand on three', () => {
     // speakers with [right, clips]: all 27 draws of three, as likely as each other
     const speakers = { a: [3, 4], b: [0, 1], c: [1, 3] }
-    const spoken: Clip[] = []
+    const spoken: Sample[] = []
     const said: number[] = []
     for (const [speaker, [right, count]] of Object.entries(speakers)) {
       for (let i = 0; i < count; i++) {

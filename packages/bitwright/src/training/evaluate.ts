@@ -1,10 +1,10 @@
 // Scores of a classifier on a set of clips: from a recorded network, or from any list of answers.
 import { crossEntropy, type Engine, type Loss, type ParameterStore, Random, type Stored, Tape } from '@bitwright/engine'
-import type { Clip } from '../data/dataset.ts'
+import type { Sample } from '../data/dataset.ts'
 import { silenceLabel } from '../data/scan.ts'
 import type { Network } from '../network/network.ts'
 import type { ClassifierScores } from '../study/events.ts'
-import type { ClipSource } from './clip-source.ts'
+import type { SampleSource } from './sample-source.ts'
 import type { Quantization } from './quantization.ts'
 import { Recorder, type WeightSources } from './record.ts'
 import { WholeLayers } from './whole-layers.ts'
@@ -40,7 +40,7 @@ export class Evaluator {
   }
 
   /** Logits of every clip, and the mean loss. The event loop turns between batches. */
-  async logits(source: ClipSource, clips: readonly Clip[]): Promise<{ logits: Float32Array[]; loss: number }> {
+  async logits(source: SampleSource, clips: readonly Sample[]): Promise<{ logits: Float32Array[]; loss: number }> {
     const { engine, input } = this
     engine.backend.run(this.generate)
     this.quantization?.prepare(this.sources)
@@ -78,7 +78,7 @@ export function argMax(values: ArrayLike<number>): number {
 const resamples = 1000
 
 /** Scores of `answers` (class indices) on the clips. The standard error resamples speakers with replacement, clips where none is known. */
-export function scores(clips: readonly Clip[], answers: readonly number[], classes: readonly string[]): ClassifierScores {
+export function scores(clips: readonly Sample[], answers: readonly number[], classes: readonly string[]): ClassifierScores {
   const confusion = classes.map(() => classes.map(() => 0))
   clips.forEach((clip, i) => confusion[clip.label][answers[i]]++)
   const right = confusion.reduce((sum, row, i) => sum + row[i], 0)

@@ -4,7 +4,7 @@ import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
 import { encodeModel, type IntegerModel, load, type Model } from '@bitwright/runtime'
 import { loadNative } from '@bitwright/runtime/native'
-import type { AudioDataset, Clip } from '../data/dataset.ts'
+import { type Dataset, type InputRows, inputRows, type Sample } from '../data/dataset.ts'
 import { argMax } from './evaluate.ts'
 import { loadForWork } from './load-for-work.ts'
 
@@ -18,14 +18,13 @@ export interface IntegerEvaluatorOptions {
   readonly onNotice?: (line: string) => void
 }
 
-/** What a thread is given; `pcm`, `next` and `logits` are shared memory. */
+/** What a thread is given; `rows.values`, `next` and `logits` are shared memory. */
 export interface IntegerJob {
   /** The .bw file. */
   readonly bytes: Uint8Array
   readonly home: Model['home']
-  readonly pcm: Int16Array
-  readonly samples: number
-  /** Rows of `pcm`. */
+  readonly rows: InputRows
+  /** Indices of rows. */
   readonly clips: Int32Array
   /** One number: the next clip that nobody has taken. */
   readonly next: Int32Array
@@ -39,13 +38,13 @@ const clipsPerTurn = 16
 const clipsPerThread = 64
 
 /** A function that takes the next few clips, writes their logits and says how many they were; 0 when none are left. */
-export async function integerRunner({ bytes, home, pcm, samples, clips, next, logits }: IntegerJob): Promise<() => number> {
+export async function integerRunner({ bytes, home, rows: { values, size }, clips, next, logits }: IntegerJob): Promise<() => number> {
   const model = home === 'native' ? await loadNative(bytes) : load(bytes)
   const classes = model.classes.length
   return () => {
     const first = Atomics.add(next, 0, clipsPerTurn)
     const end = Math.min(first + clipsPerTurn, clips.length)
-    for (let i = first; i < end; i++) logits.set(model.run(pcm.subarray(clips[i] * samples, (clips[i] + 1) * samples)), i * classes)
+    for (let i = first; i < end; i++) logits.set(model.run(values.subarray(clips[i] * size, (clips[i] + 1) * size)), i * classes)
     return Math.max(0, end - first)
   }
 }
@@ -53,33 +52,32 @@ export async function integerRunner({ bytes, home, pcm, samples, clips, next, lo
 const shared = (bytes: number): SharedArrayBuffer => new SharedArrayBuffer(bytes)
 
 /**
- * int16 logits of every clip, from 16-bit samples to answers as on the device. Clips of a dataset that is not in shared memory are run on
+ * int16 logits of every clip or image, from 16-bit samples or pixels to answers as on the device. Clips of a dataset that is not in shared memory are run on
  * this thread alone.
  * @param model the model, or its .bw file
  * @throws BadModelError where the core refuses the model; RangeError where the clips have another length
  */
 export async function integerLogits(
   model: IntegerModel | Uint8Array,
-  dataset: Pick<AudioDataset, 'pcm' | 'samples'>,
-  clips: readonly Clip[],
+  dataset: Dataset,
+  clips: readonly Sample[],
   { threads = availableParallelism(), onProgress, onNotice = () => {} }: IntegerEvaluatorOptions = {},
 ): Promise<Int16Array[]> {
   const bytes = model instanceof Uint8Array ? model : encodeModel(model)
   const { classes: names, home } = await loadForWork(bytes, 'model.bw', clips.length, onNotice)
   const classes = names.length
-  const { pcm, samples } = dataset
+  const rows = inputRows(dataset)
   const job: IntegerJob = {
     bytes,
     home,
-    pcm,
-    samples,
+    rows,
     clips: Int32Array.from(clips, ({ index }) => index),
     next: new Int32Array(shared(4)),
     logits: new Int16Array(shared(2 * classes * clips.length)),
   }
   let done = 0
   const report = (count: number): void => onProgress?.((done += count), clips.length)
-  const workers = pcm.buffer instanceof SharedArrayBuffer ? Math.min(threads, Math.floor(clips.length / clipsPerThread)) : 1
+  const workers = rows.values.buffer instanceof SharedArrayBuffer ? Math.min(threads, Math.floor(clips.length / clipsPerThread)) : 1
   if (workers > 1) {
     await Promise.all(Array.from({ length: workers }, () => runWorker(job, report)))
   } else {
@@ -119,7 +117,7 @@ export interface AnswerComparison {
 
 /** Where two forms of a network answer differently. @param scale of the integer logits: `model.tensors.at(-1).scale` */
 export function compareAnswers(
-  clips: readonly Pick<Clip, 'path'>[],
+  clips: readonly Pick<Sample, 'path'>[],
   fakeQuantized: readonly ArrayLike<number>[],
   integer: readonly Int16Array[],
   scale: number,

@@ -3,10 +3,10 @@
 // than they run (Nagel et al., "Overcoming oscillations in quantization-aware training", arXiv 2203.11086, section 4).
 import { type Engine, type ParameterStore, type Stored, Tape } from '@bitwright/engine'
 import type { AugmentationKey } from '../data/augment.ts'
-import type { Clip } from '../data/dataset.ts'
+import type { Sample } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
 import { statisticShapes } from '../network/parameters.ts'
-import type { ClipSource } from './clip-source.ts'
+import type { SampleSource } from './sample-source.ts'
 import type { Quantization } from './quantization.ts'
 import { Recorder, type WeightSources } from './record.ts'
 
@@ -37,7 +37,7 @@ export class Recalibration {
   }
 
   /** `batches` of as many clips as the constructor was told. The event loop turns between them. */
-  async run(source: ClipSource, batches: readonly (readonly Clip[])[], key: AugmentationKey | null): Promise<void> {
+  async run(source: SampleSource, batches: readonly (readonly Sample[])[], key: AugmentationKey | null): Promise<void> {
     const { engine, store } = this
     if (batches.length === 0) return
     // the first batch replaces them: what was there before must not even matter in the last bit

@@ -4,10 +4,10 @@
 // number that moved without a purpose is a regression: more commands are more barriers, more bytes more time.
 import { Engine, openBackend, programWork, Random, totalWork } from '@bitwright/engine'
 import { afterEach, expect, it, vi } from 'vitest'
-import type { AudioDataset, Clip } from '../data/dataset.ts'
+import type { AudioDataset, Sample } from '../data/dataset.ts'
 import { builtinNetwork } from '../network/index.ts'
 import { ActivationStatistics } from '../quantizers/index.ts'
-import { ClipSource } from './clip-source.ts'
+import { AudioSource } from './audio-source.ts'
 import { createStore } from './initialize.ts'
 import { Quantization } from './quantization.ts'
 import { withStartBits } from './quantizer-choice.ts'
@@ -22,8 +22,9 @@ const samples = 16_000
 function noise(): AudioDataset {
   const random = new Random(0, 'noise')
   const pcm = Int16Array.from({ length: batchSize * steps * samples }, () => random.integer(2000) - 1000)
-  const train = Array.from({ length: batchSize * steps }, (_, index): Clip => ({ path: `${index}.wav`, label: index % 12, index }))
+  const train = Array.from({ length: batchSize * steps }, (_, index): Sample => ({ path: `${index}.wav`, label: index % 12, index }))
   return {
+    kind: 'audio',
     directory: 'noise',
     classes,
     sampleRate: 16_000,
@@ -66,7 +67,7 @@ it.each([
   const quantization =
     widths === 'float' ? undefined : new Quantization(store, network, { weightBits: 8, activationBits: 8, granularity: 'channel' })
   const options = { batchSize, epochs: 1, optimizer: 'adam', learningRate: 1e-3, weightDecay: 0, labelSmoothing: 0.1, seed: 0 } as const
-  const source = new ClipSource(engine, noise(), network.frontEnd)
+  const source = new AudioSource(engine, noise(), network.frontEnd)
   const trainer = new Trainer(engine, network, store, source, { ...options, purpose: 'work' }, quantization)
   if (quantization) {
     const random = new Random(0, 'values')

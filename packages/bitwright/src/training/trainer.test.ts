@@ -1,7 +1,7 @@
 import type { Engine, ParameterStore } from '@bitwright/engine'
 import { deserialize, serialize } from 'node:v8'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Clip } from '../data/dataset.ts'
+import type { Sample } from '../data/dataset.ts'
 import { RunError } from '../errors.ts'
 import { argMax, Evaluator } from './evaluate.ts'
 import { createStore } from './initialize.ts'
@@ -70,7 +70,7 @@ async function open(
   return { store, trainer, quantization, dispose }
 }
 
-async function accuracy({ store, quantization }: Training, clips: readonly Clip[], on = engine): Promise<number> {
+async function accuracy({ store, quantization }: Training, clips: readonly Sample[], on = engine): Promise<number> {
   const evaluator = new Evaluator(on, quantization?.network ?? network, store, { batch: 16, ...(quantization ? { quantization } : {}) })
   const { logits } = await evaluator.logits(toneSource(on, dataset), clips)
   evaluator.dispose()

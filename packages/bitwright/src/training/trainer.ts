@@ -14,12 +14,12 @@ import {
   type Stored,
   Tape,
 } from '@bitwright/engine'
-import type { Clip } from '../data/dataset.ts'
+import type { Sample } from '../data/dataset.ts'
 import { RunError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { ActivationStatistics } from '../quantizers/index.ts'
-import type { ClipSource } from './clip-source.ts'
+import type { SampleSource } from './sample-source.ts'
 import type { Quantization } from './quantization.ts'
 import { Recalibration } from './recalibrate.ts'
 import { Recorder, type WeightSources } from './record.ts'
@@ -67,7 +67,7 @@ export class Trainer {
   readonly options: TrainerOptions
   private readonly engine: Engine
   private readonly store: ParameterStore
-  private readonly source: ClipSource
+  private readonly source: SampleSource
   private readonly quantization?: Quantization
   private readonly tape: Tape
   private readonly input: Stored
@@ -90,7 +90,7 @@ export class Trainer {
     engine: Engine,
     network: Network,
     store: ParameterStore,
-    source: ClipSource,
+    source: SampleSource,
     options: TrainerOptions,
     quantization?: Quantization,
   ) {
@@ -133,12 +133,12 @@ export class Trainer {
   }
 
   /** The clips of an epoch in batches. */
-  private batches(epoch: number): Clip[][] {
+  private batches(epoch: number): Sample[][] {
     const order = this.source.epochOrder(this.draws, epoch)
     return Array.from({ length: this.stepsPerEpoch }, (_, i) => order.slice(i * this.input.batch, (i + 1) * this.input.batch))
   }
 
-  private load(clips: readonly Clip[], epoch: number): void {
+  private load(clips: readonly Sample[], epoch: number): void {
     this.source.fill(this.input, clips, { seed: this.draws, epoch })
     const labels = this.engine.integers(this.loss.labels, this.input.batch).fill(-1)
     clips.forEach((clip, row) => (labels[row] = clip.label))
@@ -237,7 +237,7 @@ export async function calibrate(
   engine: Engine,
   network: Network,
   store: ParameterStore,
-  source: ClipSource,
+  source: SampleSource,
   quantization: Quantization,
   options: { seed: number; batchSize: number },
 ): Promise<void> {

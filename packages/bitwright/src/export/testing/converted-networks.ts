@@ -1,10 +1,10 @@
 // Random networks converted to integers on random parameters: what the export tests run beside the runtime.
 import { type Engine, type ParameterStore, Random, Tape } from '@bitwright/engine'
 import type { IntegerModel } from '@bitwright/runtime'
-import type { AudioDataset, Clip } from '../../data/dataset.ts'
+import type { AudioDataset, Sample } from '../../data/dataset.ts'
 import type { Network } from '../../network/network.ts'
 import { withBits, withoutBits } from '../../network/transform.ts'
-import type { ClipSource } from '../../training/clip-source.ts'
+import type { SampleSource } from '../../training/sample-source.ts'
 import { convertNetwork } from '../../training/convert.ts'
 import { Evaluator } from '../../training/evaluate.ts'
 import { createStore } from '../../training/initialize.ts'
@@ -24,8 +24,8 @@ export interface Converted {
 export async function convertedNetwork(
   engine: Engine,
   dataset: AudioDataset,
-  source: ClipSource,
-  clips: readonly Clip[],
+  source: SampleSource,
+  clips: readonly Sample[],
   seed: number,
   bits?: number,
 ): Promise<Converted> {

@@ -1,13 +1,13 @@
 // A keyword task of a few milliseconds for tests of training and search: every class is a tone of its own pitch, with random phase,
 // loudness and noise, in clips of 400 samples; and the networks and the space that go with it.
 import { Engine, openBackend, Random } from '@bitwright/engine'
-import type { AudioDataset, Clip, SplitName } from '../../data/dataset.ts'
+import type { AudioDataset, Sample, SplitName } from '../../data/dataset.ts'
 import { splitNames } from '../../data/plan.ts'
 import { classifier, convolution, mobileBlock, network } from '../../network/blocks.ts'
 import type { Network, NetworkNode } from '../../network/network.ts'
 import { chainSpace } from '../../spaces/chain.ts'
-import type { Space } from '../../spaces/space.ts'
-import { ClipSource } from '../clip-source.ts'
+import type { AdditiveSpace } from '../../spaces/space.ts'
+import { AudioSource } from '../audio-source.ts'
 
 export const toneClasses = ['low', 'middle', 'high'] as const
 const sampleRate = 16_000
@@ -21,7 +21,7 @@ const frames = (kernel: number) =>
 /** Equally many clips of every class; one speaker has four clips. */
 export function toneDataset(counts: Partial<Record<SplitName, number>> = {}, seed = 0): AudioDataset {
   const perClass = { train: 40, validation: 20, test: 20, ...counts }
-  const splits: Record<SplitName, Clip[]> = { train: [], validation: [], test: [] }
+  const splits: Record<SplitName, Sample[]> = { train: [], validation: [], test: [] }
   const total = toneClasses.length * (perClass.train + perClass.validation + perClass.test)
   const pcm = new Int16Array(total * samples)
   let index = 0
@@ -39,7 +39,7 @@ export function toneDataset(counts: Partial<Record<SplitName, number>> = {}, see
       }
     }
   }
-  return { directory: 'tones', classes: toneClasses, sampleRate, samples, splits, skipped: [], pcm, background: [] }
+  return { kind: 'audio', directory: 'tones', classes: toneClasses, sampleRate, samples, splits, skipped: [], pcm, background: [] }
 }
 
 /** Raw audio, one residual block, a classifier: signed and unsigned values, a stream and layers that narrow it. */
@@ -59,7 +59,7 @@ export function toneNetwork(): Network {
  * First a layer that sees 16 samples at a time, or one that sees single samples and so nothing of the pitch; then a block or nothing.
  * `copies`: how often each of the first place's options is there.
  */
-export function toneSpace(copies = 1): Space {
+export function toneSpace(copies = 1): AdditiveSpace {
   const front = (name: string, kernel: number) =>
     Array.from({ length: copies }, (_, copy) => ({
       name: copy === 0 ? name : `${name}${copy}`,
@@ -89,9 +89,9 @@ export function toneSpace(copies = 1): Space {
 }
 
 /** The clips with shifts of up to 1 ms. */
-export function toneSource(engine: Engine, dataset: AudioDataset): ClipSource {
+export function toneSource(engine: Engine, dataset: AudioDataset): AudioSource {
   // another speed would be another tone
-  return new ClipSource(engine, dataset, frontEnd, { shiftMs: 1, speedChange: 0 })
+  return new AudioSource(engine, dataset, frontEnd, { shiftMs: 1, speedChange: 0 })
 }
 
 export async function openEngine(threads = 2): Promise<Engine> {

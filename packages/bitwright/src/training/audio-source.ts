@@ -2,13 +2,14 @@
 import type { Engine, Stored } from '@bitwright/engine'
 import { computeFeatures } from '@bitwright/runtime'
 import { type AugmentationKey, type AugmentationOptions, fillBatch, fillBatchPcm } from '../data/augment.ts'
-import type { AudioDataset, Clip } from '../data/dataset.ts'
+import type { AudioDataset, Sample } from '../data/dataset.ts'
 import { type EpochOptions, epochOrder } from '../data/sampler.ts'
 import type { AudioFrontEnd, FrontEnd } from '../network/network.ts'
 import { requireAudio } from '../network/validate.ts'
 import { RunError } from '../errors.ts'
+import type { SampleSource } from './sample-source.ts'
 
-export class ClipSource {
+export class AudioSource implements SampleSource {
   readonly dataset: AudioDataset
   private readonly engine: Engine
   private readonly frontEnd: AudioFrontEnd
@@ -34,12 +35,12 @@ export class ClipSource {
   }
 
   /** The training clips of one epoch (data/sampler.ts). */
-  epochOrder(seed: number, epoch: number): Clip[] {
+  epochOrder(seed: number, epoch: number): Sample[] {
     return epochOrder(this.dataset, seed, epoch, this.shares)
   }
 
   /** Writes the clips into the first rows of the input map [batch, ...] and clears the rest; augmented if a key is given. */
-  fill(input: Stored, clips: readonly Clip[], key: AugmentationKey | null): void {
+  fill(input: Stored, clips: readonly Sample[], key: AugmentationKey | null): void {
     const size = input.height * input.rowStride
     const map = this.engine.floats(input.offset, input.batch * size)
     map.fill(0, clips.length * size)
