@@ -1,11 +1,12 @@
 // A space with more candidates than it has.
 import type { Network, NetworkNode } from '../packages/bitwright/src/network/index.ts'
-import { type Decisions, decisionIndices, type Fragment, type Space } from '../packages/bitwright/src/spaces/index.ts'
+import { type Decisions, decisionIndices, type AdditiveSpace, type Fragment } from '../packages/bitwright/src/spaces/index.ts'
 
 /** A space in which each choice has its options `copies` times, with parameters of their own; the first ones keep their names and indices. */
-export function withCopies(space: Space, copies: number): Space {
-  const choices = space.choices.map(({ name, options }) => ({
+export function withCopies(space: AdditiveSpace, copies: number): AdditiveSpace {
+  const choices = space.choices.map(({ name, kind, options }) => ({
     name,
+    kind,
     options: Array.from({ length: copies }, (_, copy) => options.map((option) => (copy === 0 ? option : `${option}x${copy}`))).flat(),
   }))
   const original = (choice: number, option: number) => option % space.choices[choice].options.length
@@ -23,9 +24,9 @@ export function withCopies(space: Space, copies: number): Space {
     const names = indices(decisions).map((option, choice) => rename(choice, option))
     return (id: string) => names.reduce((name, each) => each(name), id)
   }
-  const fragment = (choice: number, option: number, input: string): Fragment => {
+  const fragment = (choice: number, option: number, input: string, decisions: Decisions): Fragment => {
     const name = rename(choice, option)
-    const { nodes, output } = space.fragment(choice, original(choice, option), input)
+    const { nodes, output } = space.fragment(choice, original(choice, option), input, originals(decisions))
     const own = new Set(nodes.map(({ id }) => id))
     return { nodes: renamed(nodes, (id) => (own.has(id) ? name(id) : id)), input, output: own.has(output) ? name(output) : output }
   }

@@ -62,8 +62,9 @@ function search(copies: number, batch: number) {
     const original = kwsE2e({ classes })
     const path = randomDecisions(original, new Random(0, 'path', 0))
     const source = new NoiseSource(engine, original.build(path).frontEnd, batch)
-    const supernet = openSupernet(engine, withCopies(original, copies), source)
-    return { steps: searchSteps(engine, supernet, source, path), dispose: () => supernet.dispose() }
+    const space = withCopies(original, copies)
+    const supernet = openSupernet(engine, space, source)
+    return { steps: searchSteps(engine, supernet, space, source, path), dispose: () => supernet.dispose() }
   }
 }
 

@@ -5,7 +5,7 @@
 // in building the network's graph, in clearing a new input, in copying shared weights in and updating them, in filling the batch.
 import { type Backend, Engine, openBackend, Random, Tape } from '../packages/engine/src/index.ts'
 import { SharedWeights } from '../packages/bitwright/src/search/shared-weights.ts'
-import { kwsE2e, randomDecisions, type Space } from '../packages/bitwright/src/spaces/index.ts'
+import { kwsE2e, randomDecisions, type AdditiveSpace } from '../packages/bitwright/src/spaces/index.ts'
 import { Recorder } from '../packages/bitwright/src/training/record.ts'
 import { type BenchOptions, median } from './bench.ts'
 import { Breakdown } from './breakdown.ts'
@@ -40,7 +40,7 @@ type Parts = Record<(typeof parts)[number] | 'other', number | null>
 const noParts: Parts = { kernels: null, record: null, build: null, clear: null, load: null, update: null, fill: null, other: null }
 
 /** Mean milliseconds of the parts of a step. */
-async function partsOf(step: Step, backend: Backend, space: Space, source: NoiseSource, times: number): Promise<Parts> {
+async function partsOf(step: Step, backend: Backend, space: AdditiveSpace, source: NoiseSource, times: number): Promise<Parts> {
   const breakdown = new Breakdown()
   breakdown.watch('kernels', backend, 'run')
   breakdown.watch('record', Recorder.prototype, 'network', 'node')
@@ -66,7 +66,7 @@ interface Measured {
   heapBytes: number
 }
 
-async function measure(engine: Engine, space: Space, source: NoiseSource, quick: boolean): Promise<Map<string, Measured>> {
+async function measure(engine: Engine, space: AdditiveSpace, source: NoiseSource, quick: boolean): Promise<Map<string, Measured>> {
   const [paths, rounds] = quick ? [1, 2] : [6, 8]
   const supernet = openSupernet(engine, space, source)
   const largest = space.optionMacs.map((macs) => macs.indexOf(Math.max(...macs)))
@@ -76,7 +76,7 @@ async function measure(engine: Engine, space: Space, source: NoiseSource, quick:
     const plain = plainStep(engine, 'plain step, sampled network', space.build(path), source)
     const steps = [
       plain,
-      ...searchSteps(engine, supernet, source, path),
+      ...searchSteps(engine, supernet, space, source, path),
       plainStep(engine, 'plain step, largest network', space.build(largest), source),
     ]
     const times = new Map(steps.map((step) => [step, [] as number[]]))
@@ -126,7 +126,7 @@ export async function searchStep({ threads, quick, note }: BenchOptions): Promis
 /** Heap of both steps when every choice has its candidates several times. */
 function memoryRows(
   engine: Engine,
-  space: Space,
+  space: AdditiveSpace,
   source: NoiseSource,
   threads: number,
   copies: readonly number[],
@@ -134,8 +134,9 @@ function memoryRows(
 ): SearchRow[] {
   const path = randomDecisions(space, new Random(seed, 'path', 0))
   const rows = copies.map((count): SearchRow => {
-    const supernet = openSupernet(engine, withCopies(space, count), source)
-    const heapBytes = Math.max(...searchSteps(engine, supernet, source, path).map((step) => step.heapBytes))
+    const copied = withCopies(space, count)
+    const supernet = openSupernet(engine, copied, source)
+    const heapBytes = Math.max(...searchSteps(engine, supernet, copied, source, path).map((step) => step.heapBytes))
     const { dGates } = supernet.gateGradients(path, source.clips)
     supernet.dispose()
     for (const [choice, row] of dGates.entries()) {

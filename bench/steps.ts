@@ -5,7 +5,7 @@ import { countNetwork, type FrontEnd, type Network } from '../packages/bitwright
 import { Gates } from '../packages/bitwright/src/search/gates.ts'
 import { proxylessDefaults } from '../packages/bitwright/src/search/proxyless.ts'
 import { Supernet } from '../packages/bitwright/src/search/supernet.ts'
-import { decisionMacs, type Space } from '../packages/bitwright/src/spaces/index.ts'
+import { type AdditiveSpace, decisionMacs } from '../packages/bitwright/src/spaces/index.ts'
 import { AudioSource } from '../packages/bitwright/src/training/audio-source.ts'
 import { createStore } from '../packages/bitwright/src/training/initialize.ts'
 import { Trainer } from '../packages/bitwright/src/training/trainer.ts'
@@ -70,7 +70,7 @@ function macsOf(network: Network): { macs: number; first: number } {
   return { macs, first: nodes.find((node) => node.macs > 0)!.macs }
 }
 
-export function openSupernet(engine: Engine, space: Space, source: NoiseSource): Supernet {
+export function openSupernet(engine: Engine, space: AdditiveSpace, source: NoiseSource): Supernet {
   return new Supernet(engine, space, source, { seed, batchSize: source.clips.length, labelSmoothing: 0.1, weightDecay: 1e-4 })
 }
 
@@ -81,8 +81,13 @@ function timed(work: () => void): number {
 }
 
 /** A weight step and an architecture step (gate gradients and the gates' update) on one path. */
-export function searchSteps(engine: Engine, supernet: Supernet, source: NoiseSource, path: readonly number[]): Step[] {
-  const { space } = supernet
+export function searchSteps(
+  engine: Engine,
+  supernet: Supernet,
+  space: AdditiveSpace,
+  source: NoiseSource,
+  path: readonly number[],
+): Step[] {
   const { optionMacs, fixedMacs } = space
   const referenceMacs = decisionMacs(space, path)
   const gates = new Gates({ optionMacs, fixedMacs, referenceMacs, beta: 1, adaptive: false }, new Random(seed, 'gates'))

@@ -3,7 +3,7 @@ import type { CostModel } from '../hardware/cost-model.ts'
 import type { Network } from '../network/network.ts'
 import { withBits } from '../network/transform.ts'
 import { decisionMacs } from '../spaces/decisions.ts'
-import type { Space } from '../spaces/space.ts'
+import type { AdditiveSpace } from '../spaces/space.ts'
 import type { BudgetSpec } from '../study/api.ts'
 import type { Cost } from '../study/events.ts'
 import { UsageError } from '../errors.ts'
@@ -49,7 +49,7 @@ export class Budget {
   }
 
   /** The network of these decisions with its cost, or undefined when it does not fit; MACs are checked before anything is built. */
-  admit(space: Space, decisions: readonly number[]): PricedNetwork | undefined {
+  admit(space: AdditiveSpace, decisions: readonly number[]): PricedNetwork | undefined {
     const { macs } = this.options.budget
     if (macs !== undefined && decisionMacs(space, decisions) > macs) return undefined
     const network = space.build(decisions)
@@ -58,7 +58,7 @@ export class Budget {
   }
 
   /** @throws UsageError when even the smallest member by MACs does not fit. */
-  requireFeasible(space: Space): void {
+  requireFeasible(space: AdditiveSpace): void {
     const smallest = space.optionMacs.map((macs) => macs.indexOf(Math.min(...macs)))
     const cost = this.price(space.build(smallest))
     const excess = this.excess(cost)
@@ -79,7 +79,7 @@ const pulls = [0, 2, 5, 10, 30, 100]
  * and more until one does; the last order is by operations alone, so that a member is found wherever `requireFeasible` passes.
  * probabilities[choice][option]
  */
-export function* probableWithin(space: Space, budget: Budget, probabilities: readonly (readonly number[])[]): Generator<Admitted> {
+export function* probableWithin(space: AdditiveSpace, budget: Budget, probabilities: readonly (readonly number[])[]): Generator<Admitted> {
   const largest = Math.max(1, ...space.optionMacs.flat())
   const shares = space.optionMacs.map((macs) => macs.map((count) => count / largest))
   const scores = (pull: number) => probabilities.map((row, choice) => row.map((p, option) => Math.log(p) - pull * shares[choice][option]))

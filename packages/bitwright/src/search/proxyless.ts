@@ -6,6 +6,7 @@ import { Random } from '@bitwright/engine'
 import type { SampleSource } from '../training/sample-source.ts'
 import { schedule } from '../training/trainer.ts'
 import { RunError } from '../errors.ts'
+import { requireAdditive } from '../spaces/decisions.ts'
 import { type Budget, probableWithin } from './budget.ts'
 import { Gates } from './gates.ts'
 import type { Between, Candidate, SearchEpoch, Strategy } from './strategy.ts'
@@ -30,7 +31,7 @@ export interface ProxylessOptions {
 export const proxylessDefaults = { learningRate: 3e-3, architectureRate: 0.05, architectureEvery: 5, finalists: 12, beta: 1 } as const
 
 export function proxyless(supernet: Supernet, source: SampleSource, budget: Budget, options: ProxylessOptions): Strategy {
-  const { space } = supernet
+  const space = requireAdditive(supernet.space, 'proxyless')
   const { seed, batchSize, warmupEpochs, searchEpochs } = options
   const { training, validation } = { training: source.dataset.splits.train, validation: source.dataset.splits.validation }
   const largest = space.optionMacs.reduce((sum, macs) => sum + Math.max(...macs), space.fixedMacs)

@@ -4,7 +4,7 @@
 import { type Engine, Random } from '@bitwright/engine'
 import { RunError } from '../errors.ts'
 import { decisionMacs, randomDecisions } from '../spaces/decisions.ts'
-import type { Space } from '../spaces/space.ts'
+import type { AdditiveSpace } from '../spaces/space.ts'
 import type { SampleSource } from '../training/sample-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
@@ -28,7 +28,7 @@ const mostDraws = 2000
  * after another to a random option with fewer operations, until they fit.
  * @throws RunError where not even that helps
  */
-export function drawWithin(space: Space, budget: Budget, random: Random): Admitted {
+export function drawWithin(space: AdditiveSpace, budget: Budget, random: Random): Admitted {
   const limit = budget.options.budget.macs
   for (let draw = 0; draw < mostDraws; draw++) {
     const decisions = randomDecisions(space, random)
@@ -51,7 +51,13 @@ export function drawWithin(space: Space, budget: Budget, random: Random): Admitt
   }
 }
 
-export function randomSearch(engine: Engine, space: Space, source: SampleSource, budget: Budget, options: RandomSearchOptions): Strategy {
+export function randomSearch(
+  engine: Engine,
+  space: AdditiveSpace,
+  source: SampleSource,
+  budget: Budget,
+  options: RandomSearchOptions,
+): Strategy {
   const { seed, networks, epochsEach } = options
   const scored: { decisions: number[]; score: number; dropped?: string }[] = []
   const drawn = Array.from({ length: networks }, (_, i) => drawWithin(space, budget, new Random(seed, 'random', i)))

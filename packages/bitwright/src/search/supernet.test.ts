@@ -53,7 +53,7 @@ function perturbedLoss(
   const edge = edges[choice]
   upTo(edge.output)
   const output = recorder.values.get(edge.output)!
-  const fragment = space.fragment(choice, option, edge.input)
+  const fragment = space.fragment(choice, option, edge.input, decisions)
   const chosen = decisions[choice] === option
   if (!chosen) for (const node of fragment.nodes) recorder.node(node)
   const other = chosen ? output : recorder.values.get(fragment.output)!

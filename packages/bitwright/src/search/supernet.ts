@@ -121,7 +121,7 @@ export class Supernet {
         const branch = new Tape(engine, { batch: clips.length, mode: 'recalibrate' })
         const inner = new Recorder(branch, { store, momentum: this.momentum })
         inner.values.set(edge.input, recorder.values.get(edge.input)!)
-        const { nodes, output: last } = space.fragment(choice, option, edge.input)
+        const { nodes, output: last } = space.fragment(choice, option, edge.input, decisions)
         for (const node of nodes) inner.node(node)
         const read = dot(branch, inner.values.get(last)!, output, 'forward')
         engine.backend.run(branch.program(['generate', 'pack', 'forward']))

@@ -3,7 +3,7 @@
 import { countNetwork } from '../network/counts.ts'
 import type { Network, NetworkNode } from '../network/network.ts'
 import { decisionIndices } from './decisions.ts'
-import type { Choice, Decisions, Fragment, Space } from './space.ts'
+import type { AdditiveSpace, Choice, Decisions, Fragment } from './space.ts'
 
 export interface Place {
   readonly name: string
@@ -22,8 +22,12 @@ export interface ChainParts {
 }
 
 /** The space of a chain. */
-export function chainSpace({ name, stem, places, head, wrap }: ChainParts): Space {
-  const choices: Choice[] = places.map((place) => ({ name: place.name, options: place.options.map((option) => option.name) }))
+export function chainSpace({ name, stem, places, head, wrap }: ChainParts): AdditiveSpace {
+  const choices: Choice[] = places.map((place) => ({
+    name: place.name,
+    kind: 'path',
+    options: place.options.map((option) => option.name),
+  }))
 
   const fragment = (choice: number, option: number, input: string): Fragment => {
     const nodes = places[choice].options[option].nodes(input)

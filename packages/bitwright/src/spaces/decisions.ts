@@ -1,7 +1,7 @@
 // The two spellings of decisions, and random ones.
 import type { Random } from '@bitwright/engine'
 import { UsageError } from '../errors.ts'
-import type { Choice, Decisions, Space } from './space.ts'
+import type { AdditiveSpace, Choice, ChoiceKind, Decisions, Space } from './space.ts'
 
 const isList = (value: Decisions): value is readonly number[] => Array.isArray(value)
 
@@ -41,6 +41,26 @@ export function randomDecisions(space: Space, random: Random): number[] {
 }
 
 /** MACs of the network of these decisions, without building it. */
-export function decisionMacs(space: Space, decisions: Decisions): number {
+export function decisionMacs(space: AdditiveSpace, decisions: Decisions): number {
   return decisionIndices(space.choices, decisions).reduce((sum, option, choice) => sum + space.optionMacs[choice][option], space.fixedMacs)
+}
+
+export function isAdditive(space: Space): space is AdditiveSpace {
+  return 'optionMacs' in space
+}
+
+/** @throws UsageError where the space has sizes to choose, which the strategy cannot search. */
+export function requireAdditive(space: Space, strategy: string): AdditiveSpace {
+  if (isAdditive(space)) return space
+  throw new UsageError(`--search ${strategy}: ${space.name} has sizes or bits to choose; use --search joint`)
+}
+
+/** Indices of the choices of a kind. */
+export function choicesOf(space: Space, kind: ChoiceKind): number[] {
+  return space.choices.flatMap((choice, index) => (choice.kind === kind ? [index] : []))
+}
+
+/** Equal for equal networks: every choice that does not matter is at its first option. */
+export function canonicalDecisions(space: Space, decisions: readonly number[]): number[] {
+  return space.canonical?.(decisions) ?? [...decisions]
 }

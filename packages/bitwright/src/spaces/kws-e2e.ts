@@ -6,7 +6,7 @@
 import { convolution, network, rawStem } from '../network/blocks.ts'
 import { chainSpace } from './chain.ts'
 import { mobileHead, mobileStages } from './mobile-stages.ts'
-import type { Space } from './space.ts'
+import type { AdditiveSpace } from './space.ts'
 
 export interface KwsE2eOptions {
   /** Class names in output order. */
@@ -23,7 +23,7 @@ export interface KwsE2eOptions {
   readonly streaming?: boolean
 }
 
-export function kwsE2e(options: KwsE2eOptions): Space {
+export function kwsE2e(options: KwsE2eOptions): AdditiveSpace {
   const { classes, filters = 60, frontEnd = 'sinc', sampleRate = 16000, samples = sampleRate, streaming = false } = options
   const raw = { kind: 'raw', sampleRate, samples } as const
   const name = `kws-e2e-${frontEnd}${filters}${streaming ? '-stream' : ''}`

@@ -7,7 +7,7 @@ import type { SpectralFrontEnd } from '../network/network.ts'
 import { frontEndShape } from '../network/shapes.ts'
 import { chainSpace } from './chain.ts'
 import { mobileHead, mobileStages } from './mobile-stages.ts'
-import type { Space } from './space.ts'
+import type { AdditiveSpace } from './space.ts'
 
 export interface KwsMfccOptions {
   /** Class names in output order. */
@@ -22,7 +22,7 @@ export interface KwsMfccOptions {
   readonly streaming?: boolean
 }
 
-export function kwsMfcc(options: KwsMfccOptions): Space {
+export function kwsMfcc(options: KwsMfccOptions): AdditiveSpace {
   const { classes, coefficients = 10, sampleRate = 16000, samples = sampleRate, streaming = false } = options
   const frontEnd: SpectralFrontEnd = {
     kind: 'mfcc',

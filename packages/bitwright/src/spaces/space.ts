@@ -3,8 +3,15 @@
 // the same option of the same choice has the same names whatever else was decided (architecture, decision 2).
 import type { Network, NetworkNode } from '../network/network.ts'
 
+/**
+ * `path`: its options stand at one place, give the same shape and can be computed in each other's stead. `size`: widths, and what else changes
+ * shapes elsewhere. `bits`: a width of one layer's weights or of what it reads.
+ */
+export type ChoiceKind = 'path' | 'size' | 'bits'
+
 export interface Choice {
   readonly name: string
+  readonly kind: ChoiceKind
   /** At least one; unique. */
   readonly options: readonly string[]
 }
@@ -32,15 +39,21 @@ export interface Space {
    */
   build(decisions: Decisions): Network
 
-  /** Where the chosen options sit in `build(decisions)`: one entry per choice, in choice order, with the very nodes of that network. */
+  /** Where the chosen paths sit in `build(decisions)`: one entry per `path` choice, in choice order, with the very nodes of that network. */
   edges(decisions: Decisions): readonly Fragment[]
 
   /**
-   * Another option of one choice reading the value `input`. Its output has the same shape as every other option's there, so a supernet
-   * may compute it in the place of, or beside, the one in `edges`.
+   * Another option of one `path` choice reading the value `input`, in the network of these decisions. Its output has the same shape as
+   * every other option's there, so a supernet may compute it in the place of, or beside, the one in `edges`.
    */
-  fragment(choice: number, option: number, input: string): Fragment
+  fragment(choice: number, option: number, input: string, decisions: Decisions): Fragment
 
+  /** The same network's decisions with every choice that it does not depend on at its first option. Absent: it depends on all. */
+  canonical?(decisions: readonly number[]): number[]
+}
+
+/** A space whose networks have as many MACs as their options together. One with sizes to choose is none. */
+export interface AdditiveSpace extends Space {
   /** MACs of what is not decided; a network has fixedMacs + the sum of its options' optionMacs, exactly. */
   readonly fixedMacs: number
   /** [choice][option] */

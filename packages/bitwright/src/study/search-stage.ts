@@ -7,6 +7,7 @@ import { randomSearch } from '../search/random.ts'
 import type { Candidate, Strategy } from '../search/strategy.ts'
 import { Supernet } from '../search/supernet.ts'
 import { openSource } from '../training/sample-source.ts'
+import { requireAdditive } from '../spaces/decisions.ts'
 import type { SearchSpec } from './api.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { spaceOf } from './networks.ts'
@@ -15,7 +16,7 @@ import { Interrupted, type Session, training } from './session.ts'
 /** @returns the chosen network; `before` is the checkpoint of an interrupted search */
 export async function searchStage(session: Session, spec: SearchSpec, budget: Budget, before: Checkpoint | undefined): Promise<Candidate> {
   const { engine, dataset, hooks } = session
-  const space = spaceOf(spec, dataset)
+  const space = requireAdditive(spaceOf(spec, dataset), spec.search)
   budget.requireFeasible(space)
   const source = openSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd, spec.streaming ? streamTraining : {})
   const { warmup, search: searchEpochs } = spec.epochs

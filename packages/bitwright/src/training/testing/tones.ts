@@ -6,7 +6,8 @@ import { splitNames } from '../../data/plan.ts'
 import { classifier, convolution, mobileBlock, network } from '../../network/blocks.ts'
 import type { Network, NetworkNode } from '../../network/network.ts'
 import { chainSpace } from '../../spaces/chain.ts'
-import type { AdditiveSpace } from '../../spaces/space.ts'
+import { decisionIndices } from '../../spaces/decisions.ts'
+import type { AdditiveSpace, Decisions, Space } from '../../spaces/space.ts'
 import { AudioSource } from '../audio-source.ts'
 
 export const toneClasses = ['low', 'middle', 'high'] as const
@@ -86,6 +87,40 @@ export function toneSpace(copies = 1): AdditiveSpace {
     head: (from) => [convolution('last', from, { channels: 12, kernelSize: [1, 1] }), ...classifier('last', toneClasses.length)],
     wrap: (nodes) => network('tones', frontEnd, toneClasses, nodes),
   })
+}
+
+/** Widths of the front layer as a `size` choice before the block of `toneSpace`. The same names have other shapes at another width. */
+export function toneSizeSpace(widths: readonly number[] = [4, 8]): Space {
+  const choices = [
+    { name: 'width', kind: 'size' as const, options: widths.map(String) },
+    { name: 'middle', kind: 'path' as const, options: ['e1', 'e2', 'identity'] },
+  ]
+  const middle = (option: number, from: string, channels: number): NetworkNode[] => {
+    const size = { inputChannels: channels, channels, expansion: option + 1, kernel: 1, stride: [1, 1] } as const
+    return option === 2 ? [] : mobileBlock(`middle.e${option + 1}`, from, size)
+  }
+  const fragment: Space['fragment'] = (choice, option, from, decisions) => {
+    const nodes = middle(option, from, widths[decisionIndices(choices, decisions)[0]])
+    return { nodes, input: from, output: nodes.at(-1)?.id ?? from }
+  }
+  const edges = (decisions: Decisions) => [fragment(1, decisionIndices(choices, decisions)[1], 'front', decisions)]
+  return {
+    name: 'tones-sized',
+    choices,
+    edges,
+    fragment,
+    build: (decisions) => {
+      const [edge] = edges(decisions)
+      const channels = widths[decisionIndices(choices, decisions)[0]]
+      return network('tones-sized', frontEnd, toneClasses, [
+        input,
+        convolution('front', 'input', { channels, ...frames(16) }),
+        ...edge.nodes,
+        convolution('last', edge.output, { channels: 12, kernelSize: [1, 1] }),
+        ...classifier('last', toneClasses.length),
+      ])
+    },
+  }
 }
 
 /** The clips with shifts of up to 1 ms. */

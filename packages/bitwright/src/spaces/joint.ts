@@ -1,0 +1,93 @@
+// A space with the widths of every layer among its choices: HQNAS's one search over architecture and bits (arXiv 2210.08485). How the
+// paper lays its choices out is not said; this is our own design. Two `bits` choices a role (roles.ts), so that a width is decided for a
+// place and not for the option that stands there. A choice no layer of the network reads is dead, and `canonical` sets it to 0.
+import { isWeighted, nodesById, readsInput } from '../network/graph.ts'
+import type { Network, WeightedNetworkNode } from '../network/network.ts'
+import { withBits, type Widths } from '../network/transform.ts'
+import { decisionIndices } from './decisions.ts'
+import { roleOf, rolesOf } from './roles.ts'
+import type { Choice, Decisions, Space } from './space.ts'
+
+/** What layers store and multiply at few bits, in the order in which options stand. */
+export const jointWidths: readonly number[] = [2, 4, 8]
+
+export interface JointSpace extends Space {
+  /** The space whose choices come first. */
+  readonly base: Space
+  readonly widths: readonly number[]
+  /** Name of a layer's place (roles.ts). */
+  roleOf(id: string): string
+}
+
+type What = keyof Widths
+
+/** The choice of a width. */
+export const bitsChoiceName = (role: string, what: What): string => `${role}.${what}`
+
+/** Whether these bits of a layer are a choice: SincConv makes its own filters, and the network's input has its width. */
+const isOpen = (byId: ReturnType<typeof nodesById>, node: WeightedNetworkNode, what: What): boolean =>
+  what === 'weightBits' ? node.op !== 'sinc' : !readsInput(byId, node)
+
+export function jointSpace(base: Space, widths: readonly number[] = jointWidths): JointSpace {
+  const role = (id: string) => roleOf(base, id)
+  const first = base.build(base.choices.map(() => 0))
+  const fixed = new Set<string>()
+  const firstById = nodesById(first)
+  for (const node of first.nodes) {
+    if (!isWeighted(node)) continue
+    for (const what of ['weightBits', 'activationBits'] as const)
+      if (!isOpen(firstById, node, what)) fixed.add(bitsChoiceName(role(node.id), what))
+  }
+  const names = rolesOf(base).flatMap((place) =>
+    (['weightBits', 'activationBits'] as const).map((what) => bitsChoiceName(place, what)).filter((name) => !fixed.has(name)),
+  )
+  const choices: Choice[] = [...base.choices, ...names.map((name) => ({ name, kind: 'bits' as const, options: widths.map(String) }))]
+  const position = new Map(choices.map(({ name }, index) => [name, index]))
+  const own = (indices: readonly number[]) => indices.slice(0, base.choices.length)
+
+  const build = (decisions: Decisions): Network => {
+    const indices = decisionIndices(choices, decisions)
+    const network = base.build(own(indices))
+    const width = (id: string, what: What): Partial<Widths> => {
+      const choice = position.get(bitsChoiceName(role(id), what))
+      return choice === undefined ? {} : { [what]: widths[indices[choice]] }
+    }
+    const overrides = Object.fromEntries(
+      network.nodes.filter(isWeighted).map(({ id }) => [id, { ...width(id, 'weightBits'), ...width(id, 'activationBits') }]),
+    )
+    return withBits(network, { weightBits: 8, activationBits: 8 }, { edges: 'same', overrides })
+  }
+  return {
+    name: `${base.name}-joint`,
+    base,
+    widths,
+    choices,
+    roleOf: role,
+    build,
+    edges: (decisions) => {
+      const indices = decisionIndices(choices, decisions)
+      const built = nodesById(build(indices))
+      return base.edges(own(indices)).map((edge) => ({ ...edge, nodes: edge.nodes.map(({ id }) => built.get(id)!) }))
+    },
+    fragment: (choice, option, input, decisions) => {
+      const indices = decisionIndices(choices, decisions).with(choice, option)
+      const { nodes, ...edge } = base.fragment(choice, option, input, own(indices))
+      const built = nodesById(build(indices))
+      return { ...edge, nodes: nodes.map((node) => ({ ...node, ...widthsOf(built.get(node.id)!) })) as typeof nodes }
+    },
+    canonical: (decisions) => {
+      const path = base.canonical?.(own(decisions)) ?? own(decisions)
+      const read = new Set(
+        base
+          .build(path)
+          .nodes.filter(isWeighted)
+          .flatMap(({ id }) => [bitsChoiceName(role(id), 'weightBits'), bitsChoiceName(role(id), 'activationBits')]),
+      )
+      return choices.map(({ name }, index) => (index < path.length ? path[index] : read.has(name) ? decisions[index] : 0))
+    },
+  }
+}
+
+function widthsOf(node: Network['nodes'][number]): Partial<Widths> {
+  return isWeighted(node) ? { weightBits: node.weightBits!, activationBits: node.activationBits! } : {}
+}
