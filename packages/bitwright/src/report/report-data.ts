@@ -23,6 +23,8 @@ export interface ReportData {
   readonly candidates: readonly CandidateEvent[]
   /** One per stage and epoch, in order of training; what was trained again after a resume replaces the first time. */
   readonly epochs: readonly EpochEvent[]
+  /** What a joint search found. */
+  readonly front?: EventOf<'front'>
   readonly network?: NetworkEvent
   /** The latest. */
   readonly stream?: StreamEvent
@@ -53,6 +55,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
   const evaluations: Partial<Record<SplitName, EvaluationEvent>> = {}
   let started: EventOf<'started'> | undefined
   let data: EventOf<'data'> | undefined
+  let front: EventOf<'front'> | undefined
   let network: NetworkEvent | undefined
   let stream: StreamEvent | undefined
   let state: RunState = { kind: 'running' }
@@ -69,6 +72,9 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
         break
       case 'epoch':
         epochs.set(`${event.stage} ${event.epoch}`, event)
+        break
+      case 'front':
+        front = event
         break
       case 'network':
         network = event
@@ -104,6 +110,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
     ...(data && { data }),
     candidates: [...candidates.values()],
     epochs: [...epochs.values()].toSorted((a, b) => stageOrder.indexOf(a.stage) - stageOrder.indexOf(b.stage) || a.epoch - b.epoch),
+    ...(front && { front }),
     ...(network && { network }),
     ...(stream && { stream }),
     evaluations,

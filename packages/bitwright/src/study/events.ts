@@ -9,6 +9,24 @@ export interface Cost {
   readonly flashBytes: number
   /** Peak of the planned activation arena. */
   readonly ramBytes: number
+  /** Of one inference; only where the target tells time. */
+  readonly latencyMs?: number
+}
+
+/** A network that a search offers beside others: no other of them is at least as good in accuracy, bytes and speed at once. */
+export interface FrontMember {
+  readonly flashBytes: number
+  readonly ramBytes: number
+  readonly macs: number
+  readonly latencyMs?: number
+  /** Average over the weights. */
+  readonly weightBits: number
+  /** Average over the layers, of what they multiply. */
+  readonly activationBits: number
+  /** With shared weights, on the samples the search scores with, 0..1. */
+  readonly accuracy: number
+  readonly decisions: readonly number[]
+  readonly network: Network
 }
 
 export type StageName = 'data' | 'warmup' | 'search' | 'train' | 'quantize' | 'convert' | 'evaluate'
@@ -115,6 +133,8 @@ export type StudyEvent =
       chosen?: boolean
       dropped?: string
     }
+  /** What a joint search found, by rising bytes. */
+  | { type: 'front'; members: readonly FrontMember[]; chosen: number }
   | { type: 'network'; network: Network; cost: Cost; layers: readonly LayerBits[] }
   | {
       type: 'evaluation'
