@@ -1,11 +1,14 @@
-// One suite for the three activation quantizers: the kernel they feed is written here in float64, and gradients are compared with those
+// One suite for the activation quantizers: the kernel they feed is written here in float64, and gradients are compared with those
 // of a surrogate in which the rounding errors v/s -> round(v/s) are frozen, which is what "straight through" means.
 import { describe, expect, it } from 'vitest'
 import { finiteDifferences, normalWeights } from './conformance.ts'
 import type { ActivationQuantizer, ActivationQuantizerOptions } from './activation-quantizer.ts'
 import { ActivationStatistics } from './activation-statistics.ts'
+import type { BitSharingActivation } from './bit-sharing.ts'
 import { FixedBitsActivation } from './fixed-bits-activation.ts'
+import { LatentBitsActivation } from './latent-bits-activation.ts'
 import { LearnedRangeActivation } from './learned-range-activation.ts'
+import { NestedBitsActivation } from './nested-bits-activation.ts'
 import { TrainedBitsActivation } from './trained-bits-activation.ts'
 
 const elements = 300
@@ -51,16 +54,28 @@ function surrogate(quantizer: ActivationQuantizer, values: readonly number[], dO
     }, 0)
 }
 
-const kinds: [string, (options: ActivationQuantizerOptions) => ActivationQuantizer][] = [
+const shared =
+  <Options extends ActivationQuantizerOptions>(make: (options: Options & { widths: number[] }) => BitSharingActivation, widths: number[]) =>
+  (options: Options): ActivationQuantizer => {
+    const quantizer = make({ ...options, widths })
+    quantizer.select(options.bits)
+    return quantizer
+  }
+const all = [2, 3, 4, 5, 6, 7, 8]
+const kinds: [string, (options: ActivationQuantizerOptions) => ActivationQuantizer, widths?: number[]][] = [
   ['learned step', (options) => new FixedBitsActivation(options)],
   ['learned alpha', (options) => new FixedBitsActivation({ ...options, learn: 'range' })],
   ['trained bits', (options) => new TrainedBitsActivation(options)],
   ['learned range', (options) => new LearnedRangeActivation(options)],
 ]
+const sharing: typeof kinds = [
+  ['nested bits', shared((options) => new NestedBitsActivation(options), [2, 4, 8]), [2, 4, 8]],
+  ['latent bits', shared((options) => new LatentBitsActivation(options), all)],
+]
 
-describe.each(kinds)('%s', (name, make) => {
+describe.each([...kinds, ...sharing])('%s', (name, make, widths = all) => {
   it.each([true, false])('has the limits of its width, signed %s', (signed) => {
-    for (let bits = 2; bits <= 8; bits++) {
+    for (const bits of widths) {
       const quantizer = make({ bits, signed, elements })
       quantizer.initialize(statisticsOf(sample(signed, name)))
       const maximum = signed ? 2 ** (bits - 1) - 1 : 2 ** bits - 1
@@ -71,19 +86,23 @@ describe.each(kinds)('%s', (name, make) => {
       copy.restore(quantizer.state())
       expect(copy.grid()).toEqual(quantizer.grid())
     }
-    expect(() => make({ bits: 1, signed: true, elements })).toThrow(/signed activation: bits .* 2 to 8/)
-    expect(() => make({ bits: 9, signed, elements })).toThrow(/got 9/)
+    expect(() => make({ bits: 1, signed: true, elements })).toThrow(
+      widths === all && kinds.some(([own]) => own === name)
+        ? /signed activation: bits .* 2 to 8/
+        : /1 bits are not among the shared widths/,
+    )
+    expect(() => make({ bits: 9, signed, elements })).toThrow(/got 9|9 bits are not among/)
   })
 
   it('learns nothing from what an unsigned grid maps to zero', () => {
-    const quantizer = make({ bits: 3, signed: false, elements })
+    const quantizer = make({ bits: 4, signed: false, elements })
     quantizer.initialize(statisticsOf(sample(false, name)))
     quantizer.backward(0, 5, 0)
     for (const { gradients } of quantizer.parameters()) expect(gradients.every((value) => value === 0)).toBe(true)
   })
 
   it('accumulates, and is harmless on a value that is always zero', () => {
-    const quantizer = make({ bits: 3, signed: false, elements })
+    const quantizer = make({ bits: 4, signed: false, elements })
     quantizer.initialize(statisticsOf(Array.from({ length: elements }, () => 0)))
     quantizer.backward(0.001, 0.002, 0.003)
     const once = quantizer.parameters().map(({ gradients }) => [...gradients])
@@ -119,6 +138,41 @@ describe.each([true, false])('gradients, signed %s', (signed) => {
       const unit = learn === 'step' ? 1 : limit
       const [slope] = finiteDifferences(([p]) => loss(p / unit, signed ? -limit - 1 : 0, limit), [learned[0]])
       expect(gradients[0]).toBeCloseTo(learn === 'step' ? slope / Math.sqrt(elements * limit) : slope, 4)
+    }
+  })
+
+  it.each([2, 4, 8])('of what shared widths learn, at %i bits', (bits) => {
+    const nested = new NestedBitsActivation({ widths: [2, 4, 8], signed, elements })
+    const latent = new LatentBitsActivation({ widths: [2, 4, 8], signed, elements })
+    const limit = limitOf(bits)
+    for (const quantizer of [nested, latent]) {
+      quantizer.initialize(statisticsOf(values))
+      for (const { values: learned } of quantizer.parameters()) learned[0] *= 0.7
+      quantizer.select(bits)
+      const loss = surrogate(quantizer, values, dOut)
+      const sums = kernelSums(quantizer, values, dOut)
+      quantizer.backward(sums.inside, sums.low, sums.high)
+      const { scale } = quantizer.grid()
+      const [dStep] = finiteDifferences(([p]) => loss(p, signed ? -limit - 1 : 0, limit), [scale])
+      const learned = quantizer === nested ? nested.parameters()[0] : latent.parameters()[[2, 4, 8].indexOf(bits)]
+      expect(learned.gradients[0]).toBeCloseTo((dStep * scale) / learned.values[0], 3)
+      for (const other of quantizer.parameters()) if (other !== learned) expect(other.gradients[0]).toBe(0)
+    }
+  })
+
+  it('of nested widths reach the same numbers, bit for bit', () => {
+    for (const range of [0.1, 1, 3.3333, 77]) {
+      const quantizer = new NestedBitsActivation({ widths: [2, 4, 8], signed, elements })
+      quantizer.parameters()[0].values[0] = range
+      const [two, four, eight] = [2, 4, 8].map((bits) => {
+        quantizer.select(bits)
+        const { scale, minimum, maximum } = quantizer.grid()
+        return Array.from({ length: maximum - minimum + 1 }, (_, i) => Math.fround(scale * (minimum + i)))
+      })
+      expect([two.length, four.length, eight.length]).toEqual([4, 16, 256])
+      expect(two.every((value) => four.includes(value))).toBe(true)
+      expect(four.every((value) => eight.includes(value))).toBe(true)
+      expect(signed ? Math.min(...two) : Math.max(...two)).toBeCloseTo(signed ? -range : range, 2)
     }
   })
 

@@ -7,6 +7,8 @@ import type { Granularity, WeightQuantizer, WeightQuantizerOptions } from './wei
 export interface QuantizerCase {
   readonly make: (size: number, channels: number, options: WeightQuantizerOptions) => WeightQuantizer
   readonly leastBits: number
+  /** Default: all from `leastBits` to 8. */
+  readonly widths?: readonly number[]
   readonly granularities: readonly Granularity[]
   /** Whether a penalty on the width can move it. */
   readonly learnsBits: boolean
@@ -34,8 +36,10 @@ const forward = (quantizer: WeightQuantizer, weights: Float32Array): Float32Arra
   return out
 }
 
-export function testWeightQuantizer(name: string, { make, leastBits, granularities, learnsBits }: QuantizerCase): void {
-  const widths = Array.from({ length: 9 - leastBits }, (_, i) => leastBits + i)
+export function testWeightQuantizer(name: string, { make, leastBits, granularities, learnsBits, ...given }: QuantizerCase): void {
+  const widths = given.widths ?? Array.from({ length: 9 - leastBits }, (_, i) => leastBits + i)
+  /** The width itself, or the next one that there is. */
+  const from = (bits: number): number => widths.find((width) => width >= bits)!
 
   describe.each(granularities)(`${name}, one scale per %s`, (granularity) => {
     const started = (weights: Float32Array, channels: number, bits: number): WeightQuantizer => {
@@ -82,7 +86,7 @@ export function testWeightQuantizer(name: string, { make, leastBits, granulariti
     it('accumulates gradients and changes nothing else', () => {
       const weights = normalWeights(105, 7, name, 'gradients')
       const dOut = normalWeights(105, 7, name, 'dOut')
-      const quantizer = started(weights, 7, 3)
+      const quantizer = started(weights, 7, from(3))
       const before = [weights.slice(), dOut.slice(), quantizer.state()]
       const once = new Float32Array(105)
       quantizer.backward(weights, dOut, once)
@@ -112,7 +116,7 @@ export function testWeightQuantizer(name: string, { make, leastBits, granulariti
 
     it('goes on from a saved state with the same bits', () => {
       const weights = normalWeights(105, 7, name, 'state')
-      const quantizer = started(weights, 7, 4)
+      const quantizer = started(weights, 7, from(4))
       for (const { values } of quantizer.parameters()) values.forEach((value, i) => (values[i] = value * 0.9))
       quantizer.constrain()
       const copy = make(105, 7, { bits: 4, granularity })
@@ -124,7 +128,7 @@ export function testWeightQuantizer(name: string, { make, leastBits, granulariti
 
     it(learnsBits ? 'loses bits, down to two, under a penalty' : 'has no width that a penalty could move', () => {
       const weights = normalWeights(105, 7, name, 'penalty')
-      const quantizer = started(weights, 7, 6)
+      const quantizer = started(weights, 7, from(6))
       let previous = quantizer.bits()
       for (let step = 0; step < 400; step++) {
         quantizer.penaltyGradient(1)
@@ -139,7 +143,7 @@ export function testWeightQuantizer(name: string, { make, leastBits, granulariti
         expect(previous).toBeGreaterThanOrEqual(2)
         if (learnsBits && previous === 2) break
       }
-      expect(previous).toBe(learnsBits ? 2 : 6)
+      expect(previous).toBe(learnsBits ? 2 : from(6))
     })
 
     if (granularity === 'channel') {

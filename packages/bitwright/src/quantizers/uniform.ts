@@ -196,9 +196,10 @@ export class ParameterGroup implements LearnedParameters {
   readonly gradients: Float32Array
   learningRateScale = 1
 
-  constructor(count: number) {
-    this.values = new Float32Array(count)
-    this.gradients = new Float32Array(count)
+  /** `of`: the first numbers of another group, not new ones. */
+  constructor(count: number, of?: ParameterGroup) {
+    this.values = of ? of.values.subarray(0, count) : new Float32Array(count)
+    this.gradients = of ? of.gradients.subarray(0, count) : new Float32Array(count)
   }
 
   /** Sets the values, and the learning-rate scale to their mean magnitude. */
