@@ -69,7 +69,8 @@ describe('slices', () => {
 })
 
 it('takes AdamW steps on what a path uses, for all options that have a part of it', () => {
-  const names = parameterShapes(space.build(space.choices.map(() => 4))).map(({ name }) => name) // e2k5
+  const parameters = parameterShapes(space.build(space.choices.map(() => 4))) // e2k5
+  const names = parameters.map(({ name }) => name)
   const before = shared.state()
   const random = new Random(2)
   const gradients = new Map(
@@ -80,7 +81,8 @@ it('takes AdamW steps on what a path uses, for all options that have a part of i
   const [rate, decay] = [0.01, 0.1]
   for (let step = 0; step < 3; step++) {
     for (const name of names) store.gradient(name).set(gradients.get(name)![step])
-    shared.update(names, rate, decay)
+    shared.collect(parameters)
+    shared.apply(rate, decay)
   }
   shared.loadAll()
   for (const name of ['s3.l2.e2k5.depthwise.weight', 'first.weight', 'logits.bias', 's4.l1.e2k5.project.scale']) {
@@ -105,14 +107,46 @@ it('takes AdamW steps on what a path uses, for all options that have a part of i
 })
 
 it('goes on from its state with the same bits', () => {
-  const names = parameterShapes(everyOption[7]).map(({ name }) => name)
+  const parameters = parameterShapes(everyOption[7])
   const saved = structuredClone(shared.state())
-  for (const name of names) store.gradient(name).fill(0.3)
-  shared.update(names, 0.01, 0.1)
+  for (const { name } of parameters) store.gradient(name).fill(0.3)
+  shared.collect(parameters)
+  shared.apply(0.01, 0.1)
   const expected = structuredClone(shared.state())
   expect(expected).not.toEqual(saved)
   shared.restore(saved)
   expect(shared.state()).toEqual(saved)
-  shared.update(names, 0.01, 0.1)
+  shared.collect(parameters)
+  shared.apply(0.01, 0.1)
   expect(shared.state()).toEqual(expected)
+})
+
+it('steps along the sum of several paths, once for what they have in common, and forgets what is discarded', () => {
+  const [small, large] = [1, 17].map((option) => parameterShapes(everyOption[option]))
+  const saved = structuredClone(shared.state())
+  const firstMoments = (gradients: readonly (readonly [typeof small, number])[]) => {
+    shared.restore(saved)
+    for (const [parameters, gradient] of gradients) {
+      for (const { name } of parameters) store.gradient(name).fill(gradient)
+      shared.collect(parameters)
+    }
+    shared.apply(0.01, 0)
+    const { first, updates } = shared.state()
+    expect(updates).toBe(saved.updates + 1)
+    return new Set(Array.from(first, (value, i) => (value - 0.9 * saved.first[i]).toFixed(3)))
+  }
+  expect(firstMoments([[large, 0.5]])).toEqual(new Set(['0.050']))
+  expect(
+    firstMoments([
+      [large, 0.5],
+      [small, 0.2],
+    ]),
+  ).toEqual(new Set(['0.050', '0.070']))
+  shared.restore(saved)
+  for (const { name } of large) store.gradient(name).fill(Number.NaN)
+  shared.collect(large)
+  shared.discard()
+  shared.apply(0.01, 0)
+  expect(shared.state()).toEqual({ ...saved, updates: saved.updates + 1 })
+  shared.restore(saved)
 })

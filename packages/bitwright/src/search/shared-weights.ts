@@ -19,75 +19,125 @@ interface Slice {
 
 export class SharedWeights {
   private readonly store: ParameterStore
+  private readonly space: Space
+  private readonly master = new Map<string, { readonly shape: number[]; offset: number }>()
   private readonly slices = new Map<string, Slice>()
+  /** Every name at its largest, the largest last. */
+  private readonly all: readonly ParameterShape[]
   private readonly values: Float32Array
   private readonly first: Float32Array
   private readonly second: Float32Array
+  private readonly gradients: Float32Array
+  private readonly touched: Uint8Array
+  /** Slices whose gradients were collected since the last step. */
+  private readonly collected = new Set<Slice>()
   private updates = 0
 
-  /** `networks` together have every option; the store has all their parameters at their first values. */
+  /** `networks` together have every option at its largest; the store has all their parameters at their first values. */
   constructor(store: ParameterStore, space: Space, networks: readonly Network[]) {
     this.store = store
-    const shapes = new Map<string, ParameterShape>(
-      networks.flatMap((network) => parameterShapes(network).map((shape) => [shape.name, shape])),
-    )
-    const master = new Map<string, { shape: number[]; offset: number }>()
-    for (const { name, shape } of shapes.values()) {
-      const key = masterName(space, name, shape.length)
-      const known = master.get(key)
-      if (known) shape.forEach((length, axis) => (known.shape[axis] = Math.max(known.shape[axis], length)))
-      else master.set(key, { shape: [...shape], offset: 0 })
+    this.space = space
+    const shapes = new Map<string, ParameterShape>()
+    for (const parameter of networks.flatMap((network) => parameterShapes(network))) {
+      const known = shapes.get(parameter.name)
+      if (!known || product(known.shape) < product(parameter.shape)) shapes.set(parameter.name, parameter)
+      const key = masterName(space, parameter.name, parameter.shape.length)
+      const tensor = this.master.get(key)
+      if (tensor) parameter.shape.forEach((length, axis) => (tensor.shape[axis] = Math.max(tensor.shape[axis], length)))
+      else this.master.set(key, { shape: [...parameter.shape], offset: 0 })
     }
     let size = 0
-    for (const tensor of master.values()) {
+    for (const tensor of this.master.values()) {
       tensor.offset = size
       size += product(tensor.shape)
     }
     this.values = new Float32Array(size)
     this.first = new Float32Array(size)
     this.second = new Float32Array(size)
-    for (const { name, shape, kind } of [...shapes.values()].toSorted((a, b) => product(a.shape) - product(b.shape))) {
-      const tensor = master.get(masterName(space, name, shape.length))!
-      const indices = sliceIndices(shape, tensor.shape, tensor.offset, kind === 'weight')
-      this.slices.set(name, { indices, decay: store.get(name).decay ?? 1, rate: store.get(name).rate ?? 1 })
-      const initial = store.value(name)
+    this.gradients = new Float32Array(size)
+    this.touched = new Uint8Array(size)
+    this.all = [...shapes.values()].toSorted((left, right) => product(left.shape) - product(right.shape))
+    for (const parameter of this.all) {
+      const { indices } = this.slice(parameter)
+      const initial = store.value(parameter.name)
       for (let i = 0; i < indices.length; i++) this.values[indices[i]] = initial[i]
     }
   }
 
+  /** Where sizes are chosen, one name has several shapes. */
+  private slice({ name, shape, kind }: ParameterShape): Slice {
+    const key = `${name}/${shape}`
+    let slice = this.slices.get(key)
+    if (!slice) {
+      const tensor = this.master.get(masterName(this.space, name, shape.length))!
+      const { decay = 1, rate = 1 } = this.store.get(name)
+      slice = { indices: sliceIndices(shape, tensor.shape, tensor.offset, kind === 'weight'), decay, rate }
+      this.slices.set(key, slice)
+    }
+    return slice
+  }
+
   /** Copies the slices of these parameters into the store. */
-  load(names: Iterable<string>): void {
-    for (const name of names) {
-      const { indices } = this.slices.get(name)!
-      const to = this.store.value(name)
+  load(parameters: Iterable<ParameterShape>): void {
+    for (const parameter of parameters) {
+      const { indices } = this.slice(parameter)
+      const to = this.store.value(parameter.name)
       for (let i = 0; i < indices.length; i++) to[i] = this.values[indices[i]]
     }
   }
 
-  /** All slices of all options. */
+  /** All slices of all options, each at its largest. */
   loadAll(): void {
-    this.load(this.slices.keys())
+    this.load(this.all)
   }
 
-  /** One AdamW step on the slices of these parameters, from the store's gradients. */
-  update(names: Iterable<string>, learningRate: number, weightDecay: number): void {
+  read(parameter: ParameterShape): Float32Array {
+    return Float32Array.from(this.slice(parameter).indices, (index) => this.values[index])
+  }
+
+  /** Adds the store's gradients of these parameters to what the next step follows. */
+  collect(parameters: Iterable<ParameterShape>): void {
+    const { gradients, touched } = this
+    for (const parameter of parameters) {
+      const slice = this.slice(parameter)
+      const gradient = this.store.gradient(parameter.name)
+      slice.indices.forEach((at, i) => {
+        gradients[at] += gradient[i]
+        touched[at] = 1
+      })
+      this.collected.add(slice)
+    }
+  }
+
+  /** Forgets what was collected. */
+  discard(): void {
+    this.gradients.fill(0)
+    this.touched.fill(0)
+    this.collected.clear()
+  }
+
+  /** One AdamW step along the sum of what was collected. */
+  apply(learningRate: number, weightDecay: number): void {
     this.updates++
     const c1 = 1 / (1 - beta1 ** this.updates)
     const c2 = 1 / (1 - beta2 ** this.updates)
-    const { values, first, second } = this
-    for (const name of names) {
-      const { indices, decay, rate } = this.slices.get(name)!
-      const gradient = this.store.gradient(name)
+    const { values, first, second, gradients, touched } = this
+    for (const { indices, decay, rate } of this.collected) {
       const step = learningRate * rate
       const shrink = step * weightDecay * decay
       for (let i = 0; i < indices.length; i++) {
         const at = indices[i]
-        const g = gradient[i]
+        // slices overlap: each number takes one step
+        if (touched[at] === 0) continue
+        const g = gradients[at]
+        touched[at] = 0
+        gradients[at] = 0
         const m = (first[at] += (1 - beta1) * (g - first[at]))
         const v = (second[at] += (1 - beta2) * (g * g - second[at]))
         values[at] -= shrink * values[at] + (step * m * c1) / (Math.sqrt(v * c2) + epsilon)
       }
     }
+    this.collected.clear()
   }
 
   state(): { updates: number; values: Float32Array; first: Float32Array; second: Float32Array } {

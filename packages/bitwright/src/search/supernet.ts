@@ -4,6 +4,7 @@ import { crossEntropy, dot, type Engine, type ParameterStore, Random, Tape } fro
 import type { Sample } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
+import { everyPath } from '../spaces/decisions.ts'
 import type { Space } from '../spaces/space.ts'
 import type { SampleSource } from '../training/sample-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
@@ -38,10 +39,7 @@ export class Supernet {
     this.space = space
     this.source = source
     this.options = options
-    const most = Math.max(...space.choices.map((choice) => choice.options.length))
-    const everyOption = Array.from({ length: most }, (_, option) =>
-      space.build(space.choices.map((choice) => Math.min(option, choice.options.length - 1))),
-    )
+    const everyOption = everyPath(space).map((decisions) => space.build(decisions))
     this.store = createStore(engine, everyOption, options.seed)
     this.shared = new SharedWeights(this.store, space, everyOption)
     this.momentum = engine.heap.allocate(1)
@@ -72,8 +70,8 @@ export class Supernet {
     const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
     tape.backward()
     const program = tape.program()
-    const names = parameterShapes(network).map(({ name }) => name)
-    this.shared.load(names)
+    const parameters = parameterShapes(network)
+    this.shared.load(parameters)
     this.load(tape, input, loss.labels, clips, epoch)
     engine.floats(this.momentum, 1)[0] = 0.1
     engine.backend.run(program)
@@ -81,7 +79,8 @@ export class Supernet {
     tape.dispose()
     if (!Number.isFinite(result.loss))
       throw new DivergedError(`the search diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
-    this.shared.update(names, learningRate, this.options.weightDecay)
+    this.shared.collect(parameters)
+    this.shared.apply(learningRate, this.options.weightDecay)
     return result
   }
 
@@ -138,7 +137,7 @@ export class Supernet {
   async sharedAccuracy(network: Network, training: readonly Sample[], clips: readonly Sample[]): Promise<number> {
     const { engine, store } = this
     const { batchSize, seed } = this.options
-    this.shared.load(parameterShapes(network).map(({ name }) => name))
+    this.shared.load(parameterShapes(network))
     const size = Math.min(batchSize, training.length)
     const order = new Random(seed, 'recalibration').permutation(training.length)
     const batches = Array.from({ length: Math.min(recalibrationBatches, Math.floor(training.length / size)) }, (_, batch) =>

@@ -64,3 +64,16 @@ export function choicesOf(space: Space, kind: ChoiceKind): number[] {
 export function canonicalDecisions(space: Space, decisions: readonly number[]): number[] {
   return space.canonical?.(decisions) ?? [...decisions]
 }
+
+/**
+ * Decisions that together have every option of every path at every size, the largest ones included: of several sizes, choices stand in
+ * ascending order.
+ */
+export function everyPath(space: Space): number[][] {
+  const most = (kind: ChoiceKind) => Math.max(1, ...choicesOf(space, kind).map((choice) => space.choices[choice].options.length))
+  return Array.from({ length: most('size') }, (_, size) =>
+    Array.from({ length: most('path') }, (__, path) =>
+      space.choices.map(({ kind, options }) => Math.min(kind === 'bits' ? 0 : kind === 'size' ? size : path, options.length - 1)),
+    ),
+  ).flat()
+}

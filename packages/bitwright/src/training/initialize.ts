@@ -12,12 +12,13 @@ function storeShape({ name, shape, kind }: ParameterShape): StoreShape {
   return { name, size, decay: kind === 'weight' ? 1 : 0, rate: kind === 'sinc' ? sincRate : 1 }
 }
 
-/** A store for all parameters (running statistics too) of the networks, each name once, at their first values. */
+/** A store for all parameters (running statistics too) of the networks, each name once and at its largest, at their first values. */
 export function createStore(engine: Engine, networks: readonly Network[], seed: number): ParameterStore {
   const shapes = new Map<string, { parameter: ParameterShape; network: Network }>()
   for (const network of networks) {
     for (const parameter of [...parameterShapes(network), ...statisticShapes(network)]) {
-      if (!shapes.has(parameter.name)) shapes.set(parameter.name, { parameter, network })
+      const known = shapes.get(parameter.name)
+      if (!known || storeShape(known.parameter).size < storeShape(parameter).size) shapes.set(parameter.name, { parameter, network })
     }
   }
   const store = new ParameterStore(
