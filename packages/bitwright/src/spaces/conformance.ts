@@ -96,7 +96,7 @@ export function testSpace(name: string, make: () => Space): void {
         edges.forEach((edge, index) => {
           const choice = paths[index]
           const own = parameters.filter(({ node }) => edge.nodes.some(({ id }) => id === node)).map((parameter) => parameter.name)
-          const option = `option ${choice} ${decisions[choice]}`
+          const option = `option ${choice} ${decisions[choice]} ${of}`
           expect(own.join()).toBe(seen.get(option) ?? own.join())
           seen.set(option, own.join())
           const place = `place ${choice} ${of}`

@@ -1,6 +1,7 @@
 export * from './decisions.ts'
 export * from './kws-e2e.ts'
 export * from './kws-mfcc.ts'
+export * from './mobile-cifar.ts'
 export * from './roles.ts'
 export type * from './space.ts'
 export * from './joint.ts'
