@@ -12,6 +12,7 @@ import { createStore } from '../training/initialize.ts'
 import { Recalibration } from '../training/recalibrate.ts'
 import { Recorder } from '../training/record.ts'
 import { DivergedError } from '../training/trainer.ts'
+import type { QuantizedPath, SharedQuantization, WidthGates } from '../training/shared-quantization.ts'
 import { SharedWeights } from './shared-weights.ts'
 
 export interface SupernetOptions {
@@ -56,46 +57,77 @@ export class Supernet {
     this.engine.integers(labels, tape.batch).set(clips.map(({ label }) => label))
   }
 
-  /** One AdamW step on the weights of the sampled path. Returns loss and right answers. */
+  /**
+   * One AdamW step on the weights of the sampled path, and on the ranges where it is quantized at the widths of its network. Returns loss and
+   * right answers.
+   */
   weightStep(
     decisions: readonly number[],
     clips: readonly Sample[],
     epoch: number,
     learningRate: number,
+    quantization?: SharedQuantization,
   ): { loss: number; correct: number } {
     const { engine, store } = this
     const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
     const network = this.space.build(decisions)
-    const { input, logits } = new Recorder(tape, { store, momentum: this.momentum }).network(network)
+    const path = quantization?.path(network)
+    const recorder = new Recorder(tape, { store, momentum: this.momentum, ...(path ? { quantized: path } : {}) })
+    const { input, logits } = recorder.network(network)
     const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
     tape.backward()
-    const program = tape.program()
     const parameters = parameterShapes(network)
     this.shared.load(parameters)
     this.load(tape, input, loss.labels, clips, epoch)
     engine.floats(this.momentum, 1)[0] = 0.1
-    engine.backend.run(program)
+    this.run(tape, recorder, path)
     const result = loss.read()
     tape.dispose()
-    if (!Number.isFinite(result.loss))
+    path?.dispose()
+    if (!Number.isFinite(result.loss)) {
+      quantization?.discard()
       throw new DivergedError(`the search diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
+    }
     this.shared.collect(parameters)
     this.shared.apply(learningRate, this.options.weightDecay)
+    quantization?.update(learningRate)
     return result
+  }
+
+  /** Forward and backward, through the quantizers of a path. */
+  private run(tape: Tape, recorder: Recorder, path: QuantizedPath | undefined): void {
+    const { backend } = this.engine
+    if (!path) return backend.run(tape.program())
+    backend.run(tape.program(['generate']))
+    path.prepare(recorder.sources)
+    backend.run(tape.program(['pack', 'forward', 'backward']))
+    path.collect(recorder.sources)
+    backend.run(tape.program(['finish']))
   }
 
   /**
    * dCE/dgate of every option of every choice on one batch, with the path `decisions` active: <output of option k, gradient of the
    * edge's output>, batch statistics throughout. Options that are not active are run one after another on the edge's input; each one's
-   * memory is given back before the next.
+   * memory is given back before the next. With quantizers also of every width of every layer.
    */
-  gateGradients(decisions: readonly number[], clips: readonly Sample[]): { loss: number; dGates: number[][] } {
+  gateGradients(
+    decisions: readonly number[],
+    clips: readonly Sample[],
+    quantization?: SharedQuantization,
+  ): { loss: number; dGates: number[][]; widths: WidthGates[] } {
     const { engine, store, space } = this
     engine.floats(this.momentum, 1)[0] = 0
     this.shared.loadAll()
     const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
-    const recorder = new Recorder(tape, { store, momentum: this.momentum, weightGradients: false })
     const network = space.build(decisions)
+    const path = quantization?.path(network)
+    path?.keepApart()
+    const recorder = new Recorder(tape, {
+      store,
+      momentum: this.momentum,
+      weightGradients: path !== undefined,
+      ...(path ? { quantized: path } : {}),
+    })
     const edges = space.edges(decisions)
     const { input, logits } = recorder.network(network)
     for (const edge of edges) {
@@ -103,38 +135,51 @@ export class Supernet {
       // a map's gradient is that of its normalisation: what an activation cuts off would be missing for the other options
       if (low !== -Infinity || high !== Infinity) {
         tape.dispose()
+        path?.dispose()
         throw new Error(`space ${space.name}: "${edge.output}" ends an option and has an activation`)
       }
       stored.keepGradient = true
     }
     const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
+    path?.keepGradients(recorder)
     tape.backward()
-    const program = tape.program()
     this.load(tape, input, loss.labels, clips, undefined)
-    engine.backend.run(program)
+    this.run(tape, recorder, path)
+    quantization?.discard()
     const result = loss.read()
+    const widths = path?.gateGradients(recorder) ?? []
 
     const dGates = edges.map((edge, choice) => {
       const output = recorder.values.get(edge.output)!.stored
       return space.choices[choice].options.map((_, option) => {
         const branch = new Tape(engine, { batch: clips.length, mode: 'recalibrate' })
-        const inner = new Recorder(branch, { store, momentum: this.momentum })
+        const swapped = quantization?.path(space.build(decisions.with(choice, option)))
+        const inner = new Recorder(branch, { store, momentum: this.momentum, ...(swapped ? { quantized: swapped } : {}) })
         inner.values.set(edge.input, recorder.values.get(edge.input)!)
         const { nodes, output: last } = space.fragment(choice, option, edge.input, decisions)
         for (const node of nodes) inner.node(node)
         const read = dot(branch, inner.values.get(last)!, output, 'forward')
-        engine.backend.run(branch.program(['generate', 'pack', 'forward']))
+        engine.backend.run(branch.program(['generate']))
+        swapped?.prepare(inner.sources)
+        engine.backend.run(branch.program(['pack', 'forward']))
         const gradient = read()
         branch.dispose()
+        swapped?.dispose()
         return gradient
       })
     })
     tape.dispose()
-    return { loss: result.loss, dGates }
+    path?.dispose()
+    return { loss: result.loss, dGates, widths }
   }
 
-  /** Accuracy on `clips` of the network of these decisions with the shared weights, batch-norm statistics taken anew from training clips. */
-  async sharedAccuracy(network: Network, training: readonly Sample[], clips: readonly Sample[]): Promise<number> {
+  /** Accuracy on `clips` of the network of these decisions with the shared weights, at its widths where it is quantized, batch-norm statistics taken anew from training clips. */
+  async sharedAccuracy(
+    network: Network,
+    training: readonly Sample[],
+    clips: readonly Sample[],
+    quantization?: SharedQuantization,
+  ): Promise<number> {
     const { engine, store } = this
     const { batchSize, seed } = this.options
     this.shared.load(parameterShapes(network))
@@ -143,12 +188,14 @@ export class Supernet {
     const batches = Array.from({ length: Math.min(recalibrationBatches, Math.floor(training.length / size)) }, (_, batch) =>
       Array.from(order.subarray(batch * size, (batch + 1) * size), (i) => training[i]),
     )
-    const recalibration = new Recalibration(engine, network, store, size)
+    const path = quantization?.path(network)
+    const recalibration = new Recalibration(engine, network, store, size, path)
     await recalibration.run(this.source, batches, { seed, epoch: 0 })
     recalibration.dispose()
-    const evaluator = new Evaluator(engine, network, store)
+    const evaluator = new Evaluator(engine, network, store, path ? { quantization: path } : {})
     const { logits } = await evaluator.logits(this.source, clips)
     evaluator.dispose()
+    path?.dispose()
     return logits.filter((row, i) => argMax(row) === clips[i].label).length / clips.length
   }
 

@@ -5,8 +5,7 @@ import { silenceLabel } from '../data/scan.ts'
 import type { Network } from '../network/network.ts'
 import type { ClassifierScores } from '../study/events.ts'
 import type { SampleSource } from './sample-source.ts'
-import type { Quantization } from './quantization.ts'
-import { Recorder, type WeightSources } from './record.ts'
+import { type Quantized, Recorder, type WeightSources } from './record.ts'
 import { WholeLayers } from './whole-layers.ts'
 
 /** A network recorded with its running statistics, to be run over clips. */
@@ -19,11 +18,11 @@ export class Evaluator {
   private readonly loss: Loss
   private readonly generate: Int32Array
   private readonly run: Int32Array
-  private readonly quantization?: Quantization
+  private readonly quantization?: Quantized
   private readonly whole?: WholeLayers
   private readonly classes: number
 
-  constructor(engine: Engine, network: Network, store: ParameterStore, options: { batch?: number; quantization?: Quantization } = {}) {
+  constructor(engine: Engine, network: Network, store: ParameterStore, options: { batch?: number; quantization?: Quantized } = {}) {
     this.engine = engine
     this.store = store
     this.quantization = options.quantization

@@ -13,11 +13,16 @@ interface Moments {
 export class LearnedAdam {
   private readonly moments: readonly Moments[]
   private readonly widths: ReadonlyMap<LearnedParameters, 1 | undefined>
+  private readonly sparse: boolean
   private count = 0
 
-  /** @param widths the numbers that decide widths, with what one bit is to them: 1, or undefined where it is a factor of two */
-  constructor(learned: readonly LearnedParameters[], widths: ReadonlyMap<LearnedParameters, 1 | undefined>) {
+  /**
+   * @param widths the numbers that decide widths, with what one bit is to them: 1, or undefined where it is a factor of two
+   * @param sparse numbers without any gradient, which no path used, stand still
+   */
+  constructor(learned: readonly LearnedParameters[], widths: ReadonlyMap<LearnedParameters, 1 | undefined>, sparse = false) {
     this.widths = widths
+    this.sparse = sparse
     this.moments = learned.map((parameters) => ({
       parameters,
       first: new Float64Array(parameters.values.length),
@@ -40,7 +45,7 @@ export class LearnedAdam {
       const unit = this.widths.get(parameters) ?? Math.LN2 * values[0]
       const length = isWidth ? widthStep * unit : rate * learningRateScale
       for (let i = 0; i < values.length; i++) {
-        if (!still) {
+        if (!still && !(this.sparse && gradients[i] === 0)) {
           first[i] = beta1 * first[i] + (1 - beta1) * gradients[i]
           second[i] = beta2 * second[i] + (1 - beta2) * gradients[i] ** 2
           const step = first[i] / (1 - beta1 ** this.count) / (Math.sqrt(second[i] / (1 - beta2 ** this.count)) + 1e-12)

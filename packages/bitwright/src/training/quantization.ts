@@ -18,7 +18,7 @@ import {
 import { LearnedAdam } from './learned-adam.ts'
 import { meetAverage } from './meet-average.ts'
 import { activationQuantizer, type QuantizationOptions, startActivationBits, weightQuantizer, widthParameters } from './quantizer-choice.ts'
-import type { QuantizedReferences, WeightSources } from './record.ts'
+import type { Quantized, WeightSources } from './record.ts'
 
 /** Weights are pressed harder than activations, whose last bits cost more accuracy. Ours; the paper presses both alike. */
 const weightPressure = 3
@@ -43,7 +43,7 @@ interface ActivationEntry {
 const widthOf = (quantizer: ActivationQuantizer): WidthItem => ({ bits: quantizer.bits(), count: quantizer.elements })
 const storedWidth = ({ quantizer, numbers }: WeightEntry): WidthItem => ({ bits: quantizer.sizeBits() / numbers, count: numbers })
 
-export class Quantization implements QuantizedReferences {
+export class Quantization implements Quantized {
   readonly network: Network
   private readonly engine: Engine
   private readonly options: QuantizationOptions

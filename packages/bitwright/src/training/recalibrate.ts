@@ -7,8 +7,7 @@ import type { Sample } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
 import { statisticShapes } from '../network/parameters.ts'
 import type { SampleSource } from './sample-source.ts'
-import type { Quantization } from './quantization.ts'
-import { Recorder, type WeightSources } from './record.ts'
+import { type Quantized, Recorder, type WeightSources } from './record.ts'
 
 export class Recalibration {
   private readonly engine: Engine
@@ -18,11 +17,11 @@ export class Recalibration {
   private readonly input: Stored
   private readonly momentum: number
   private readonly sources: WeightSources
-  private readonly quantization?: Quantization
+  private readonly quantization?: Quantized
   private readonly generate: Int32Array
   private readonly pass: Int32Array
 
-  constructor(engine: Engine, network: Network, store: ParameterStore, batch: number, quantization?: Quantization) {
+  constructor(engine: Engine, network: Network, store: ParameterStore, batch: number, quantization?: Quantized) {
     this.engine = engine
     this.network = network
     this.store = store

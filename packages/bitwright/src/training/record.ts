@@ -26,6 +26,7 @@ import {
 } from '@bitwright/engine'
 import { nodesById, parameterPrefix, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
+import type { ActivationQuantizer, WeightQuantizer } from '../quantizers/index.ts'
 import type { WholeLayer, WholeLayers } from './whole-layers.ts'
 
 /** log(|x| + epsilon) of the raw-audio layer. */
@@ -45,6 +46,16 @@ export interface QuantizedReferences {
   narrowed(node: WeightedNetworkNode): QuantizerSlot | undefined
 }
 
+/** The same with its quantizers: what evaluation in whole numbers and statistics taken anew need of a network's quantization. */
+export interface Quantized extends QuantizedReferences {
+  readonly network: Network
+  /** Before the kernels: quantized weights and quantizer slots on the heap. */
+  prepare(sources: WeightSources): void
+  weightQuantizer(id: string): WeightQuantizer
+  /** By id of the value, or of the layer that narrows its input. */
+  activationQuantizer(id: string, narrowed?: boolean): ActivationQuantizer | undefined
+}
+
 export interface RecordOptions {
   readonly store: ParameterStore
   /** Heap offset of batch norm's momentum. */
@@ -62,6 +73,8 @@ export class Recorder {
   readonly values = new Map<string, Value>()
   /** The float weights of each recorded layer, before quantization. */
   readonly sources: WeightSources = new Map()
+  /** By id of the layer: what it reads, before the quantizer of that. */
+  readonly multiplied = new Map<string, Value>()
   private readonly options: RecordOptions
 
   constructor(tape: Tape, options: RecordOptions) {
@@ -121,7 +134,7 @@ export class Recorder {
     const { tape } = this
     const { quantized } = this.options
     const whole = this.options.whole?.layer(node)
-    const x = this.multiplied(node, origin, whole?.input)
+    const x = this.quantizedInput(node, origin, whole?.input)
     const source = this.source(node)
     this.sources.set(node.id, source)
     const weights = whole?.weights ?? quantized?.weights(node, source) ?? source
@@ -136,11 +149,14 @@ export class Recorder {
   }
 
   /** What a layer multiplies: the value through its quantizer, or through `instead`. */
-  private multiplied(node: WeightedNetworkNode, origin: (id: string) => string, instead?: QuantizerSlot): Value {
+  private quantizedInput(node: WeightedNetworkNode, origin: (id: string) => string, instead?: QuantizerSlot): Value {
     const [id] = node.inputs
-    const narrowed = this.options.quantized?.narrowed(node)
-    if (narrowed) return fakeQuantize(settle(this.tape, this.read(id, origin)), instead ?? narrowed)
-    return instead ? fakeQuantize(this.values.get(id)!, instead) : this.read(id, origin)
+    const { quantized } = this.options
+    const narrowed = quantized?.narrowed(node)
+    const plain = narrowed ? settle(this.tape, this.read(id, origin)) : this.values.get(id)!
+    this.multiplied.set(node.id, plain)
+    const slot = instead ?? narrowed ?? quantized?.value(origin(id))
+    return slot ? fakeQuantize(plain, slot) : plain
   }
 
   private scaled(y: Value, { scale, offset, mean, variance }: WholeLayer): Value {

@@ -11,8 +11,7 @@ import type { WeightedNetworkNode } from '../network/network.ts'
 import { storageOf } from '../network/storage.ts'
 import type { ActivationQuantizer, WeightQuantizer } from '../quantizers/index.ts'
 import { channelAffine, wholeEpsilon } from './convert-channels.ts'
-import type { Quantization } from './quantization.ts'
-import { logMagnitudeEpsilon, type WeightSources } from './record.ts'
+import { logMagnitudeEpsilon, type Quantized, type WeightSources } from './record.ts'
 
 /** y = scale[c] * sum + offset[c], or y = scale[c] * log(|sum| + epsilon) + offset[c]. */
 export interface WholeLayer {
@@ -39,7 +38,7 @@ export class WholeLayers {
   private readonly entries = new Map<string, Entry>()
   private readonly owned: number[] = []
 
-  constructor(engine: Engine, quantization: Quantization) {
+  constructor(engine: Engine, quantization: Quantized) {
     this.engine = engine
     const { inputs } = storageOf(quantization.network)
     for (const node of weightedNodes(quantization.network)) {
