@@ -70,7 +70,7 @@ describe('Budget', () => {
     expect(() => make({ macs: 1e9, flashBytes: 1e9 }).requireFeasible(spaces[0])).not.toThrow()
     expect(() => make({}).requireFeasible(spaces[1])).not.toThrow()
     expect(() => make({ macs: 1000 }).requireFeasible(spaces[0])).toThrow(
-      /^the budget cannot be met: the smallest member of kws-e2e-sinc60 by MACs has macs \d+ exceeds 1000; raise the limit \(--macs, --flash, --ram\) or choose another space$/,
+      /^the budget cannot be met: the smallest member of kws-e2e-sinc60 has macs \d+ exceeds 1000; raise the limit \(--macs, --flash, --ram\) or choose another space$/,
     )
     expect(() => make({ ramBytes: 10 }).requireFeasible(spaces[1])).toThrow(/kws-mfcc-10 .* ramBytes \d+ exceeds 10;/)
   })

@@ -2,9 +2,9 @@
 import type { CostModel } from '../hardware/cost-model.ts'
 import type { Network } from '../network/network.ts'
 import { withBits } from '../network/transform.ts'
-import { decisionMacs } from '../spaces/decisions.ts'
-import type { AdditiveSpace } from '../spaces/space.ts'
-import type { BudgetSpec } from '../study/api.ts'
+import { decisionMacs, extremes, isAdditive } from '../spaces/decisions.ts'
+import type { AdditiveSpace, Space } from '../spaces/space.ts'
+import type { BitsSpec, BudgetSpec } from '../study/api.ts'
 import type { Cost } from '../study/events.ts'
 import { UsageError } from '../errors.ts'
 
@@ -17,13 +17,16 @@ export interface Admitted extends PricedNetwork {
   readonly decisions: number[]
 }
 
-/** What a budget is measured on: widths that are trained are priced at 8 bits, which they cannot exceed. */
+/** What a budget is measured on: widths that are trained are priced at 8 bits, which they cannot exceed; searched ones are the network's own. */
 export interface BudgetOptions {
   readonly budget: BudgetSpec
   readonly hardware: CostModel
-  readonly weightBits: number | 'trained'
-  readonly activationBits: number | 'trained'
+  readonly weightBits: BitsSpec
+  readonly activationBits: BitsSpec
 }
+
+/** In the order in which they are named. */
+const limited = ['macs', 'flashBytes', 'ramBytes'] as const
 
 export class Budget {
   readonly options: BudgetOptions
@@ -33,38 +36,50 @@ export class Budget {
 
   /** The exact cost of a network at the widths it will be shipped with. */
   price(network: Network): Cost {
-    const bits = (choice: number | 'trained') => (choice === 'trained' ? 8 : choice)
-    const widths = { weightBits: bits(this.options.weightBits), activationBits: bits(this.options.activationBits) }
-    const { params, macs, flashBytes, ramBytes } = this.options.hardware.price(withBits(network, widths, { edges: 'same' }))
+    const sized = (choice: BitsSpec) => (choice === 'trained' ? 8 : choice)
+    const [weightBits, activationBits] = [sized(this.options.weightBits), sized(this.options.activationBits)]
+    const shipped =
+      weightBits === 'searched' || activationBits === 'searched'
+        ? network
+        : withBits(network, { weightBits, activationBits }, { edges: 'same' })
+    const { params, macs, flashBytes, ramBytes } = this.options.hardware.price(shipped)
     return { params, macs, flashBytes, ramBytes }
   }
 
   /** The first limit that is exceeded, in words; undefined when the cost fits. */
   excess(cost: Cost): string | undefined {
-    for (const key of ['macs', 'flashBytes', 'ramBytes'] as const) {
+    for (const key of limited) {
       const limit = this.options.budget[key]
       if (limit !== undefined && cost[key] > limit) return `${key} ${cost[key]} exceeds ${limit}`
     }
     return undefined
   }
 
-  /** The network of these decisions with its cost, or undefined when it does not fit; MACs are checked before anything is built. */
-  admit(space: AdditiveSpace, decisions: readonly number[]): PricedNetwork | undefined {
+  /** How far a cost is over the limits, each in its own size; 0 when it fits. */
+  violation(cost: Cost): number {
+    return limited.reduce((sum, key) => {
+      const limit = this.options.budget[key]
+      return sum + (limit === undefined ? 0 : Math.max(0, cost[key] / limit - 1))
+    }, 0)
+  }
+
+  /** The network of these decisions with its cost, or undefined when it does not fit; MACs are checked before anything is built, where they add up. */
+  admit(space: Space, decisions: readonly number[]): PricedNetwork | undefined {
     const { macs } = this.options.budget
-    if (macs !== undefined && decisionMacs(space, decisions) > macs) return undefined
+    if (macs !== undefined && isAdditive(space) && decisionMacs(space, decisions) > macs) return undefined
     const network = space.build(decisions)
     const cost = this.price(network)
     return this.excess(cost) ? undefined : { network, cost }
   }
 
-  /** @throws UsageError when even the smallest member by MACs does not fit. */
-  requireFeasible(space: AdditiveSpace): void {
-    const smallest = space.optionMacs.map((macs) => macs.indexOf(Math.min(...macs)))
+  /** @throws UsageError when even the smallest member does not fit. */
+  requireFeasible(space: Space): void {
+    const { smallest } = extremes(space)
     const cost = this.price(space.build(smallest))
     const excess = this.excess(cost)
     if (excess)
       throw new UsageError(
-        `the budget cannot be met: the smallest member of ${space.name} by MACs has ${excess}; raise the limit (--macs, --flash, --ram) or choose another space`,
+        `the budget cannot be met: the smallest member of ${space.name} has ${excess}; raise the limit (--macs, --flash, --ram) or choose another space`,
       )
   }
 }

@@ -19,6 +19,8 @@ export interface Candidate {
 
 export interface SearchEpoch {
   readonly stage: 'warmup' | 'search'
+  /** Steps that were given up because a loss was no number, and why the first was. */
+  readonly lostSteps?: { readonly count: number; readonly reason: string }
   /** Number of this epoch within its stage, and how many the stage has. */
   readonly index: number
   readonly of: number
@@ -35,11 +37,16 @@ export type Between = (step: number, steps: number) => boolean
 
 export interface Strategy {
   readonly name: string
+  /** Whether the networks it offers are a front to choose from, and not steps on the way to one. */
+  readonly givesFront?: true
   readonly epochs: number
   /** One epoch, or undefined when `between` ended it; its effects are then lost with the next `restore`. */
   epoch(epoch: number, between: Between): Promise<SearchEpoch | undefined>
-  /** Offers networks to `offer` as they are scored; returns the chosen one, or undefined when interrupted. */
-  choose(offer: (candidate: Candidate) => void, between: Between): Promise<Candidate | undefined>
+  /**
+   * Offers networks to `offer` as they are scored; returns the chosen one, or undefined when interrupted. `checkpoint`: called where
+   * `state` is worth keeping, for a choice that takes long.
+   */
+  choose(offer: (candidate: Candidate) => void, between: Between, checkpoint?: () => void): Promise<Candidate | undefined>
   state(): unknown
   restore(state: unknown): void
   dispose(): void

@@ -1,6 +1,7 @@
 // The two spellings of decisions, and random ones.
 import type { Random } from '@bitwright/engine'
 import { UsageError } from '../errors.ts'
+import { countNetwork } from '../network/counts.ts'
 import type { AdditiveSpace, Choice, ChoiceKind, Decisions, Space } from './space.ts'
 
 const isList = (value: Decisions): value is readonly number[] => Array.isArray(value)
@@ -76,4 +77,19 @@ export function everyPath(space: Space): number[][] {
       space.choices.map(({ kind, options }) => Math.min(kind === 'bits' ? 0 : kind === 'size' ? size : path, options.length - 1)),
     ),
   ).flat()
+}
+
+/**
+ * The members with the most and the least operations, parameters where these are equal, and bits: option by option, the others at the first.
+ * Sizes and bits stand in ascending order.
+ */
+export function extremes(space: Space): { largest: number[]; smallest: number[] } {
+  const first = space.choices.map(() => 0)
+  const ordered = space.choices.map(({ kind, options }, choice) => {
+    const indices = options.map((_, option) => option)
+    if (kind !== 'path') return indices
+    const counts = indices.map((option) => countNetwork(space.build(first.with(choice, option))))
+    return indices.toSorted((a, b) => counts[a].macs - counts[b].macs || counts[a].params - counts[b].params)
+  })
+  return { largest: ordered.map((order) => order.at(-1)!), smallest: ordered.map(([order]) => order) }
 }

@@ -3,8 +3,8 @@ import type { ClassifierScores, Cost, LayerBits, StageName, StudyEvent } from '.
 import type { Network } from '../network/network.ts'
 import type { SplitName } from '../data/dataset.ts'
 
-/** A fixed width of 1..8 bits, or widths learned per layer. */
-export type BitsSpec = number | 'trained'
+/** A fixed width of 1..8 bits, widths learned per layer, or those that the network has from a search. */
+export type BitsSpec = number | 'trained' | 'searched'
 
 export interface DataSpec {
   readonly directory: string
@@ -20,6 +20,10 @@ export interface DataSpec {
   readonly strict: boolean
   /** Length of every clip; absent: that of a network from a file, else 1, of a network that streams 1.25. */
   readonly seconds?: number
+  /** Height and width of every image; absent: those of a network from a file, else 32x32. */
+  readonly imageSize?: readonly [number, number]
+  /** False: images are not mirrored in training. */
+  readonly flip?: false
 }
 
 /** Upper limits no emitted network exceeds; an absent one does not bind. */
@@ -67,7 +71,7 @@ interface StudySpec {
 }
 
 export interface SearchSpec extends StudySpec {
-  readonly space: 'kws-e2e' | 'kws-mfcc'
+  readonly space: 'kws-e2e' | 'kws-mfcc' | 'mobile-cifar'
   readonly spaceOptions: {
     /** First-layer filters (`kws-e2e`) or MFCC coefficients (`kws-mfcc`). */
     readonly filters?: number

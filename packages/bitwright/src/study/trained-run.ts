@@ -31,7 +31,7 @@ export function openTrained(
   { trainer }: TrainedCheckpoint,
 ): { store: ParameterStore; quantization: Quantization } {
   const { weightBits, activationBits, granularity, weightBytes, seed } = request
-  const start = withStartBits(withoutBits(network), { weightBits, activationBits })
+  const start = withStartBits(weightBits === 'searched' ? network : withoutBits(network), { weightBits, activationBits })
   const store = createStore(engine, [start], seed)
   const quantization = new Quantization(store, start, {
     weightBits,

@@ -18,7 +18,7 @@ import {
 } from '../quantizers/index.ts'
 import { mostNarrowedBits } from './meet-average.ts'
 
-export type BitsChoice = number | 'trained'
+export type BitsChoice = number | 'trained' | 'searched'
 
 export interface QuantizationOptions {
   readonly weightBits: BitsChoice
@@ -38,11 +38,15 @@ export interface QuantizationOptions {
 const startBits = 8
 export const startActivationBits = mostNarrowedBits
 
-/** The network whose widths are fixed or at the start of their training; a fixed width is every layer's, the first and last included. */
+/**
+ * The network whose widths are fixed or at the start of their training; a fixed width is every layer's, the first and last included.
+ * Searched ones are its own.
+ */
 export function withStartBits(
   network: Network,
   { weightBits, activationBits }: { weightBits: BitsChoice; activationBits: BitsChoice },
 ): Network {
+  if (weightBits === 'searched' || activationBits === 'searched') return network
   const widths = {
     weightBits: weightBits === 'trained' ? startBits : weightBits,
     activationBits: activationBits === 'trained' ? startActivationBits : activationBits,

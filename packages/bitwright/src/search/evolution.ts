@@ -1,0 +1,148 @@
+// Members of a space by NSGA-II (nsga2.ts) with a score for each: what a joint search ends with. Every candidate is priced exactly before
+// anything else, none over budget is scored, and none twice: scores are kept by canonical decisions. The number of scores is bounded.
+import { Random } from '@bitwright/engine'
+import { canonicalDecisions, choicesOf, extremes } from '../spaces/decisions.ts'
+import type { Space } from '../spaces/space.ts'
+import type { Cost } from '../study/events.ts'
+import type { Network } from '../network/network.ts'
+import { DivergedError } from '../training/trainer.ts'
+import type { Budget } from './budget.ts'
+import { children, type Evaluated, firstGeneration, type Nsga2Options, survivors } from './nsga2.ts'
+import type { Between, Candidate } from './strategy.ts'
+
+export interface EvolutionOptions {
+  readonly seed: number
+  readonly population: number
+  /** Networks that are scored at most. */
+  readonly candidates: number
+}
+
+export const evolutionDefaults = { population: 32, candidates: 256 } as const
+
+interface Score {
+  readonly decisions: readonly number[]
+  readonly score: number
+  readonly dropped?: string
+}
+
+export interface EvolutionState {
+  /** Generations that are done. */
+  readonly generation: number
+  readonly population: readonly Evaluated[]
+  readonly scores: readonly Score[]
+}
+
+/** Generations after which a search ends that finds nothing new to score within its budget. */
+const mostIdle = 25
+
+export class Evolution {
+  private readonly space: Space
+  private readonly budget: Budget
+  private readonly options: EvolutionOptions
+  private readonly nsga2: Nsga2Options
+  private readonly scoreOf: (network: Network) => Promise<number>
+  private generation = 0
+  private population: readonly Evaluated[] = []
+  private readonly scores = new Map<string, Score>()
+
+  /** @param scoreOf accuracy, 0..1; a DivergedError or a score that is no number drops the candidate */
+  constructor(space: Space, budget: Budget, scoreOf: (network: Network) => Promise<number>, options: EvolutionOptions) {
+    this.space = space
+    this.budget = budget
+    this.scoreOf = scoreOf
+    this.options = options
+    this.nsga2 = {
+      seed: options.seed,
+      options: space.choices.map((choice) => choice.options.length),
+      population: options.population,
+      canonical: (genes) => canonicalDecisions(space, genes),
+    }
+  }
+
+  /** Runs to the end, `checkpoint` after every generation; false when `between` ended it. */
+  async run(between: Between, checkpoint: () => void): Promise<boolean> {
+    const priced = new Set(this.population.map(({ genes }) => genes.join()))
+    for (const key of this.scores.keys()) priced.add(key)
+    let idle = 0
+    while (this.scores.size < this.options.candidates && idle < mostIdle) {
+      const before = this.scores.size
+      const born =
+        this.generation === 0
+          ? firstGeneration(this.nsga2, this.founders())
+          : children(this.population, this.generation, this.nsga2, priced)
+      const evaluated: Evaluated[] = []
+      for (const genes of born) {
+        if (this.scores.size === this.options.candidates) break
+        evaluated.push(await this.evaluate(genes))
+        if (!between(this.scores.size, this.options.candidates)) return false
+      }
+      for (const { genes } of evaluated) priced.add(genes.join())
+      this.population = survivors([...this.population, ...evaluated], this.options.population)
+      this.generation++
+      idle = this.scores.size > before ? 0 : idle + 1
+      checkpoint()
+    }
+    return true
+  }
+
+  /** The extremes, and random paths with one width throughout: mixtures of widths are what crossover makes. */
+  private founders(): number[][] {
+    const { largest, smallest } = extremes(this.space)
+    const bits = new Set(choicesOf(this.space, 'bits'))
+    const random = new Random(this.options.seed, 'founders')
+    const uniform = Array.from({ length: bits.size > 0 ? this.options.population >> 1 : 0 }, (_, i) =>
+      this.space.choices.map(({ options }, choice) => (bits.has(choice) ? i % options.length : random.integer(options.length))),
+    )
+    return [smallest, largest, ...uniform]
+  }
+
+  private async evaluate(genes: readonly number[]): Promise<Evaluated> {
+    const network = this.space.build(genes)
+    const cost = this.budget.price(network)
+    const violation = this.budget.violation(cost)
+    const costs = objectivesOf(cost)
+    if (violation > 0) return { genes, objectives: [0, ...costs], violation }
+    const key = genes.join()
+    let known = this.scores.get(key)
+    if (!known) {
+      known = { decisions: genes, ...(await this.score(network)) }
+      this.scores.set(key, known)
+    }
+    // worse than anything that is a network, better than what is none
+    return known.dropped === undefined
+      ? { genes, objectives: [-known.score, ...costs], violation }
+      : { genes, objectives: [1, ...costs], violation: 1e-9 }
+  }
+
+  private async score(network: Network): Promise<Omit<Score, 'decisions'>> {
+    try {
+      const score = await this.scoreOf(network)
+      return Number.isFinite(score) ? { score } : { score: 0, dropped: `its score is ${score}` }
+    } catch (error) {
+      if (!(error instanceof DivergedError)) throw error
+      return { score: 0, dropped: error.message }
+    }
+  }
+
+  /** Everything that was scored, in order. */
+  candidates(): Candidate[] {
+    return [...this.scores.values()].map((score) => {
+      const network = this.space.build(score.decisions)
+      return { ...score, network, cost: this.budget.price(network), scoreKind: 'shared' }
+    })
+  }
+
+  state(): EvolutionState {
+    return { generation: this.generation, population: [...this.population], scores: [...this.scores.values()] }
+  }
+
+  restore({ generation, population, scores }: EvolutionState): void {
+    this.generation = generation
+    this.population = population
+    this.scores.clear()
+    for (const score of scores) this.scores.set(score.decisions.join(), score)
+  }
+}
+
+/** What is minimised beside the error. */
+const objectivesOf = ({ flashBytes, latencyMs, macs }: Cost): number[] => [flashBytes, latencyMs ?? macs]
