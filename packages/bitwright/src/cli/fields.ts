@@ -85,6 +85,17 @@ export const anyText = () => z.string()
 /** A flag without a value. */
 export const present = () => z.literal(true).optional().transform(Boolean)
 
+/** A flag that is on unless `--no-...` is given. */
+export const notDenied = () => z.boolean().default(true)
+
+/** `32` or `24x32`, height first. */
+export const imageSize = () =>
+  field('a side or height x width in pixels, 4 to 1024, e.g. 32 or 24x32', (text): readonly [number, number] | undefined => {
+    const match = /^(\d{1,4})(?:x(\d{1,4}))?$/.exec(text)
+    const [height, width] = [Number(match?.[1]), Number(match?.[2] ?? match?.[1])]
+    return Math.min(height, width) >= 4 && Math.max(height, width) <= 1024 ? [height, width] : undefined
+  })
+
 export const wordList = () =>
   field('words separated by commas, each once, e.g. yes,no,stop', (text) => {
     const words = text.split(',').map((word) => word.trim())

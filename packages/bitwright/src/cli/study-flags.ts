@@ -8,7 +8,10 @@ export const defaultEpochs: EpochsSpec = { warmup: 8, search: 32, train: 60, qua
 export function addStudyFlags(command: Command): Command {
   return command
     .optionsGroup('Data:')
-    .option('--data <DIR>', 'folder with one sub-folder of WAV clips per word (required)')
+    .option(
+      '--data <DIR>',
+      'folder with one sub-folder of WAV clips per word, or of PNG or JPEG images per class, or CIFAR-10 batches (required)',
+    )
     .option('--words <a,b,c>', 'words to tell apart; all others become "unknown" (default: every folder is a class)')
     .option(
       '--split <RULE>',
@@ -19,8 +22,10 @@ export function addStudyFlags(command: Command): Command {
     .option('--train-list <FILE>', 'training clips, one "path class" a line (default: all in no other list)')
     .option('--validation-list <FILE>', 'validation clips; with --test-list, replaces --split')
     .option('--test-list <FILE>', 'test clips')
-    .option('--strict', 'a broken clip is an error instead of being skipped')
+    .option('--strict', 'a broken clip or image is an error instead of being skipped')
     .option('--seconds <X>', 'length of every clip: silence fills it up, of more the loudest part is taken (default: 1; --streaming: 1.25)')
+    .option('--image-size <N|HxW>', 'pixels that every image is cut and scaled to (default: those of a network from a file, else 32)')
+    .option('--no-flip', 'do not mirror images in training, where left and right mean something')
     .optionsGroup('Form:')
     .option('--streaming', 'no padding along time: a network that runs on a stream, frame by frame (evaluate --stream, listen)')
     .optionsGroup('Bits:')
@@ -42,7 +47,7 @@ export function addStudyFlags(command: Command): Command {
       '--epochs <N|stage=N,..>',
       `final training; other stages scale with it; quantize=0: by calibration alone (default: ${describeEpochs(defaultEpochs)})`,
     )
-    .option('--batch-size <N>', 'clips of one step', '64')
+    .option('--batch-size <N>', 'clips or images of one step', '64')
     .option('--learning-rate <X>', 'peak of the schedule (default: by optimiser)')
     .option('--seed <N>', 'another seed, another run; the same seed, the same bits', '0')
     .optionsGroup('Machine:')

@@ -9,7 +9,7 @@ import { defaultEpochs } from './study-flags.ts'
 
 /** zod fields of the shared flags, to be spread into a verb's schema. */
 export const studyFields = {
-  data: fields.path('a folder with one sub-folder of WAV clips per word'),
+  data: fields.path('a folder with one sub-folder of WAV clips per word, or of images per class'),
   words: fields.wordList().optional(),
   split: fields.choice(['auto', 'lists', 'hash', 'speaker']).default('auto'),
   salt: fields.anyText().default(''),
@@ -18,6 +18,8 @@ export const studyFields = {
   testList: fields.path('a file with one "path class" a line').optional(),
   strict: fields.present(),
   seconds: fields.positiveNumber('1.25', 60).optional(),
+  imageSize: fields.imageSize().optional(),
+  flip: fields.notDenied(),
   streaming: fields.present(),
   weightBits: fields.bits().default(8),
   activationBits: fields.bits().default(8),
@@ -91,5 +93,7 @@ function dataSpec(flags: StudyFlags): DataSpec {
     salt: flags.salt,
     strict: flags.strict,
     ...(flags.seconds !== undefined && { seconds: flags.seconds }),
+    ...(flags.imageSize && { imageSize: flags.imageSize }),
+    ...(!flags.flip && { flip: false as const }),
   }
 }

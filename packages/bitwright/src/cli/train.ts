@@ -10,7 +10,7 @@ export function command(): Command {
       .optionsGroup('Network:')
       .option(
         '--network <NAME|FILE>',
-        'ds-cnn-s, tc-resnet8, kws-e2e-e3k5, kws-e2e-e3k5-conv1d, or the architecture.json of a run (required without --from)',
+        'ds-cnn-s, tc-resnet8, kws-e2e-e3k5, kws-e2e-e3k5-conv1d, resnet8 (images), or the architecture.json of a run (required without --from)',
       )
       .option('--from <RUN>', 'quantize the float weights of this finished run anew, without training in float'),
   )

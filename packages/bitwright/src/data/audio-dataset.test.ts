@@ -197,11 +197,11 @@ describe('loadAudioDataset', () => {
       [{ words: [] }, /names no word/],
       [{ words: ['yes', '_unknown_'] }, /_unknown_ is no keyword/],
       [{ split: 'speaker' }, /class rare has 1 training clips, at least 3 are needed/],
-      [{ words: ['yes', 'stop'], silence: false, split: 'lists' }, /the test split is empty; check the clip lists/],
+      [{ words: ['yes', 'stop'], silence: false, split: 'lists' }, /the test split is empty; check the lists/],
       [{ words: ['yes'], unknown: false, silence: false, split: 'speaker' }, /only one class \(yes\)/],
       [{ testShare: 0 }, /testShare is 0/],
       [{ seconds: 0, words: ['yes', 'stop'], split: 'speaker' }, /clips of 0 s/],
-      [{ lists: { train: join(root, 'nothing.txt') } }, /nothing\.txt: the clip list cannot be read \(ENOENT\)/],
+      [{ lists: { train: join(root, 'nothing.txt') } }, /nothing\.txt: the list cannot be read \(ENOENT\)/],
     ]
     for (const [options, message] of cases) {
       const error = await failure(options)

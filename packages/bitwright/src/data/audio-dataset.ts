@@ -5,10 +5,11 @@ import { join } from 'node:path'
 import { Random } from '@bitwright/engine'
 import { RunError, UsageError } from '../errors.ts'
 import { readPcm } from './clip.ts'
-import type { AudioDataset, Sample, SkippedFile, SplitName } from './dataset.ts'
+import type { AudioDataset, SkippedFile } from './dataset.ts'
 import { decodeAll, type Progress } from './decode.ts'
-import { planDataset, planProblems, splitNames, type Plan, type PlanOptions } from './plan.ts'
-import { readClipList, scanTree, silenceLabel, speakerOf, unknownLabel, type Tree } from './scan.ts'
+import { planDataset, planList, planProblems, splitNames, type Plan, type PlanOptions } from './plan.ts'
+import { plannedSplits, refuseBroken } from './planned.ts'
+import { scanTree, silenceLabel, type Tree } from './scan.ts'
 
 export interface DecodeOptions {
   /** Length of every clip, default 1 s: shorter recordings are centred between zeros, of longer ones the loudest stretch is taken. */
@@ -44,14 +45,7 @@ export async function loadClipList(
   onProgress?: Progress,
 ): Promise<AudioDataset> {
   const tree = scanTree(directory)
-  const clips = readClipList(listFile, tree).map(({ path, label }) => {
-    const name = label ?? path.slice(0, path.indexOf('/'))
-    const own = classes.indexOf(name)
-    const index = own >= 0 || name === silenceLabel ? own : classes.indexOf(unknownLabel)
-    if (index < 0) throw new UsageError(`${listFile}: ${path} is labelled ${name}; the model's classes are ${classes.join(', ')}`)
-    return { path, label: index, speaker: speakerOf(path), split: 'test' as const }
-  })
-  return decodePlan(tree, { classes, mode: 'lists', clips, silence: { train: 0, validation: 0, test: 0 } }, options, onProgress)
+  return decodePlan(tree, planList(tree, listFile, classes), options, onProgress)
 }
 
 async function decodePlan(tree: Tree, plan: Plan, options: DecodeOptions, onProgress?: Progress): Promise<AudioDataset> {
@@ -74,12 +68,9 @@ async function decodePlan(tree: Tree, plan: Plan, options: DecodeOptions, onProg
       skipped.push({ path, reason: error.message })
     }
   }
-  if (skipped.length > 0) complain(tree, plan, skipped, failed, strict)
+  if (skipped.length > 0) refuseBroken(tree.directory, plan, skipped, failed, strict)
 
-  const splits: Record<SplitName, Sample[]> = { train: [], validation: [], test: [] }
-  for (const [index, { path, label, speaker, split }] of plan.clips.entries()) {
-    if (!failed.has(index)) splits[split].push({ path, label, ...(speaker === undefined ? {} : { speaker }), index })
-  }
+  const splits = plannedSplits(plan, failed)
   let row = plan.clips.length
   let number = 0
   for (const split of splitNames) {
@@ -90,18 +81,6 @@ async function decodePlan(tree: Tree, plan: Plan, options: DecodeOptions, onProg
     }
   }
   return { kind: 'audio', directory: tree.directory, classes: plan.classes, sampleRate, samples, splits, skipped, pcm, background }
-}
-
-/** Throws where broken files are an error or leave too little to train on. */
-function complain(tree: Tree, plan: Plan, skipped: readonly SkippedFile[], failed: ReadonlyMap<number, string>, strict: boolean): void {
-  const [{ path, reason }] = skipped
-  const others = skipped.length > 1 ? ` (and ${skipped.length - 1} more)` : ''
-  if (strict) throw new RunError(`${join(tree.directory, path)} ${reason}${others}; without --strict broken files are skipped`)
-  const before = planProblems(plan)
-  const clips = plan.clips.filter((_, index) => !failed.has(index))
-  const problem = planProblems({ ...plan, clips }).find((text) => !before.includes(text))
-  const what = problem ?? (clips.length === 0 ? 'no clip is left' : undefined)
-  if (what) throw new RunError(`${tree.directory}: without the broken files, of which ${path} ${reason}${others}, ${what}`)
 }
 
 /** A silence clip: a stretch of a background recording at a volume drawn from [0, 1), or zeros where there is no background. */

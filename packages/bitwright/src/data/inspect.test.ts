@@ -66,7 +66,7 @@ it('warns of everything that spoils a result', async () => {
   expect(report.clippedClips).toEqual(['yes/0.wav', 'yes/1.wav', 'yes/2.wav', 'yes/3.wav'])
   expect(report.skipped).toEqual([{ path: 'yes/37.wav', reason: 'is not a WAV file (it does not begin with RIFF)' }])
   expect(report.warnings).toEqual([
-    'training would be refused: class rare has 1 training clips, at least 3 are needed; record more or leave the class out',
+    'training would be refused: class rare has 1 training clips, at least 3 are needed; collect more or leave the class out',
     'class rare has no clips in test',
     'the classes are unbalanced: 30 training clips of yes, 1 of rare',
     '1 speakers are in more than one split, e.g. x: the accuracy will flatter; use --split speaker',

@@ -155,7 +155,12 @@ export function formatInspection(report: Inspection): string {
   const table = [['class', ...splitNames, 'all'], ...rows, ['all', ...totals, totals.reduce((a, b) => a + b)]].map((row) => row.map(String))
   const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)))
   const lines = table.map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '))
-  const ways = { lists: 'by clip lists', hash: 'by the Speech Commands hash', speaker: report.speakers > 0 ? 'by speaker' : 'by clip' }
+  const ways = {
+    lists: 'by clip lists',
+    hash: 'by the Speech Commands hash',
+    speaker: report.speakers > 0 ? 'by speaker' : 'by clip',
+    folders: 'by folder',
+  }
   const facts = [
     ['split', ways[report.split]],
     ['speakers', report.speakers === 0 ? 'not told by the file names' : report.speakers],

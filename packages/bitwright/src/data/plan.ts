@@ -3,19 +3,20 @@
 import { Random } from '@bitwright/engine'
 import { UsageError } from '../errors.ts'
 import type { SplitName } from './dataset.ts'
-import { nearest, readClipList, silenceLabel, speakerOf, unknownLabel, type ListEntry, type Tree } from './scan.ts'
+import type { Media } from './media.ts'
+import { labelOf, nearest, readClipList, silenceLabel, speakerOf, unknownLabel, type ListEntry, type Tree } from './scan.ts'
 import { groupSplit, hashSplit, type Shares } from './splits.ts'
 
-export type SplitMode = 'lists' | 'hash' | 'speaker'
+export type SplitMode = 'lists' | 'hash' | 'speaker' | 'folders'
 
 export interface PlanOptions {
   /** Keywords in class order; clips of all other folders become `_unknown_`. Default: every folder is a class, sorted by name. */
   readonly words?: readonly string[]
   /**
    * `lists`: the files given in `lists`, else `validation_list.txt` and `testing_list.txt` of the folder; `hash`: the official hash of the
-   * file name; `speaker`: no speaker in two splits and each class in all of them; `auto` (default): the first of these that works.
+   * file name; `speaker`: no speaker in two splits and each class in all of them; `auto` (default): folders named after the splits, else the first of these that works.
    */
-  readonly split?: SplitMode | 'auto'
+  readonly split?: Exclude<SplitMode, 'folders'> | 'auto'
   /** Another salt makes another speaker split. */
   readonly salt?: string
   /** Share of the clips in validation and test for `hash` and `speaker`, default 0.1 each. */
@@ -39,6 +40,7 @@ export interface PlannedClip {
 export interface Plan {
   readonly classes: readonly string[]
   readonly mode: SplitMode
+  readonly media: Media
   readonly clips: readonly PlannedClip[]
   /** How many silence clips to crop from the background in each split; zero where the data has its own. */
   readonly silence: Readonly<Record<SplitName, number>>
@@ -60,6 +62,7 @@ export function planDataset(tree: Tree, options: PlanOptions): Plan {
     if (!listed) throw new UsageError(`${tree.directory} has no validation_list.txt or testing_list.txt; use --split hash or speaker`)
     return finish(tree, options, 'lists', readLists(tree, listed, options.lists === undefined))
   }
+  if (mode === 'auto' && tree.splits) return finish(tree, options, 'folders', byFolders(tree.splits, shares))
   const files: Labelled[] = [...tree.folders.values()].flat().map((path) => ({ path }))
   if (mode !== 'speaker' && (mode === 'hash' || files.some(({ path }) => speakerOf(path) !== undefined))) {
     const hashed = files.map((entry) => ({ ...entry, split: hashSplit(entry.path, shares) }))
@@ -69,21 +72,33 @@ export function planDataset(tree: Tree, options: PlanOptions): Plan {
   return finish(tree, options, 'speaker', files, shares)
 }
 
+/** The samples of one list file, labelled with the given classes, all in the test split. */
+export function planList(tree: Tree, listFile: string, classes: readonly string[]): Plan {
+  const clips = readClipList(listFile, tree).map(({ path, label }) => {
+    const name = label ?? labelOf(tree, path)
+    const own = classes.indexOf(name)
+    const index = own >= 0 || name === silenceLabel ? own : classes.indexOf(unknownLabel)
+    if (index < 0) throw new UsageError(`${listFile}: ${path} is labelled ${name}; the model's classes are ${classes.join(', ')}`)
+    return { path, label: index, speaker: speakerOf(path), split: 'test' as const }
+  })
+  return { classes, mode: 'lists', media: tree.media, clips, silence: { train: 0, validation: 0, test: 0 } }
+}
+
 /** What makes the plan unfit for training, one sentence each; empty when nothing does. */
-export function planProblems({ classes, clips, silence, mode }: Plan): string[] {
+export function planProblems({ classes, clips, silence, mode, media: { things } }: Plan): string[] {
   const problems: string[] = []
   if (classes.length < 2) problems.push(`there is only one class (${classes.join()}); at least two are needed`)
   for (const split of splitNames) {
     if (clips.some((clip) => clip.split === split) || silence[split] > 0) continue
     const remedy =
-      mode === 'lists' ? 'check the clip lists' : mode === 'hash' ? 'use --split speaker' : 'record more clips or enlarge its share'
+      mode === 'lists' ? 'check the lists' : mode === 'hash' ? 'use --split speaker' : `collect more ${things} or enlarge its share`
     problems.push(`the ${split} split is empty; ${remedy}`)
   }
   for (const [label, name] of classes.entries()) {
     const count = clips.filter((clip) => clip.split === 'train' && clip.label === label).length
     if (count >= leastTrainClips || (name === silenceLabel && silence.train > 0)) continue
-    const remedy = mode === 'hash' ? 'record more or use --split speaker' : 'record more or leave the class out'
-    problems.push(`class ${name} has ${count} training clips, at least ${leastTrainClips} are needed; ${remedy}`)
+    const remedy = mode === 'hash' ? 'collect more or use --split speaker' : 'collect more or leave the class out'
+    problems.push(`class ${name} has ${count} training ${things}, at least ${leastTrainClips} are needed; ${remedy}`)
   }
   return problems
 }
@@ -105,6 +120,16 @@ function checkOptions({ validationShare = 0.1, testShare = 0.1, words }: PlanOpt
   return { validation: validationShare, test: testShare }
 }
 
+/** A split that has no folder takes its share of the training samples, by a hash of their paths. */
+function byFolders(splits: ReadonlyMap<string, SplitName>, shares: Shares): Labelled[] {
+  const present = new Set(splits.values())
+  const missing = { validation: present.has('validation') ? 0 : shares.validation, test: present.has('test') ? 0 : shares.test }
+  return [...splits].map(([path, split]) => ({
+    path,
+    split: split === 'train' ? hashSplit(path.replaceAll('/', ' '), missing) : split,
+  }))
+}
+
 function readLists(tree: Tree, lists: NonNullable<PlanOptions['lists']>, ignoreMissing: boolean): Labelled[] {
   const entries = new Map<string, Labelled & { file: string }>()
   for (const split of splitNames) {
@@ -124,16 +149,18 @@ function readLists(tree: Tree, lists: NonNullable<PlanOptions['lists']>, ignoreM
 }
 
 function finish(tree: Tree, options: PlanOptions, mode: SplitMode, entries: readonly Labelled[], shares?: Shares): Plan {
-  const labels = entries.map(({ path, label }) => label ?? path.slice(0, path.indexOf('/')))
+  const labels = entries.map(({ path, label }) => label ?? labelOf(tree, path))
   const explicit = entries.some(({ label }) => label !== undefined)
   const present = new Set(labels)
   const named = explicit ? new Set(entries.flatMap(({ label }) => label ?? [])) : present
   const words = options.words ?? [...named].filter((name) => name !== unknownLabel && name !== silenceLabel).toSorted()
   for (const word of words) if (!present.has(word)) throw new UsageError(wordMissing(word, present, tree))
   const others = labels.some((name) => name === unknownLabel || (name !== silenceLabel && !words.includes(name)))
-  if (options.unknown && !others) throw new UsageError(`${tree.directory} has no clips of other words for the ${unknownLabel} class`)
+  if (options.unknown && !others)
+    throw new UsageError(`${tree.directory} has no ${tree.media.things} of other words for the ${unknownLabel} class`)
   const withUnknown = options.unknown ?? others
-  const withSilence = options.silence ?? (present.has(silenceLabel) || (options.words !== undefined && !explicit))
+  const withSilence =
+    options.silence ?? (present.has(silenceLabel) || (tree.media.kind === 'audio' && options.words !== undefined && !explicit))
   const classes = [...words, ...(withUnknown ? [unknownLabel] : []), ...(withSilence ? [silenceLabel] : [])]
 
   const kept = entries.flatMap((entry, i) => {
@@ -153,7 +180,13 @@ function finish(tree: Tree, options: PlanOptions, mode: SplitMode, entries: read
   const keywords = countBySplit(clips.filter(({ label }) => label < words.length))
   const ownSilence = !withSilence || present.has(silenceLabel)
   const made = (split: SplitName) => (ownSilence || keywords[split] === 0 ? 0 : Math.max(leastTrainClips, Math.floor(keywords[split] / 10)))
-  return { classes, mode, clips, silence: { train: made('train'), validation: made('validation'), test: made('test') } }
+  return {
+    classes,
+    mode,
+    media: tree.media,
+    clips,
+    silence: { train: made('train'), validation: made('validation'), test: made('test') },
+  }
 }
 
 /**
@@ -183,5 +216,5 @@ function countBySplit(clips: readonly PlannedClip[]): Record<SplitName, number> 
 function wordMissing(word: string, present: ReadonlySet<string>, tree: Tree): string {
   const names = [...present].filter((name) => name !== silenceLabel && name !== unknownLabel).toSorted()
   const near = nearest(word, names)
-  return `--words: ${tree.directory} has no clips of ${word}${near ? `, did you mean ${near}?` : ';'} There are ${names.join(', ')}`
+  return `--words: ${tree.directory} has no ${tree.media.things} of ${word}${near ? `, did you mean ${near}?` : ';'} There are ${names.join(', ')}`
 }

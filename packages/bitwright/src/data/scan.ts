@@ -1,8 +1,11 @@
-// Finds the clips of a folder-per-label tree: every sub-folder is a label, `_background_noise_` holds recordings for augmentation.
+// Finds the samples of a folder-per-label tree: every sub-folder is a label; of sounds, `_background_noise_` holds recordings for augmentation.
+// Images may lie one folder deeper, below folders named after the splits.
 
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { extname, join } from 'node:path'
 import { UsageError } from '../errors.ts'
+import type { SplitName } from './dataset.ts'
+import { audioMedia, type Media } from './media.ts'
 
 export const unknownLabel = '_unknown_'
 export const silenceLabel = '_silence_'
@@ -10,32 +13,60 @@ export const backgroundFolder = '_background_noise_'
 
 export interface Tree {
   readonly directory: string
-  /** WAV paths by label folder, relative to the directory, sorted; without the background. */
+  readonly media: Media
+  /** Paths by label folder, relative to the directory, sorted; without the background. */
   readonly folders: ReadonlyMap<string, readonly string[]>
+  /** The split of each path, where folders named after the splits hold the label folders. */
+  readonly splits?: ReadonlyMap<string, SplitName>
   readonly background: readonly string[]
   /** Lists that lie in the folder itself, as Speech Commands has them. */
   readonly lists: { readonly validation?: string; readonly test?: string }
 }
 
-const otherAudio = ['.flac', '.mp3', '.ogg', '.opus', '.m4a', '.aac', '.aif', '.aiff', '.webm']
+const splitFolders: Readonly<Record<string, SplitName>> = {
+  train: 'train',
+  training: 'train',
+  validation: 'validation',
+  valid: 'validation',
+  val: 'validation',
+  test: 'test',
+}
 
-/** Lists the tree. Throws a UsageError when the path is no folder or holds no clips. */
-export function scanTree(directory: string): Tree {
+/** Lists the tree. Throws a UsageError when the path is no folder or holds no samples. */
+export function scanTree(directory: string, media: Media = audioMedia): Tree {
   const found = statSync(directory, { throwIfNoEntry: false })
-  if (!found) throw new UsageError(`${directory}: no such folder; --data takes a folder with one sub-folder of WAV files per word`)
-  if (!found.isDirectory()) throw new UsageError(`${directory} is a file; --data takes a folder with one sub-folder of WAV files per word`)
+  const wanted = `--data takes a folder with one sub-folder of ${media.files} per ${media.label}`
+  if (!found) throw new UsageError(`${directory}: no such folder; ${wanted}`)
+  if (!found.isDirectory()) throw new UsageError(`${directory} is a file; ${wanted}`)
   const folders = new Map<string, string[]>()
   const others: string[] = []
   let background: string[] = []
-  for (const name of list(directory)) {
-    if (!statSync(join(directory, name), { throwIfNoEntry: false })?.isDirectory()) continue
-    const clips = wavFiles(directory, name, others)
-    if (name === backgroundFolder) background = clips
-    else if (clips.length > 0) folders.set(name, clips)
+  const names = foldersIn(directory)
+  const splits = media.kind === 'image' && isSplitByFolders(directory, names) ? new Map<string, SplitName>() : undefined
+  for (const name of splits ? names.flatMap((split) => foldersIn(join(directory, split)).map((label) => `${split}/${label}`)) : names) {
+    const paths = filesBelow(directory, name, media, others)
+    if (name === backgroundFolder) background = paths
+    else if (paths.length > 0) {
+      const label = name.slice(name.indexOf('/') + 1)
+      folders.set(label, [...(folders.get(label) ?? []), ...paths])
+      for (const path of paths) splits?.set(path, splitFolders[path.slice(0, path.indexOf('/')).toLowerCase()])
+    }
   }
-  if (folders.size === 0) throw new UsageError(nothingFound(directory, others))
+  if (folders.size === 0) throw new UsageError(nothingFound(directory, media, others))
   const own = (name: string) => (statSync(join(directory, name), { throwIfNoEntry: false })?.isFile() ? join(directory, name) : undefined)
-  return { directory, folders, background, lists: { validation: own('validation_list.txt'), test: own('testing_list.txt') } }
+  return {
+    directory,
+    media,
+    folders,
+    background,
+    ...(splits && { splits }),
+    lists: { validation: own('validation_list.txt'), test: own('testing_list.txt') },
+  }
+}
+
+/** The label folder of a path: its first, or the second of a tree that is split by folders. */
+export function labelOf({ splits }: Pick<Tree, 'splits'>, path: string): string {
+  return path.split('/')[splits ? 1 : 0]
 }
 
 /** The speaker in a Speech Commands file name: what stands before `_nohash_`. */
@@ -59,22 +90,22 @@ export function readClipList(file: string, tree: Tree, ignoreMissing = false): L
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    throw new UsageError(`${file}: the clip list cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    throw new UsageError(`${file}: the list cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
   const known = new Set([...tree.folders.values()].flat())
   const entries = new Map<string, ListEntry>()
   for (const [index, raw] of text.split('\n').entries()) {
     const line = raw.trim()
     if (line === '') continue
-    const labelled = /\.wav$/i.test(line) ? undefined : /^(.*\S)\s+(\S+)$/.exec(line)
+    const labelled = tree.media.extensions.includes(extname(line).toLowerCase()) ? undefined : /^(.*\S)\s+(\S+)$/.exec(line)
     const path = (labelled?.[1] ?? line).replaceAll('\\', '/').replace(/^\.\//, '')
     if (!known.has(path)) {
       if (ignoreMissing) continue
-      throw new UsageError(`${file}, line ${index + 1}: the clip ${path} is not in ${tree.directory}`)
+      throw new UsageError(`${file}, line ${index + 1}: the ${tree.media.thing} ${path} is not in ${tree.directory}`)
     }
     entries.set(path, { path, label: labelled?.[2] })
   }
-  if (entries.size === 0 && !ignoreMissing) throw new UsageError(`${file}: the clip list is empty; it takes one "path label" a line`)
+  if (entries.size === 0 && !ignoreMissing) throw new UsageError(`${file}: the list is empty; it takes one "path label" a line`)
   return [...entries.values()]
 }
 
@@ -108,24 +139,36 @@ function list(directory: string): string[] {
     .toSorted()
 }
 
-function wavFiles(directory: string, folder: string, others: string[]): string[] {
-  const clips: string[] = []
+function foldersIn(directory: string): string[] {
+  return list(directory).filter((name) => statSync(join(directory, name), { throwIfNoEntry: false })?.isDirectory())
+}
+
+/** Whether the folders are splits, one of them for training, and nothing else. */
+function isSplitByFolders(directory: string, names: readonly string[]): boolean {
+  const splits = names.map((name) => (Object.hasOwn(splitFolders, name.toLowerCase()) ? splitFolders[name.toLowerCase()] : undefined))
+  return names.length > 0 && splits.includes('train') && !splits.includes(undefined) && foldersIn(join(directory, names[0])).length > 0
+}
+
+function filesBelow(directory: string, folder: string, media: Media, others: string[]): string[] {
+  const paths: string[] = []
   for (const name of list(join(directory, folder))) {
     const path = `${folder}/${name}`
     const extension = extname(name).toLowerCase()
-    if (extension === '.wav') clips.push(path)
-    else if (otherAudio.includes(extension)) others.push(path)
-    else if (statSync(join(directory, path), { throwIfNoEntry: false })?.isDirectory()) clips.push(...wavFiles(directory, path, others))
+    if (media.extensions.includes(extension)) paths.push(path)
+    else if (media.otherExtensions.includes(extension)) others.push(path)
+    else if (statSync(join(directory, path), { throwIfNoEntry: false })?.isDirectory())
+      paths.push(...filesBelow(directory, path, media, others))
   }
-  return clips
+  return paths
 }
 
-function nothingFound(directory: string, others: readonly string[]): string {
+function nothingFound(directory: string, media: Media, others: readonly string[]): string {
+  const { files, things, label } = media
   if (others.length > 0) {
-    return `${directory} holds no WAV files, but ${others.length} others such as ${others[0]}; convert them, e.g. ffmpeg -i in${extname(others[0])} out.wav`
+    return `${directory} holds no ${files}, but ${others.length} others such as ${others[0]}; convert them, e.g. ${media.convert(extname(others[0]))}`
   }
-  const loose = list(directory).filter((name) => extname(name).toLowerCase() === '.wav').length
+  const loose = list(directory).filter((name) => media.extensions.includes(extname(name).toLowerCase())).length
   if (loose > 0)
-    return `${directory} holds ${loose} WAV files but no label folders; put the clips of each word into a sub-folder named after it`
-  return `${directory} holds no audio; it takes one sub-folder of WAV files per word`
+    return `${directory} holds ${loose} ${files} but no label folders; put the ${things} of each ${label} into a sub-folder named after it`
+  return `${directory} holds no ${media.kind === 'audio' ? 'audio' : 'images'}; it takes one sub-folder of ${files} per ${label}`
 }

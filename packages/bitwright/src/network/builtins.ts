@@ -14,6 +14,13 @@ export interface BuiltinOptions {
   readonly samples?: number
   /** Without padding along time, for streams (network/streaming.ts). Default: false. */
   readonly streaming?: boolean
+  /** Of a network for images. Default: 32x32 in colour. */
+  readonly image?: ImageShape
+}
+interface ImageShape {
+  readonly height: number
+  readonly width: number
+  readonly channels: number
 }
 interface Clip {
   readonly sampleRate: number
@@ -84,18 +91,19 @@ function tcResNet8(name: string, classes: readonly string[], clip: Clip): Networ
  * MLPerf Tiny's image classifier (Banbury et al., arXiv 2106.07597), a ResNet-8 for 32x32x3: 12,501,632 MACs and 77,946 parameters with 10
  * classes. The reference counts 78,666: it adds the running statistics (480) and biases of layers whose batch norm takes them off again (240).
  */
-function resNet8(name: string, classes: readonly string[]): Network {
+function resNet8(name: string, classes: readonly string[], image: ImageShape): Network {
+  const frontEnd = { kind: 'image', ...image } as const
   const nodes: NetworkNode[] = [
-    { id: 'input', op: 'input', inputs: [], shape: [32, 32, 3] },
+    { id: 'input', op: 'input', inputs: [], shape: frontEndShape(frontEnd) },
     convolution('first', 'input', { channels: 16, kernelSize: [3, 3] }),
   ]
+  let size: Pair = [image.height, image.width]
   for (const [index, channels] of [16, 32, 64].entries()) {
     const id = `stack${index + 1}`
     const input = nodes.at(-1)!.id
     const kernelSize: Pair = [3, 3]
     const isFirst = index === 0
     const stride: Pair = isFirst ? [1, 1] : [2, 2]
-    const size = 32 / 2 ** Math.max(0, index - 1)
     const shortcut = convolution(`${id}.shortcut`, input, {
       channels,
       kernelSize: [1, 1],
@@ -104,13 +112,13 @@ function resNet8(name: string, classes: readonly string[]): Network {
       activation: 'none',
     })
     nodes.push(
-      convolution(`${id}.first`, input, { channels, kernelSize, stride, padding: samePadding([size, size], kernelSize, stride) }),
+      convolution(`${id}.first`, input, { channels, kernelSize, stride, padding: samePadding(size, kernelSize, stride) }),
       convolution(`${id}.second`, `${id}.first`, { channels, kernelSize, activation: 'none' }),
       ...(isFirst ? [] : [{ ...shortcut, bias: true }]),
       { id: `${id}.add`, op: 'add', inputs: [isFirst ? input : shortcut.id, `${id}.second`], activation: 'relu' },
     )
+    size = [Math.ceil(size[0] / stride[0]), Math.ceil(size[1] / stride[1])]
   }
-  const frontEnd = { kind: 'image', height: 32, width: 32, channels: 3 } as const
   return network(name, frontEnd, classes, [...nodes, ...classifier(nodes.at(-1)!.id, classes.length)])
 }
 
@@ -141,13 +149,15 @@ function e2eE3K5(layer: 'sinc' | 'conv1d') {
   }
 }
 
+type Builder = (name: string, classes: readonly string[], clip: Clip, streaming: boolean, image: ImageShape) => Network
+
 const builders = {
   'ds-cnn-s': dsCnnS,
   'tc-resnet8': tcResNet8,
   'kws-e2e-e3k5': e2eE3K5('sinc'),
   'kws-e2e-e3k5-conv1d': e2eE3K5('conv1d'),
-  resnet8: resNet8,
-}
+  resnet8: (name, classes, _clip, _streaming, image) => resNet8(name, classes, image),
+} satisfies Record<string, Builder>
 export type BuiltinName = keyof typeof builders
 
 export const builtinNames = Object.keys(builders) as BuiltinName[]
@@ -163,10 +173,11 @@ export function paperClasses(name: BuiltinName): string[] {
  */
 export function builtinNetwork(name: string, options: BuiltinOptions): Network {
   const { classes, sampleRate = 16000, samples = sampleRate, streaming = false } = options
+  const { image = { height: 32, width: 32, channels: 3 } } = options
   if (!Object.hasOwn(builders, name)) {
     throw new UsageError(`unknown network "${name}"; built in are ${builtinNames.join(', ')}, or give a .json file`)
   }
   if (classes.length < 2) throw new UsageError(`network "${name}": needs at least two classes, got ${classes.length}`)
-  const built = builders[name as BuiltinName](name, classes, { sampleRate, samples }, streaming)
+  const built = builders[name as BuiltinName](name, classes, { sampleRate, samples }, streaming, image)
   return streaming ? streamingNetwork(built) : built
 }

@@ -2,16 +2,16 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { AudioDataset } from '../data/dataset.ts'
+import type { AudioDataset, ImageDataset } from '../data/dataset.ts'
 import { UsageError } from '../errors.ts'
 import { builtinNetwork } from '../network/builtins.ts'
-import { frontEndShape } from '../network/shapes.ts'
+import { frontEndShape, inferShapes } from '../network/shapes.ts'
 import { withBits } from '../network/transform.ts'
 import type { SearchSpec, TrainSpec } from './api.ts'
-import { clipSeconds, networkByName, requireNetwork, spaceOf } from './networks.ts'
+import { inputOf, networkByName, spaceOf } from './networks.ts'
 
 const classes = ['yes', 'no', '_silence_']
-const dataset = { classes, sampleRate: 8000, samples: 6000 } as unknown as AudioDataset
+const dataset = { kind: 'audio', classes, sampleRate: 8000, samples: 6000 } as unknown as AudioDataset
 const like = { classes, sampleRate: 8000, samples: 6000 }
 
 let folder: string
@@ -41,13 +41,11 @@ describe('networkByName', () => {
     expect(networkByName(path, dataset)).toEqual({ ...network, classes })
   })
 
-  it('refuses networks for images', () => {
-    expect(() => requireNetwork('ds-cnn-s')).not.toThrow()
-    expect(() => requireNetwork('resnet8')).toThrow(UsageError)
-    expect(() => requireNetwork('resnet8')).toThrow('the network reads images (32x32x3)')
-    const path = join(folder, 'pictures.json')
-    writeFileSync(path, JSON.stringify(builtinNetwork('resnet8', { classes })))
-    expect(() => networkByName(path, dataset)).toThrow('the network reads images (32x32x3)')
+  it('builds a network for images of the data', () => {
+    const images = { kind: 'image', classes, height: 24, width: 20, channels: 3 } as unknown as ImageDataset
+    const network = networkByName('resnet8', images)
+    expect(network).toMatchObject({ classes, frontEnd: { kind: 'image', height: 24, width: 20, channels: 3 } })
+    expect(inferShapes(network).get('stack3.add')).toEqual([6, 5, 64])
   })
 
   it('refuses a file that is no network for this data, by its name', () => {
@@ -82,16 +80,42 @@ describe('spaceOf', () => {
   })
 })
 
-describe('clipSeconds', () => {
+describe('inputOf', () => {
   const spec = (more: object) => ({ data: { directory: 'd' }, ...more }) as unknown as TrainSpec
+  const seconds = (count: number) => ({ kind: 'audio', seconds: count })
+  const image = (height: number, width: number, channels = 3) => ({ kind: 'image', height, width, channels })
 
-  it('is what is asked for, else what the network needs', () => {
-    expect(clipSeconds(spec({ network: 'ds-cnn-s' }))).toBe(1)
-    expect(clipSeconds(spec({ network: 'ds-cnn-s', streaming: true }))).toBe(1.25)
-    expect(clipSeconds(spec({ space: 'kws-e2e', streaming: true }))).toBe(1.25)
-    expect(clipSeconds(spec({ network: 'ds-cnn-s', streaming: true, data: { seconds: 2 } }))).toBe(2)
+  it('is the length of clips that is asked for, else what the network needs', () => {
+    expect(inputOf(spec({ network: 'ds-cnn-s' }))).toEqual(seconds(1))
+    expect(inputOf(spec({ network: 'ds-cnn-s', streaming: true }))).toEqual(seconds(1.25))
+    expect(inputOf(spec({ space: 'kws-e2e', streaming: true }))).toEqual(seconds(1.25))
+    expect(inputOf(spec({ network: 'ds-cnn-s', streaming: true, data: { seconds: 2 } }))).toEqual(seconds(2))
     const file = join(folder, 'network.json')
     writeFileSync(file, JSON.stringify(builtinNetwork('ds-cnn-s', { classes: ['a', 'b'], samples: 24_000 })))
-    expect(clipSeconds(spec({ network: file, streaming: true }))).toBe(1.5)
+    expect(inputOf(spec({ network: file, streaming: true }))).toEqual(seconds(1.5))
+  })
+
+  it('is the size of images that is asked for, else that of the network', () => {
+    expect(inputOf(spec({ network: 'resnet8' }))).toEqual(image(32, 32))
+    expect(inputOf(spec({ space: 'mobile-cifar' }))).toEqual(image(32, 32))
+    expect(inputOf(spec({ space: 'mobile-cifar', data: { imageSize: [24, 40] } }))).toEqual(image(24, 40))
+    const file = join(folder, 'network.json')
+    const grey = builtinNetwork('resnet8', { classes: ['a', 'b'], image: { height: 16, width: 8, channels: 1 } })
+    writeFileSync(file, JSON.stringify(grey))
+    expect(inputOf(spec({ network: file }))).toEqual(image(16, 8, 1))
+    expect(() => inputOf(spec({ network: file, data: { imageSize: [16, 16] } }))).toThrow(
+      `--image-size 16x16: the network in ${file} takes 16x8`,
+    )
+  })
+
+  it('refuses flags of the other kind', () => {
+    const refused = (network: string, data: object, flag: string) => {
+      expect(() => inputOf(spec({ network, data }))).toThrow(UsageError)
+      expect(() => inputOf(spec({ network, data }))).toThrow(flag)
+    }
+    refused('resnet8', { seconds: 1 }, '--seconds 1: the network takes images')
+    refused('ds-cnn-s', { imageSize: [32, 32] }, '--image-size 32x32: the network takes sound')
+    refused('ds-cnn-s', { flip: false }, '--no-flip: the network takes sound')
+    expect(() => inputOf(spec({ space: 'mobile-cifar', streaming: true, data: {} }))).toThrow('--streaming: the network takes images')
   })
 })

@@ -1,9 +1,10 @@
 // From names on the command line to networks and spaces for the data at hand.
 import { existsSync, readFileSync } from 'node:fs'
-import type { AudioDataset } from '../data/dataset.ts'
+import type { Dataset } from '../data/dataset.ts'
+import { type ImageSize, imageSizeOf } from '../data/decode-image.ts'
 import { UsageError } from '../errors.ts'
-import { builtinNames, builtinNetwork, parseNetwork, requireAudio, streamingNetwork, withoutBits, type Network } from '../network/index.ts'
-import { kwsE2e, kwsMfcc, type Space } from '../spaces/index.ts'
+import { builtinNames, builtinNetwork, parseNetwork, streamingNetwork, withoutBits, type Network } from '../network/index.ts'
+import { kwsE2e, kwsMfcc, mobileCifar, type Space } from '../spaces/index.ts'
 import type { SearchSpec, TrainSpec } from './api.ts'
 
 /**
@@ -15,22 +16,41 @@ const streamingClipSeconds = 1.25
 const isFile = (name: string): boolean =>
   !(builtinNames as readonly string[]).includes(name) && (existsSync(name) || name.endsWith('.json'))
 
-/** @throws UsageError when the name is neither a built-in network for sound nor a file; before any data is read. */
+/** @throws UsageError when the name is neither a built-in network nor a file; before any data is read. */
 export function requireNetwork(name: string, streaming = false): void {
-  if (isFile(name)) return
-  const samples = streaming ? 16_000 * streamingClipSeconds : 16_000
-  requireAudio(builtinNetwork(name, { classes: ['one', 'other'], samples, streaming }).frontEnd)
+  if (!isFile(name)) builtin(name, streaming)
 }
 
-/** Length of the clips where the request does not say: a network from a file has its own. */
-export function clipSeconds(spec: SearchSpec | TrainSpec): number {
-  if (spec.data.seconds !== undefined) return spec.data.seconds
-  if ('network' in spec && isFile(spec.network)) {
-    const { frontEnd } = readNetwork(spec.network)
-    requireAudio(frontEnd)
-    return frontEnd.samples / frontEnd.sampleRate
+function builtin(name: string, streaming = false): Network {
+  const samples = streaming ? 16_000 * streamingClipSeconds : 16_000
+  return builtinNetwork(name, { classes: ['one', 'other'], samples, streaming })
+}
+
+/** What the samples of a run have to be. */
+export type InputForm = { readonly kind: 'audio'; readonly seconds: number } | ({ readonly kind: 'image' } & ImageSize)
+
+/** Side of images where neither the request nor the network says. */
+const imageSide = 32
+
+/** @throws UsageError where the request and its network do not go together */
+export function inputOf(spec: SearchSpec | TrainSpec): InputForm {
+  const { seconds, imageSize } = spec.data
+  const isGiven = 'network' in spec && isFile(spec.network)
+  const frontEnd = 'network' in spec ? (isGiven ? readNetwork(spec.network) : builtin(spec.network, spec.streaming)).frontEnd : undefined
+  if (frontEnd ? frontEnd.kind === 'image' : 'space' in spec && spec.space === 'mobile-cifar') {
+    if (seconds !== undefined) throw new UsageError(`--seconds ${seconds}: the network takes images; leave it away`)
+    if (spec.streaming) throw new UsageError('--streaming: the network takes images, and a stream is sound')
+    const own = frontEnd?.kind === 'image' ? frontEnd : { height: imageSide, width: imageSide, channels: 3 }
+    const [height, width] = imageSize ?? [own.height, own.width]
+    if (isGiven && (height !== own.height || width !== own.width))
+      throw new UsageError(`--image-size ${height}x${width}: the network in ${spec.network} takes ${own.height}x${own.width}`)
+    return { kind: 'image', ...imageSizeOf({ height, width, channels: own.channels }) }
   }
-  return spec.streaming ? streamingClipSeconds : 1
+  if (imageSize) throw new UsageError(`--image-size ${imageSize.join('x')}: the network takes sound; leave it away`)
+  if (spec.data.flip === false) throw new UsageError('--no-flip: the network takes sound; leave it away')
+  if (seconds !== undefined) return { kind: 'audio', seconds }
+  if (isGiven && frontEnd && frontEnd.kind !== 'image') return { kind: 'audio', seconds: frontEnd.samples / frontEnd.sampleRate }
+  return { kind: 'audio', seconds: spec.streaming ? streamingClipSeconds : 1 }
 }
 
 /** @throws UsageError when the file is no network. */
@@ -43,12 +63,17 @@ function readNetwork(name: string): Network {
   }
 }
 
+function formOf(dataset: Dataset) {
+  if (dataset.kind === 'audio') return { sampleRate: dataset.sampleRate, samples: dataset.samples }
+  const { height, width, channels } = dataset
+  return { image: { height, width, channels } }
+}
+
 /** A built-in network, or one from a JSON file (its classes must be the data's). */
-export function networkByName(name: string, dataset: AudioDataset, streaming = false): Network {
-  const { classes, sampleRate, samples } = dataset
-  if (!isFile(name)) return builtinNetwork(name, { classes, sampleRate, samples, streaming })
+export function networkByName(name: string, dataset: Dataset, streaming = false): Network {
+  const { classes } = dataset
+  if (!isFile(name)) return builtinNetwork(name, { classes, ...formOf(dataset), streaming })
   const given = withoutBits(readNetwork(name))
-  requireAudio(given.frontEnd)
   const network = streaming ? streamingNetwork(given) : given
   if (network.classes.join() === classes.join()) return network
   if (network.classes.length !== classes.length) {
@@ -65,9 +90,11 @@ function size<T extends number>(space: string, what: string, value: number | und
   throw new UsageError(`--filters ${value}: ${space} comes with ${sizes.join(', ')} ${what}`)
 }
 
-export function spaceOf(spec: SearchSpec, dataset: AudioDataset): Space {
-  const { classes, sampleRate, samples } = dataset
+export function spaceOf(spec: SearchSpec, dataset: Dataset): Space {
+  const { classes } = dataset
   const { filters, frontEnd } = spec.spaceOptions
+  if (dataset.kind === 'image') return mobileCifar({ classes, ...formOf(dataset).image })
+  const { sampleRate, samples } = dataset
   const common = { classes, sampleRate, samples, streaming: spec.streaming ?? false }
   switch (spec.space) {
     case 'kws-e2e': {
@@ -82,6 +109,8 @@ export function spaceOf(spec: SearchSpec, dataset: AudioDataset): Space {
       const coefficients = size(spec.space, 'coefficients', filters, [10, 20, 30, 40] as const)
       return kwsMfcc({ ...common, ...(coefficients !== undefined ? { coefficients } : {}) })
     }
+    case 'mobile-cifar':
+      throw new UsageError(`--space ${spec.space}: takes images, and ${dataset.directory} holds sound`)
     default:
       throw new UsageError(`--space ${spec.space satisfies never}: is not known`)
   }

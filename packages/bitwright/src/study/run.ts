@@ -3,7 +3,6 @@
 import { openBackend, Engine, type ParameterStore } from '@bitwright/engine'
 import { encodeModel } from '@bitwright/runtime'
 import { performance } from 'node:perf_hooks'
-import { streamTraining } from '../data/augment.ts'
 import { RunError, UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
 import { countNetwork } from '../network/counts.ts'
@@ -19,11 +18,11 @@ import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.t
 import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { networkByName, requireNetwork } from './networks.ts'
-import { loadRunData } from './run-data.ts'
+import { loadRunData, thingsOf } from './run-data.ts'
 import { atomicWrite, discardRun, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
 import { searchStage } from './search-stage.ts'
-import { Interrupted, type Session, type Spec } from './session.ts'
+import { augmentationOf, Interrupted, type Session, type Spec } from './session.ts'
 import { checkSameRequest, writeRequest } from './spec.ts'
 import { quantize, trainFloat } from './train-stages.ts'
 
@@ -135,7 +134,7 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     }
     session.save({ stage: 'train', epoch: 0, network })
   }
-  const source = openSource(engine, dataset, network.frontEnd, spec.streaming ? streamTraining : {})
+  const source = openSource(engine, dataset, network.frontEnd, augmentationOf(spec))
   const store = createStore(engine, [network], spec.seed)
   const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
 
@@ -198,7 +197,7 @@ async function finish(
         { network, store, source, quantization, floatParameters, model: bytes },
         split,
         dataset.splits[split],
-        (done, total) => session.hooks.onProgress({ stage: 'evaluate', done, total, text: 'clips' }),
+        (done, total) => session.hooks.onProgress({ stage: 'evaluate', done, total, text: thingsOf(dataset) }),
       )
       const { classes: _classes, ...scores } = result
       emit({ type: 'evaluation', ...scores })

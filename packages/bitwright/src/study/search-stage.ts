@@ -1,5 +1,4 @@
 // The search of a study: warm-up and search epochs of a strategy, each with its event and checkpoint, and the choice at the end.
-import { streamTraining } from '../data/augment.ts'
 import { performance } from 'node:perf_hooks'
 import type { Budget } from '../search/budget.ts'
 import { proxyless, proxylessDefaults } from '../search/proxyless.ts'
@@ -11,14 +10,14 @@ import { requireAdditive } from '../spaces/decisions.ts'
 import type { SearchSpec } from './api.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { spaceOf } from './networks.ts'
-import { Interrupted, type Session, training } from './session.ts'
+import { augmentationOf, Interrupted, type Session, training } from './session.ts'
 
 /** @returns the chosen network; `before` is the checkpoint of an interrupted search */
 export async function searchStage(session: Session, spec: SearchSpec, budget: Budget, before: Checkpoint | undefined): Promise<Candidate> {
   const { engine, dataset, hooks } = session
   const space = requireAdditive(spaceOf(spec, dataset), spec.search)
   budget.requireFeasible(space)
-  const source = openSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd, spec.streaming ? streamTraining : {})
+  const source = openSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd, augmentationOf(spec))
   const { warmup, search: searchEpochs } = spec.epochs
   let strategy: Strategy
   if (spec.search === 'proxyless') {

@@ -1,6 +1,8 @@
 // What the stages of a study share: the open run, its defaults, and how a run is asked to stop.
 import type { Engine } from '@bitwright/engine'
-import type { AudioDataset } from '../data/dataset.ts'
+import { streamTraining } from '../data/augment.ts'
+import type { Dataset } from '../data/dataset.ts'
+import type { SourceOptions } from '../training/sample-source.ts'
 import type { Hooks, SearchSpec, TrainSpec } from './api.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import type { StageName, StudyEvent } from './events.ts'
@@ -13,6 +15,11 @@ export type Spec = SearchSpec | TrainSpec
 export const training = { optimizer: 'adam', learningRate: 3e-3, weightDecay: 0.05, labelSmoothing: 0.1 } as const
 /** Quantization starts from trained weights: half the rate. */
 export const quantizeRate = training.learningRate / 2
+
+/** How a run's training samples are varied. */
+export function augmentationOf(spec: Spec): SourceOptions {
+  return { ...(spec.streaming ? { audio: streamTraining } : {}), ...(spec.data.flip === false ? { image: { flip: false } } : {}) }
+}
 
 /** Share of the float network's answers in what the quantized one is asked for. */
 export const teacherWeight = 0.7
@@ -35,7 +42,7 @@ export interface Session {
   readonly directory: RunDirectory
   readonly journal: Journal
   readonly engine: Engine
-  readonly dataset: AudioDataset
+  readonly dataset: Dataset
   emit(event: StudyEvent): void
   save(checkpoint: Omit<Checkpoint, 'seconds'>): void
   seconds(): number

@@ -31,6 +31,7 @@ export async function evaluateStream(spec: EvaluateStreamSpec, hooks: Hooks): Pr
   const ignoredClasses = model.classes.filter((name) => !isKeyword(name))
   if (ignoredClasses.length === model.classes.length) throw new UsageError(`${spec.run}: has no class that is a word to be heard`)
   const dataset = await loadEvaluationData(spec, request.data, network, hooks)
+  if (dataset.kind !== 'audio') throw new UsageError(`${spec.run}: reads images, and --stream takes sound`)
 
   const progress = (from: number) => (done: number) =>
     hooks.onProgress({ stage: 'evaluate', done: Math.round(from + done), total, text: 'seconds of sound' })

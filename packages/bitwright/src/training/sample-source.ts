@@ -1,11 +1,12 @@
 // What training takes its batches from, whatever the samples are. One file per kind of samples.
 import type { Engine, Stored } from '@bitwright/engine'
 import type { AugmentationKey, AugmentationOptions } from '../data/augment.ts'
+import type { ImageAugmentation } from '../data/augment-image.ts'
 import type { Dataset, Sample } from '../data/dataset.ts'
 import type { EpochOptions } from '../data/sampler.ts'
 import type { FrontEnd } from '../network/network.ts'
-import { RunError } from '../errors.ts'
 import { AudioSource } from './audio-source.ts'
+import { ImageSource } from './image-source.ts'
 
 export interface SampleSource {
   readonly dataset: Dataset
@@ -15,10 +16,14 @@ export interface SampleSource {
   fill(input: Stored, samples: readonly Sample[], key: AugmentationKey | null): void
 }
 
-export type SourceOptions = AugmentationOptions & EpochOptions
+export interface SourceOptions {
+  readonly audio?: AugmentationOptions & EpochOptions
+  readonly image?: ImageAugmentation
+}
 
 /** @throws RunError where the network takes other inputs than the dataset has */
 export function openSource(engine: Engine, dataset: Dataset, frontEnd: FrontEnd, options: SourceOptions = {}): SampleSource {
-  if (dataset.kind === 'audio') return new AudioSource(engine, dataset, frontEnd, options)
-  throw new RunError(`${dataset.directory}: holds images, and a source of images is not there yet`)
+  return dataset.kind === 'audio'
+    ? new AudioSource(engine, dataset, frontEnd, options.audio)
+    : new ImageSource(engine, dataset, frontEnd, options.image)
 }
