@@ -143,9 +143,10 @@ it('steps along the sum of several paths, once for what they have in common, and
     ]),
   ).toEqual(new Set(['0.050', '0.070']))
   shared.restore(saved)
-  for (const { name } of large) store.gradient(name).fill(Number.NaN)
-  shared.collect(large)
+  expect(shared.collect(large)).toBe(true)
   shared.discard()
+  store.gradient(large[3].name)[1] = Number.NaN
+  expect(shared.collect(large)).toBe(false)
   shared.apply(0.01, 0)
   expect(shared.state()).toEqual({ ...saved, updates: saved.updates + 1 })
   shared.restore(saved)

@@ -95,9 +95,16 @@ export class SharedWeights {
     return Float32Array.from(this.slice(parameter).indices, (index) => this.values[index])
   }
 
-  /** Adds the store's gradients of these parameters to what the next step follows. */
-  collect(parameters: Iterable<ParameterShape>): void {
+  /** Adds the store's gradients of these parameters to what the next step follows; false, and nothing is added, where they are no numbers. */
+  collect(parameters: readonly ParameterShape[]): boolean {
     const { gradients, touched } = this
+    const isSound = ({ name, shape }: ParameterShape) => {
+      const gradient = this.store.gradient(name)
+      let sum = 0
+      for (let i = product(shape) - 1; i >= 0; i--) sum += gradient[i]
+      return Number.isFinite(sum)
+    }
+    if (!parameters.every(isSound)) return false
     for (const parameter of parameters) {
       const slice = this.slice(parameter)
       const gradient = this.store.gradient(parameter.name)
@@ -107,6 +114,7 @@ export class SharedWeights {
       })
       this.collected.add(slice)
     }
+    return true
   }
 
   /** Forgets what was collected. */

@@ -2,9 +2,10 @@
 // time. A path is recorded anew for each step; nothing here grows with the number of options but the parameters themselves.
 import { crossEntropy, dot, type Engine, type ParameterStore, Random, Tape } from '@bitwright/engine'
 import type { Sample } from '../data/dataset.ts'
-import type { Network } from '../network/network.ts'
+import type { Network, NetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
-import { everyPath } from '../spaces/decisions.ts'
+import { choicesOf, everyPath } from '../spaces/decisions.ts'
+import { withoutSizes } from '../spaces/roles.ts'
 import type { Space } from '../spaces/space.ts'
 import type { SampleSource } from '../training/sample-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
@@ -13,6 +14,7 @@ import { Recalibration } from '../training/recalibrate.ts'
 import { Recorder } from '../training/record.ts'
 import { DivergedError } from '../training/trainer.ts'
 import type { QuantizedPath, SharedQuantization, WidthGates } from '../training/shared-quantization.ts'
+import { softmax } from './gates.ts'
 import { SharedWeights } from './shared-weights.ts'
 
 export interface SupernetOptions {
@@ -20,6 +22,22 @@ export interface SupernetOptions {
   readonly batchSize: number
   readonly labelSmoothing: number
   readonly weightDecay: number
+}
+
+export interface PathResult {
+  readonly loss: number
+  readonly correct: number
+  /** Probabilities [samples][stride], as another path's loss takes them. */
+  readonly answers: Float32Array
+}
+
+function softmaxRows(logits: Float32Array, stride: number, classes: number): Float32Array {
+  const answers = new Float32Array(logits.length)
+  for (let row = 0; row < logits.length; row += stride) {
+    const p = softmax(logits.subarray(row, row + classes))
+    answers.set(p, row)
+  }
+  return answers
 }
 
 /** Batches whose statistics replace the running ones before a network is scored with shared weights. */
@@ -41,7 +59,7 @@ export class Supernet {
     this.source = source
     this.options = options
     const everyOption = everyPath(space).map((decisions) => space.build(decisions))
-    this.store = createStore(engine, everyOption, options.seed)
+    this.store = createStore(engine, everyOption, options.seed, withoutSizes)
     this.shared = new SharedWeights(this.store, space, everyOption)
     this.momentum = engine.heap.allocate(1)
   }
@@ -68,30 +86,58 @@ export class Supernet {
     learningRate: number,
     quantization?: SharedQuantization,
   ): { loss: number; correct: number } {
+    const { loss, correct } = this.pass(decisions, clips, epoch, { quantization })
+    this.step(learningRate, quantization)
+    return { loss, correct }
+  }
+
+  /**
+   * Forward and backward of one path, whose gradients wait for `step`. `teacher`: another path's answers on these samples, to learn from in the
+   * labels' stead.
+   * @throws DivergedError where loss or gradients are no numbers; nothing of this path then waits
+   */
+  pass(
+    decisions: readonly number[],
+    clips: readonly Sample[],
+    epoch: number,
+    { quantization, teacher }: { quantization?: SharedQuantization | undefined; teacher?: Float32Array } = {},
+  ): PathResult {
     const { engine, store } = this
     const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
     const network = this.space.build(decisions)
     const path = quantization?.path(network)
     const recorder = new Recorder(tape, { store, momentum: this.momentum, ...(path ? { quantized: path } : {}) })
     const { input, logits } = recorder.network(network)
-    const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
+    const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing, targets: teacher !== undefined })
     tape.backward()
     const parameters = parameterShapes(network)
     this.shared.load(parameters)
     this.load(tape, input, loss.labels, clips, epoch)
+    if (teacher) engine.floats(loss.targets, teacher.length).set(teacher)
     engine.floats(this.momentum, 1)[0] = 0.1
     this.run(tape, recorder, path)
     const result = loss.read()
+    const { values, stride } = loss.logits()
+    const answers = softmaxRows(values, stride, network.classes.length)
     tape.dispose()
     path?.dispose()
-    if (!Number.isFinite(result.loss)) {
-      quantization?.discard()
-      throw new DivergedError(`the search diverged in epoch ${epoch + 1} (loss is ${result.loss}); use a smaller learning rate`)
+    if (!Number.isFinite(result.loss) || !this.shared.collect(parameters)) {
+      const what = Number.isFinite(result.loss) ? 'gradients are no numbers' : `loss is ${result.loss}`
+      throw new DivergedError(`the search diverged in epoch ${epoch + 1} (${what}); use a smaller learning rate`)
     }
-    this.shared.collect(parameters)
+    return { ...result, answers }
+  }
+
+  /** One step along the sum of what waits. */
+  step(learningRate: number, quantization?: SharedQuantization): void {
     this.shared.apply(learningRate, this.options.weightDecay)
     quantization?.update(learningRate)
-    return result
+  }
+
+  /** Forgets what waits. */
+  discard(quantization?: SharedQuantization): void {
+    this.shared.discard()
+    quantization?.discard()
   }
 
   /** Forward and backward, through the quantizers of a path. */
@@ -117,9 +163,11 @@ export class Supernet {
   ): { loss: number; dGates: number[][]; widths: WidthGates[] } {
     const { engine, store, space } = this
     engine.floats(this.momentum, 1)[0] = 0
-    this.shared.loadAll()
-    const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
     const network = space.build(decisions)
+    const hasSizes = choicesOf(space, 'size').length > 0
+    this.shared.loadAll()
+    if (hasSizes) this.loadNetwork(network)
+    const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
     const path = quantization?.path(network)
     path?.keepApart()
     const recorder = new Recorder(tape, {
@@ -149,7 +197,9 @@ export class Supernet {
     const result = loss.read()
     const widths = path?.gateGradients(recorder) ?? []
 
-    const dGates = edges.map((edge, choice) => {
+    const paths = choicesOf(space, 'path')
+    const dGates = edges.map((edge, index) => {
+      const choice = paths[index]
       const output = recorder.values.get(edge.output)!.stored
       return space.choices[choice].options.map((_, option) => {
         const branch = new Tape(engine, { batch: clips.length, mode: 'recalibrate' })
@@ -157,6 +207,7 @@ export class Supernet {
         const inner = new Recorder(branch, { store, momentum: this.momentum, ...(swapped ? { quantized: swapped } : {}) })
         inner.values.set(edge.input, recorder.values.get(edge.input)!)
         const { nodes, output: last } = space.fragment(choice, option, edge.input, decisions)
+        if (hasSizes) this.loadOption(decisions.with(choice, option), nodes)
         for (const node of nodes) inner.node(node)
         const read = dot(branch, inner.values.get(last)!, output, 'forward')
         engine.backend.run(branch.program(['generate']))
@@ -171,6 +222,22 @@ export class Supernet {
     tape.dispose()
     path?.dispose()
     return { loss: result.loss, dGates, widths }
+  }
+
+  /** Where sizes are chosen, a place in the store may hold an option at another size. */
+  private loadOption(decisions: readonly number[], nodes: readonly NetworkNode[]): void {
+    const own = new Set(nodes.map(({ id }) => id))
+    this.shared.load(parameterShapes(this.space.build(decisions)).filter(({ node }) => own.has(node)))
+  }
+
+  /** The parameters of these decisions' network as they are shared, in the store. */
+  loadNetwork(network: Network): void {
+    this.shared.load(parameterShapes(network))
+  }
+
+  /** By name. */
+  parametersOf(network: Network): Map<string, Float32Array> {
+    return new Map(parameterShapes(network).map((parameter) => [parameter.name, this.shared.read(parameter)]))
   }
 
   /** Accuracy on `clips` of the network of these decisions with the shared weights, at its widths where it is quantized, batch-norm statistics taken anew from training clips. */

@@ -3,12 +3,15 @@
 import { weightedNodes } from '../network/graph.ts'
 import type { Space } from './space.ts'
 
+/** A name without what tells sizes apart: from an `@` to the next dot. */
+export const withoutSizes = (name: string): string => name.replaceAll(/@[^.]*/g, '')
+
 /**
  * The place of a layer or parameter whatever option stands there: `s3.l1.e3k5.depthwise` is `s3.l1.depthwise`, `first` is `first`. A name loses the
- * option of the choice that begins it, and what tells sizes apart: from an `@` to the next dot.
+ * option of the choice that begins it and what tells sizes apart.
  */
 export function roleOf(space: Space, id: string): string {
-  const name = id.replaceAll(/@[^.]*/g, '')
+  const name = withoutSizes(id)
   for (const choice of space.choices) {
     if (!name.startsWith(`${choice.name}.`)) continue
     const rest = name.slice(choice.name.length)

@@ -12,18 +12,43 @@ function storeShape({ name, shape, kind }: ParameterShape): StoreShape {
   return { name, size, decay: kind === 'weight' ? 1 : 0, rate: kind === 'sinc' ? sincRate : 1 }
 }
 
-/** A store for all parameters (running statistics too) of the networks, each name once and at its largest, at their first values. */
-export function createStore(engine: Engine, networks: readonly Network[], seed: number): ParameterStore {
+/** A store that knows its parameters by other names too. */
+class RenamingStore extends ParameterStore {
+  private readonly nameOf: (name: string) => string
+  constructor(engine: Engine, shapes: readonly StoreShape[], nameOf: (name: string) => string) {
+    super(engine, shapes)
+    this.nameOf = nameOf
+  }
+  override has(name: string): boolean {
+    return super.has(this.nameOf(name))
+  }
+  override get(name: string): ReturnType<ParameterStore['get']> {
+    return super.get(this.nameOf(name))
+  }
+}
+
+/**
+ * A store for all parameters (running statistics too) of the networks, each name once and at its largest, at their first values. `nameOf`:
+ * names that it makes the same share a place.
+ */
+export function createStore(
+  engine: Engine,
+  networks: readonly Network[],
+  seed: number,
+  nameOf: (name: string) => string = (name) => name,
+): ParameterStore {
   const shapes = new Map<string, { parameter: ParameterShape; network: Network }>()
   for (const network of networks) {
     for (const parameter of [...parameterShapes(network), ...statisticShapes(network)]) {
-      const known = shapes.get(parameter.name)
-      if (!known || storeShape(known.parameter).size < storeShape(parameter).size) shapes.set(parameter.name, { parameter, network })
+      const name = nameOf(parameter.name)
+      const known = shapes.get(name)
+      if (!known || storeShape(known.parameter).size < storeShape(parameter).size) shapes.set(name, { parameter, network })
     }
   }
-  const store = new ParameterStore(
+  const store = new RenamingStore(
     engine,
-    [...shapes.values()].map(({ parameter }) => storeShape(parameter)),
+    [...shapes].map(([name, { parameter }]) => ({ ...storeShape(parameter), name })),
+    nameOf,
   )
   for (const { parameter, network } of shapes.values()) initialize(store, parameter, network, seed)
   return store
