@@ -21,6 +21,11 @@ export function parameterPrefix(node: WeightedNetworkNode): string {
   return node.parameters ?? node.id
 }
 
+/** Prefix of the names of the node's normalisation: scale, offset and running statistics. */
+export function normalizationPrefix(node: WeightedNetworkNode): string {
+  return node.normalizationParameters ?? parameterPrefix(node)
+}
+
 export function nodesById(network: Network): Map<string, NetworkNode> {
   return new Map(network.nodes.map((node) => [node.id, node]))
 }

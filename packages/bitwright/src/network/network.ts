@@ -25,6 +25,8 @@ interface NodeBase {
 interface WeightedNode extends NodeBase {
   /** Prefix of the parameter names in the store; default: the node's id. */
   readonly parameters?: string
+  /** Prefix of its normalisation's parameter names; default: that of the others. */
+  readonly normalizationParameters?: string
   /** Decided width of the weights, 1..8; absent: float. */
   readonly weightBits?: number
   /** Decided width of this layer's INPUT as its multipliers see it, 1..8 (16 for raw audio); absent: float. */

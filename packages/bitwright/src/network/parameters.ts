@@ -4,7 +4,7 @@
 // Layouts: dense convolution weight [kernelHeight][kernelWidth][inputChannels][channels]; depthwise [kernelHeight][kernelWidth][channels];
 // linear [inputChannels][channels]; everything else one number per output channel.
 import { UsageError } from '../errors.ts'
-import { parameterPrefix, weightedNodes } from './graph.ts'
+import { normalizationPrefix, parameterPrefix, weightedNodes } from './graph.ts'
 import type { Network, Shape, WeightedNetworkNode } from './network.ts'
 import { inferShapes } from './shapes.ts'
 
@@ -43,7 +43,10 @@ export function nodeParameterShapes(node: WeightedNetworkNode, input: Shape): Pa
     all.push({ suffix: 'scale', shape: perChannel, kind: 'scale' }, { suffix: 'offset', shape: perChannel, kind: 'offset' })
   }
   if (node.bias) all.push({ suffix: 'bias', shape: perChannel, kind: 'bias' })
-  return all.map(({ suffix, shape, kind }) => ({ name: `${parameterPrefix(node)}.${suffix}`, shape, kind, node: node.id }))
+  return all.map(({ suffix, shape, kind }) => {
+    const prefix = kind === 'scale' || kind === 'offset' ? normalizationPrefix(node) : parameterPrefix(node)
+    return { name: `${prefix}.${suffix}`, shape, kind, node: node.id }
+  })
 }
 
 function collect(network: Network, of: (node: WeightedNetworkNode, input: Shape) => ParameterShape[]): ParameterShape[] {
@@ -77,7 +80,7 @@ export function statisticShapes(network: Network): ParameterShape[] {
     node.normalization === 'none'
       ? []
       : (['mean', 'variance'] as const).map((kind) => ({
-          name: `${parameterPrefix(node)}.${kind}`,
+          name: `${normalizationPrefix(node)}.${kind}`,
           shape: [node.channels],
           kind,
           node: node.id,

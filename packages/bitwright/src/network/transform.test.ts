@@ -2,8 +2,10 @@ import { describe, expect, it } from 'vitest'
 import { classifier, convolution, network } from './blocks.ts'
 import { builtinNetwork } from './builtins.ts'
 import { weightedNodes } from './graph.ts'
+import { parameterShapes, statisticShapes } from './parameters.ts'
 import { storageOf } from './storage.ts'
-import { withBits, withoutBits } from './transform.ts'
+import { withBits, withNormalizationPerWidth, withoutBits } from './transform.ts'
+import { parseNetwork } from './validate.ts'
 
 const classes = ['yes', 'no']
 const e2e = builtinNetwork('kws-e2e-e3k5', { classes })
@@ -91,4 +93,19 @@ describe('storageOf', () => {
       signed: false,
     })
   })
+})
+
+it('names the normalisation of every width of the weights apart, and nothing else', () => {
+  const given = builtinNetwork('ds-cnn-s', { classes })
+  const names = (bits: number, apart: boolean) => {
+    const decided = withBits(given, { weightBits: bits, activationBits: 8 }, { edges: 'same' })
+    const network = apart ? withNormalizationPerWidth(decided) : decided
+    expect(parseNetwork(JSON.parse(JSON.stringify(network)))).toEqual(network)
+    return [...parameterShapes(network), ...statisticShapes(network)].map(({ name }) => name)
+  }
+  const [two, four] = [names(2, true), names(4, true)]
+  const shared = two.filter((name) => four.includes(name))
+  expect(shared.every((name) => /[.](weight|bias)$/.test(name))).toBe(true)
+  expect(shared.length).toBe(names(2, false).filter((name) => /[.](weight|bias)$/.test(name)).length)
+  expect(two.filter((name) => /[.]w2[.](scale|offset|mean|variance)$/.test(name))).toHaveLength(two.length - shared.length)
 })

@@ -1,6 +1,6 @@
 // Gives every layer of a network its widths.
 import { UsageError } from '../errors.ts'
-import { isWeighted, nodesById, readsInput, throughViews } from './graph.ts'
+import { isWeighted, nodesById, parameterPrefix, readsInput, throughViews } from './graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from './network.ts'
 import { signedness } from './storage.ts'
 
@@ -50,6 +50,15 @@ export function withBits(network: Network, widths: Widths, { edges = '8', overri
     return { ...node, weightBits, activationBits: onInput && network.frontEnd.kind === 'raw' ? 16 : Math.max(least, wanted) }
   }
   return { ...network, nodes: network.nodes.map((node: NetworkNode) => (isWeighted(node) ? decide(node) : node)) }
+}
+
+/** The same network whose normalisations have parameters and statistics of their own for every width of the layer's weights. */
+export function withNormalizationPerWidth(network: Network): Network {
+  const decide = (node: NetworkNode): NetworkNode =>
+    isWeighted(node) && node.normalization !== 'none' && node.weightBits !== undefined
+      ? { ...node, normalizationParameters: `${parameterPrefix(node)}.w${node.weightBits}` }
+      : node
+  return { ...network, nodes: network.nodes.map(decide) }
 }
 
 function withoutWidths(node: NetworkNode): NetworkNode {

@@ -19,6 +19,7 @@ const node = { id: name, inputs: z.array(name) }
 const weighted = {
   ...node,
   parameters: name.optional(),
+  normalizationParameters: name.optional(),
   weightBits: z.int().min(1).max(8).optional(),
   activationBits: z.union([z.int().min(1).max(8), z.literal(16)]).optional(),
   normalization: z.enum(['none', 'plain', 'affine']),

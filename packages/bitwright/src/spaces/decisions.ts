@@ -72,11 +72,15 @@ export function canonicalDecisions(space: Space, decisions: readonly number[]): 
  */
 export function everyPath(space: Space): number[][] {
   const most = (kind: ChoiceKind) => Math.max(1, ...choicesOf(space, kind).map((choice) => space.choices[choice].options.length))
-  return Array.from({ length: most('size') }, (_, size) =>
-    Array.from({ length: most('path') }, (__, path) =>
-      space.choices.map(({ kind, options }) => Math.min(kind === 'bits' ? 0 : kind === 'size' ? size : path, options.length - 1)),
-    ),
-  ).flat()
+  const counts = { size: most('size'), path: most('path'), bits: space.namesHaveWidths ? most('bits') : 1 }
+  return Array.from({ length: counts.size * counts.path * counts.bits }, (_, index) => {
+    const at = {
+      bits: index % counts.bits,
+      path: Math.floor(index / counts.bits) % counts.path,
+      size: Math.floor(index / counts.bits / counts.path),
+    }
+    return space.choices.map(({ kind, options }) => Math.min(at[kind], options.length - 1))
+  })
 }
 
 /**

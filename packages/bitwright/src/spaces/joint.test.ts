@@ -1,9 +1,11 @@
+import { Random } from '@bitwright/engine'
 import { describe, expect, it } from 'vitest'
 import { weightedNodes } from '../network/graph.ts'
+import { parameterShapes } from '../network/parameters.ts'
 import { storageOf } from '../network/storage.ts'
 import { toneSizeSpace, toneSpace } from '../training/testing/tones.ts'
 import { testSpace } from './conformance.ts'
-import { canonicalDecisions, namedDecisions } from './decisions.ts'
+import { canonicalDecisions, everyPath, namedDecisions, randomDecisions } from './decisions.ts'
 import { jointSpace, kwsE2e, kwsMfcc } from './index.ts'
 
 const classes = ['yes', 'no', 'up']
@@ -62,4 +64,19 @@ describe('jointSpace', () => {
     )
     expect(namedDecisions(space.choices, canonicalDecisions(space, all(2)))).toEqual(namedDecisions(space.choices, all(2)))
   })
+})
+
+it('with a normalisation per width shares weights between widths and nothing of batch norm, every name at every width', () => {
+  const space = jointSpace(toneSpace(), [2, 4, 8], 'perWidth')
+  const names = new Set(everyPath(space).flatMap((decisions) => parameterShapes(space.build(decisions)).map(({ name }) => name)))
+  const random = new Random(1, 'names')
+  for (let round = 0; round < 30; round++) {
+    const decisions = randomDecisions(space, random)
+    const network = space.build(decisions)
+    for (const { name } of parameterShapes(network)) expect(names.has(name), name).toBe(true)
+    for (const { nodes } of space.edges(decisions)) for (const node of nodes) expect(network.nodes).toContainEqual(node)
+  }
+  expect(names.has('e2.expand.weight')).toBe(true)
+  for (const bits of [2, 4, 8]) expect(names.has(`e2.expand.w${bits}.scale`)).toBe(true)
+  expect(names.has('e2.expand.scale')).toBe(false)
 })

@@ -3,7 +3,7 @@
 // place and not for the option that stands there. A choice no layer of the network reads is dead, and `canonical` sets it to 0.
 import { isWeighted, nodesById, readsInput } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
-import { withBits, type Widths } from '../network/transform.ts'
+import { withBits, withNormalizationPerWidth, type Widths } from '../network/transform.ts'
 import { decisionIndices } from './decisions.ts'
 import { roleOf, rolesOf } from './roles.ts'
 import type { Choice, Decisions, Space } from './space.ts'
@@ -28,7 +28,12 @@ export const bitsChoiceName = (role: string, what: What): string => `${role}.${w
 const isOpen = (byId: ReturnType<typeof nodesById>, node: WeightedNetworkNode, what: What): boolean =>
   what === 'weightBits' ? node.op !== 'sinc' : !readsInput(byId, node)
 
-export function jointSpace(base: Space, widths: readonly number[] = jointWidths): JointSpace {
+/** @param normalization `perWidth`: of its own for every width of a layer's weights; `shared`: one for all, whose statistics are taken anew */
+export function jointSpace(
+  base: Space,
+  widths: readonly number[] = jointWidths,
+  normalization: 'shared' | 'perWidth' = 'shared',
+): JointSpace {
   const role = (id: string) => roleOf(base, id)
   const first = base.build(base.choices.map(() => 0))
   const fixed = new Set<string>()
@@ -55,12 +60,14 @@ export function jointSpace(base: Space, widths: readonly number[] = jointWidths)
     const overrides = Object.fromEntries(
       network.nodes.filter(isWeighted).map(({ id }) => [id, { ...width(id, 'weightBits'), ...width(id, 'activationBits') }]),
     )
-    return withBits(network, { weightBits: 8, activationBits: 8 }, { edges: 'same', overrides })
+    const decided = withBits(network, { weightBits: 8, activationBits: 8 }, { edges: 'same', overrides })
+    return normalization === 'perWidth' ? withNormalizationPerWidth(decided) : decided
   }
   return {
     name: `${base.name}-joint`,
     base,
     widths,
+    ...(normalization === 'perWidth' ? { namesHaveWidths: true } : {}),
     choices,
     roleOf: role,
     build,
@@ -88,6 +95,8 @@ export function jointSpace(base: Space, widths: readonly number[] = jointWidths)
   }
 }
 
-function widthsOf(node: Network['nodes'][number]): Partial<Widths> {
-  return isWeighted(node) ? { weightBits: node.weightBits!, activationBits: node.activationBits! } : {}
+function widthsOf(node: Network['nodes'][number]): Partial<WeightedNetworkNode> {
+  if (!isWeighted(node)) return {}
+  const { weightBits, activationBits, normalizationParameters } = node
+  return { weightBits: weightBits!, activationBits: activationBits!, ...(normalizationParameters ? { normalizationParameters } : {}) }
 }

@@ -23,7 +23,7 @@ export function roleOf(space: Space, id: string): string {
 
 /** The roles of all layers with weights over all options, each once, in network order. */
 export function rolesOf(space: Space): string[] {
-  const most = Math.max(...space.choices.map(({ options }) => options.length))
+  const most = Math.max(1, ...space.choices.map(({ options }) => options.length))
   const roles: string[] = []
   for (let option = 0; option < most; option++) {
     const network = space.build(space.choices.map(({ options }) => Math.min(option, options.length - 1)))

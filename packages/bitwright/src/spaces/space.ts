@@ -48,6 +48,9 @@ export interface Space {
    */
   fragment(choice: number, option: number, input: string, decisions: Decisions): Fragment
 
+  /** Names of parameters depend on `bits` choices too. Absent: they do not. */
+  readonly namesHaveWidths?: boolean
+
   /** The same network's decisions with every choice that it does not depend on at its first option. Absent: it depends on all. */
   canonical?(decisions: readonly number[]): number[]
 }

@@ -1,7 +1,7 @@
 // What becomes of a layer's accumulators, channel by channel: batch norm or bias as y = slope * x + offset, and that as the integer
 // model's whole bias and factor.
 import type { ParameterStore } from '@bitwright/engine'
-import { parameterPrefix } from '../network/graph.ts'
+import { normalizationPrefix, parameterPrefix } from '../network/graph.ts'
 import type { WeightedNetworkNode } from '../network/network.ts'
 import { batchNormEpsilon, logMagnitudeEpsilon } from './record.ts'
 
@@ -14,8 +14,10 @@ export interface ChannelAffine {
 /** Slope and offset rounded to float32 as the kernels do (kernels/normalization.c). */
 export function channelAffine(store: ParameterStore, node: WeightedNetworkNode): ChannelAffine {
   const { channels, normalization } = node
-  const at = (suffix: string): Float32Array => store.value(`${parameterPrefix(node)}.${suffix}`)
-  if (node.bias) return { slope: new Float64Array(channels).fill(1), offset: Float64Array.from(at('bias')) }
+  // a place that options share is as large as the largest
+  const own = (name: string): Float32Array => store.value(name).subarray(0, channels)
+  const at = (suffix: string): Float32Array => own(`${normalizationPrefix(node)}.${suffix}`)
+  if (node.bias) return { slope: new Float64Array(channels).fill(1), offset: Float64Array.from(own(`${parameterPrefix(node)}.bias`)) }
   if (normalization === 'none') return { slope: new Float64Array(channels).fill(1), offset: new Float64Array(channels) }
   const scale = normalization === 'affine' ? at('scale') : new Float32Array(channels).fill(1)
   const shift = normalization === 'affine' ? at('offset') : new Float32Array(channels)

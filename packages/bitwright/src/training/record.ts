@@ -24,7 +24,7 @@ import {
   type Value,
   type WeightReference,
 } from '@bitwright/engine'
-import { nodesById, parameterPrefix, throughViews } from '../network/graph.ts'
+import { nodesById, normalizationPrefix, parameterPrefix, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import type { ActivationQuantizer, WeightQuantizer } from '../quantizers/index.ts'
 import type { WholeLayer, WholeLayers } from './whole-layers.ts'
@@ -165,9 +165,12 @@ export class Recorder {
   }
 
   private normalized(node: WeightedNetworkNode, y: Value): Value {
-    const prefix = parameterPrefix(node)
-    if (node.bias) return bias(this.tape, y, { offset: this.at(`${prefix}.bias`), gradient: this.gradient(`${prefix}.bias`) })
+    if (node.bias) {
+      const name = `${parameterPrefix(node)}.bias`
+      return bias(this.tape, y, { offset: this.at(name), gradient: this.gradient(name) })
+    }
     if (node.normalization === 'none') return y
+    const prefix = normalizationPrefix(node)
     const affine = node.normalization === 'affine'
     return batchNorm(this.tape, y, {
       scale: affine ? this.at(`${prefix}.scale`) : none,
