@@ -25,8 +25,8 @@ export interface BudgetOptions {
   readonly activationBits: BitsSpec
 }
 
-/** In the order in which they are named. */
-const limited = ['macs', 'flashBytes', 'ramBytes'] as const
+/** What may have a limit, in the order in which excess is named. */
+export const limitedCosts = ['macs', 'flashBytes', 'ramBytes'] as const
 
 export class Budget {
   readonly options: BudgetOptions
@@ -48,7 +48,7 @@ export class Budget {
 
   /** The first limit that is exceeded, in words; undefined when the cost fits. */
   excess(cost: Cost): string | undefined {
-    for (const key of limited) {
+    for (const key of limitedCosts) {
       const limit = this.options.budget[key]
       if (limit !== undefined && cost[key] > limit) return `${key} ${cost[key]} exceeds ${limit}`
     }
@@ -57,7 +57,7 @@ export class Budget {
 
   /** How far a cost is over the limits, each in its own size; 0 when it fits. */
   violation(cost: Cost): number {
-    return limited.reduce((sum, key) => {
+    return limitedCosts.reduce((sum, key) => {
       const limit = this.options.budget[key]
       return sum + (limit === undefined ? 0 : Math.max(0, cost[key] / limit - 1))
     }, 0)

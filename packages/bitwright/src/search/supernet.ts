@@ -230,6 +230,11 @@ export class Supernet {
     this.shared.load(parameterShapes(this.space.build(decisions)).filter(({ node }) => own.has(node)))
   }
 
+  /** Brings every option's parameters into the store, each at its largest. */
+  loadLargest(): void {
+    this.shared.loadAll()
+  }
+
   /** The parameters of these decisions' network as they are shared, in the store. */
   loadNetwork(network: Network): void {
     this.shared.load(parameterShapes(network))

@@ -148,8 +148,11 @@ export class SharedQuantization {
     for (const { quantizer, name } of this.weights.values()) quantizer.initialize(this.store.value(name).subarray(0, quantizer.size))
   }
 
-  /** Starts the values' ranges from what training batches look like in float, with batch statistics, in all networks. */
-  async initializeActivations(source: SampleSource, { seed, batchSize }: { seed: number; batchSize: number }): Promise<void> {
+  /** Starts the values' ranges from what training batches look like in float, with batch statistics, in all networks. `load`: brings a network's parameters into the store. */
+  async initializeActivations(
+    source: SampleSource,
+    { seed, batchSize, load = () => {} }: { seed: number; batchSize: number; load?: (network: Network) => void },
+  ): Promise<void> {
     const order = source.epochOrder(seed, 0)
     const size = Math.min(batchSize, order.length)
     const statistics = new Map<BitSharingActivation, ActivationStatistics>()
@@ -158,6 +161,7 @@ export class SharedQuantization {
       return statistics.get(quantizer)!
     }
     for (const network of this.networks) {
+      load(network)
       const tape = new Tape(this.engine, { batch: size, mode: 'recalibrate' })
       const momentum = tape.allocate(1)
       this.engine.floats(momentum, 1)[0] = 0

@@ -114,7 +114,7 @@ export function toneSizeSpace(widths: readonly number[] = [4, 8]): Space {
       const channels = widths[decisionIndices(choices, decisions)[0]]
       return network('tones-sized', frontEnd, toneClasses, [
         input,
-        convolution('front', 'input', { channels, ...frames(16) }),
+        convolution('front', 'input', { channels, ...frames(16), activation: 'none' }),
         ...edge.nodes,
         convolution('last', edge.output, { channels: 12, kernelSize: [1, 1] }),
         ...classifier('last', toneClasses.length),
