@@ -99,9 +99,9 @@ it('names the normalisation of every width of the weights apart, and nothing els
   const given = builtinNetwork('ds-cnn-s', { classes })
   const names = (bits: number, apart: boolean) => {
     const decided = withBits(given, { weightBits: bits, activationBits: 8 }, { edges: 'same' })
-    const network = apart ? withNormalizationPerWidth(decided) : decided
-    expect(parseNetwork(JSON.parse(JSON.stringify(network)))).toEqual(network)
-    return [...parameterShapes(network), ...statisticShapes(network)].map(({ name }) => name)
+    const its = apart ? withNormalizationPerWidth(decided) : decided
+    expect(parseNetwork(JSON.parse(JSON.stringify(its)))).toEqual(its)
+    return [...parameterShapes(its), ...statisticShapes(its)].map(({ name }) => name)
   }
   const [two, four] = [names(2, true), names(4, true)]
   const shared = two.filter((name) => four.includes(name))
