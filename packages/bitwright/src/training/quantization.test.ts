@@ -1,8 +1,8 @@
 import { crossEntropy, type Engine, type ParameterStore, Tape } from '@bitwright/engine'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { epochOrder } from '../data/sampler.ts'
-import { weightedNodes } from '../network/graph.ts'
-import { builtinNetwork } from '../network/index.ts'
+import { isWeighted, weightedNodes } from '../network/graph.ts'
+import { builtinNetwork, type Network } from '../network/index.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { storageOf } from '../network/storage.ts'
 import { createStore } from './initialize.ts'
@@ -167,6 +167,27 @@ describe('widths', () => {
       expect(node.activationBits, node.id).toBe(node.id === 'front' ? 16 : 4)
     }
     expect(quantization.averages()).toEqual({ weights: 3, activations: 4 })
+    quantization.dispose()
+  })
+
+  it("are the network's own where they were searched, layer by layer", async () => {
+    const choice = { weightBits: 'searched', activationBits: 'searched' } as const
+    const searched = {
+      ...network,
+      nodes: network.nodes.map((node, i) =>
+        isWeighted(node) ? { ...node, weightBits: [2, 4, 8][i % 3], activationBits: node.id === 'front' ? 16 : [8, 2, 4][i % 3] } : node,
+      ),
+    } as Network
+    expect(withStartBits(searched, choice)).toEqual(searched)
+    const quantization = new Quantization(store, withStartBits(searched, choice), { ...choice, granularity: 'channel' })
+    await calibrateOn(quantization)
+    const { sources, tape } = record(quantization, quantization.network)
+    quantization.initializeWeights(sources)
+    for (let step = 0; step < 5; step++) quantization.update(sources, 1, 0.5)
+    quantization.freezeBits()
+    expect(quantization.decided()).toEqual(searched)
+    expect(new Set(weightedNodes(searched).map(({ id }) => quantization.weightQuantizer(id).bits())).size).toBe(3)
+    tape.dispose()
     quantization.dispose()
   })
 
