@@ -7,6 +7,7 @@ import { pathToFileURL } from 'node:url'
 import { onnxModel } from '../packages/bitwright/src/export/index.ts'
 import { Chromium, findChromium, serveFolder } from '../packages/bitwright/src/export/testing/chromium.ts'
 import { pageLogits, writePage } from '../packages/bitwright/src/export/testing/page-logits.ts'
+import { frontEndShape } from '../packages/bitwright/src/network/index.ts'
 import { firmwareTargets } from '../packages/bitwright/src/export/firmware-targets.ts'
 import { missingTools } from '../packages/bitwright/src/firmware/tools.ts'
 import { computeFeatures, isSpectral, type Model } from '../packages/runtime/src/index.ts'
@@ -14,7 +15,8 @@ import { loadNative, nativeMissing } from '../packages/runtime/src/native.ts'
 import { firmwareHome } from './home-firmware.ts'
 import { peerMissing } from './inference-peers.ts'
 
-export type Clips = readonly Int16Array[]
+/** Sound, or pixels of images. */
+export type Clips = readonly (Int16Array | Uint8Array)[]
 export type Logits = readonly ArrayLike<number>[]
 
 /** Bytes as the linker gave them and as they were predicted. */
@@ -49,7 +51,7 @@ const wasm: HomeKind = {
   missing: () => undefined,
   async open(_model, file) {
     const bundle = (await import(pathToFileURL(join(import.meta.dirname, '../packages/runtime/src/generated/runtime.js')).href)) as {
-      load(file: Uint8Array): { run(pcm: Int16Array): Int16Array }
+      load(file: Uint8Array): { run(input: Int16Array | Uint8Array): Int16Array }
     }
     const own = bundle.load(file)
     return { logits: async (clips) => clips.map((pcm) => own.run(pcm)) }
@@ -78,7 +80,8 @@ function onnx(name: string, { exact = false, frontEnd = false }): HomeKind {
       const session = await InferenceSession.create(onnxModel(model.integerModel, { frontEnd, exact }))
       const { scale, zeroPoint } = model.integerModel.tensors[model.integerModel.layers.at(-1)!.output]
       const spectral = isSpectral(model.frontEnd) && !frontEnd ? model.frontEnd : undefined
-      const inputOf = (pcm: Int16Array) => {
+      const inputOf = (pcm: Int16Array | Uint8Array) => {
+        if (pcm instanceof Uint8Array) return { pixels: new Tensor('uint8', pcm, [1, ...frontEndShape(model.frontEnd)]) }
         const audio = Float32Array.from(pcm, (sample) => sample / 32768)
         if (!spectral) return { audio: new Tensor('float32', audio, [1, pcm.length]) }
         const features = computeFeatures(spectral, pcm)

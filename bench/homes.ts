@@ -1,12 +1,15 @@
-// Does a finished model give the same logits in all its homes? Every clip of a list goes through the runtime's WebAssembly, which is the measure,
+// Does a finished model give the same logits in all its homes? Every clip or image of a list goes through the runtime's WebAssembly, which is the measure,
 // and through each home (bench/home.ts): the bundled runtime in Node and in Chromium, the core compiled for this processor, ONNX Runtime at its
 // default settings, firmware on five emulated processors. Exit code 1 where a home that has to be exact differs, or a size is not as predicted.
 //   node bench/homes.ts --data DIR --list FILE [--homes a,b,...] [--json] MODEL.bw...
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import { loadClipList } from '../packages/bitwright/src/data/audio-dataset.ts'
+import { inputRows } from '../packages/bitwright/src/data/dataset.ts'
+import { imageSizeOf } from '../packages/bitwright/src/data/decode-image.ts'
+import { loadImageList } from '../packages/bitwright/src/data/image-dataset.ts'
 import { argMax } from '../packages/bitwright/src/training/evaluate.ts'
-import { load } from '../packages/runtime/src/index.ts'
+import { load, type Model } from '../packages/runtime/src/index.ts'
 import { columns } from './columns.ts'
 import { type Clips, type HomeKind, homeKinds, type Logits, type Sizes } from './home.ts'
 
@@ -38,10 +41,10 @@ const say = (line: string): void => {
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : '')
 }
 
-async function throughHomes(path: string, clipsOf: (classes: readonly string[]) => Promise<Clips>, kinds: readonly HomeKind[]) {
+async function throughHomes(path: string, clipsOf: (model: Model) => Promise<Clips>, kinds: readonly HomeKind[]) {
   const file = readFileSync(path)
   const model = load(file, path)
-  const clips = await clipsOf(model.classes)
+  const clips = await clipsOf(model)
   const expected = clips.map((clip) => model.run(clip))
   const rows: HomeRow[] = []
   for (const { name, open } of kinds) {
@@ -86,9 +89,11 @@ for (const kind of homeKinds.filter(({ name }) => asked.includes(name))) {
 }
 const rows: HomeRow[] = []
 for (const path of positionals) {
-  const clipsOf = async (classes: readonly string[]) => {
-    const { pcm, samples, splits } = await loadClipList(data, list, classes)
-    return splits.test.map(({ index }) => pcm.slice(index * samples, (index + 1) * samples))
+  const clipsOf = async ({ classes, frontEnd }: Model) => {
+    const dataset =
+      frontEnd.kind === 'image' ? await loadImageList(data, list, classes, imageSizeOf(frontEnd)) : await loadClipList(data, list, classes)
+    const all = inputRows(dataset)
+    return dataset.splits.test.map(({ index }) => all.values.slice(index * all.size, (index + 1) * all.size))
   }
   rows.push(...(await throughHomes(path, clipsOf, usable)))
 }

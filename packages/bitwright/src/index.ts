@@ -2,6 +2,7 @@
 // go into one. Loading and running a finished model is @bitwright/runtime.
 export { loadAudioDataset, loadClipList, type AudioDatasetOptions } from './data/audio-dataset.ts'
 export type { AudioDataset, Dataset, ImageDataset, Sample, SplitName } from './data/dataset.ts'
+export { loadImageDataset, loadImageList, type ImageDatasetOptions } from './data/image-dataset.ts'
 export { inspectDataset, type Inspection } from './data/inspect.ts'
 export { synthesizeSpeech, type SynthesisOptions } from './data/synth.ts'
 export { RunError, UsageError } from './errors.ts'

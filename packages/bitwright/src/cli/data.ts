@@ -1,18 +1,18 @@
-// `bitwright data`: looks at a folder of clips before anything is trained on it, or makes one from text.
+// `bitwright data`: looks at a folder of clips or images before anything is trained on it, or makes one from text.
 import type { Command } from 'commander'
 import { printJson, verb } from './verb.ts'
 
 export function command(): Command {
-  return verb('data', 'Inspect a folder of clips, or synthesise one.')
+  return verb('data', 'Inspect a folder of clips or images, or synthesise clips.')
     .helpCommand(false)
     .addCommand(inspectCommand())
     .addCommand(synthCommand())
 }
 
 function inspectCommand(): Command {
-  return verb('inspect', 'Classes, clips per split, rates, broken files, and what would spoil or stop a training.')
+  return verb('inspect', 'Classes, samples per split, rates or sizes, broken files, and what would spoil or stop a training.')
     .usage('DIR [options]')
-    .argument('<DIR>', 'folder with one sub-folder of WAV clips per word')
+    .argument('<DIR>', 'folder with one sub-folder of WAV clips per word, or of images per class, or CIFAR-10 batches')
     .option('--words <a,b,c>', 'words to tell apart; all others become unknown (default: every folder is a class)')
     .option('--split <RULE>', 'auto, lists, hash or speaker', 'auto')
     .option('--salt <TEXT>', 'another salt gives another split by speaker')
@@ -33,7 +33,16 @@ function inspectCommand(): Command {
       const { json, ...plan } = flags
       const { createProgress } = await import('./progress.ts')
       const progress = createProgress(process.stderr, undefined)
-      const onProgress = (done: number, total: number) => progress.onProgress({ stage: 'data', done, total, text: 'clips' })
+      const { formatImageInspection, holdsImages, inspectImages } = await import('../data/inspect-images.ts')
+      const isImages = holdsImages(directory)
+      const onProgress = (done: number, total: number) =>
+        progress.onProgress({ stage: 'data', done, total, text: isImages ? 'images' : 'clips' })
+      if (isImages) {
+        const inspection = await inspectImages(directory, plan, onProgress).finally(progress.finish)
+        if (json) printJson(inspection)
+        else process.stdout.write(formatImageInspection(inspection))
+        return
+      }
       const inspection = await inspectDataset(directory, plan, onProgress).finally(progress.finish)
       if (json) printJson(inspection)
       else process.stdout.write(formatInspection(inspection))

@@ -12,7 +12,10 @@ function runCommand(): Command {
     .usage('DIR --machine NAME --clips LIST|FOLDER|FILE [options]')
     .argument('<DIR>', 'folder that `bitwright export --to firmware` made')
     .option('--machine <NAME>', 'cortex-m0, cortex-m4, cortex-m7, cortex-m33 or cortex-m55 (required)')
-    .option('--clips <PATH>', 'a list with one "path class" a line, a folder of WAV files, one WAV file, or a file of pixels (required)')
+    .option(
+      '--clips <PATH>',
+      'a list (.txt for images) with one "path class" a line, a folder of WAV or image files, one such file, a CIFAR batch, or a file of pixels (required)',
+    )
     .option('--data <DIR>', 'folder that the paths of a list are in (default: that of the list)')
     .option('--json', 'print one JSON document')
     .addHelpText('after', '\nExample:\n  bitwright firmware run fw --machine cortex-m4 --clips test.txt --data speech_commands')
@@ -37,7 +40,7 @@ function runCommand(): Command {
       const { createProgress } = await import('./progress.ts')
       const { readGivenFile } = await import('./given-file.ts')
       const path = join(folder, 'model.bw')
-      const inputs = readInputs(load(readGivenFile(path), path).integerModel, flags.clips, flags.data)
+      const inputs = await readInputs(load(readGivenFile(path), path).integerModel, flags.clips, flags.data)
       const progress = createProgress(process.stderr, undefined, undefined, { evaluate: flags.machine })
       const stop = new AbortController()
       const onInterrupt = () => stop.abort()

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
-import { encodeModel, type IntegerModel } from '@bitwright/runtime'
+import { encodeModel, type IntegerModel, load } from '@bitwright/runtime'
 import { encodeWav } from '../data/wav.ts'
 import { readOnnx } from '../export/testing/onnx-reader.ts'
 import { withBits } from '../network/transform.ts'
@@ -45,7 +45,7 @@ describe('bitwright', () => {
     [['info', 'ds-cnn-m'], /^bitwright info: ds-cnn-m: no built-in network; did you mean ds-cnn-s\?\n$/],
     [['info', 'none.bw'], /^bitwright info: none.bw: no such file/],
     [['predict', 'none.bw', 'x.wav'], /^bitwright predict: none.bw: no such file/],
-    [['predict', 'none.bw'], /^bitwright predict: missing required argument 'CLIP'; see `bitwright predict --help`\n$/],
+    [['predict', 'none.bw'], /^bitwright predict: missing required argument 'FILE'; see `bitwright predict --help`\n$/],
     [['export', 'none.bw', '--to', 'onnx', '--out', 'o'], /^bitwright export: none.bw: no such file/],
     [['export', 'none.bw', '--to', 'onxx', '--out', 'o'], /^bitwright export: --to onxx: no such choice; did you mean onnx\?/],
     [['export', 'none.bw', '--out', 'o'], /^bitwright export: --to is missing; give onnx, firmware, web or bw/],
@@ -154,15 +154,42 @@ describe('bitwright', () => {
       })
     })
 
-    test('predict refuses a model for images', () => {
+    test('predict sees images: plain pixels, or a file that is decoded', async () => {
       const [input, logits] = model.tensors
       const pixels = { ...input, containerBits: 8, bits: 8, min: -128, max: 127, scale: 2 ** -7 } as const
       const frontEnd = { kind: 'image', height: 4, width: 1, channels: 1 } as const
       writeFileSync(join(folder, 'image.bw'), encodeModel({ ...model, frontEnd, tensors: [pixels, logits] }))
-      expect(bitwright('predict', 'image.bw', 'clip.wav')).toMatchObject({
+      writeFileSync(join(folder, 'dark.raw'), Uint8Array.of(100, 90, 110, 80))
+      const { label, logits: given } = JSON.parse(bitwright('predict', 'image.bw', 'dark.raw', '--json').stdout)
+      const expected = load(readFileSync(join(folder, 'image.bw'))).run(Uint8Array.of(100, 90, 110, 80))
+      expect([label, given]).toEqual(['down', [...expected]])
+      expect(bitwright('predict', 'image.bw', 'clip.wav').stderr).toBe(
+        'bitwright predict: clip.wav: is sound, and the model takes images\n',
+      )
+      writeFileSync(join(folder, 'odd.raw'), new Uint8Array(7))
+      expect(bitwright('predict', 'image.bw', 'odd.raw')).toMatchObject({
         status: 2,
-        stderr: 'bitwright predict: image.bw: reads images, and predict takes a WAV file\n',
+        stderr: expect.stringContaining('odd.raw: has 7 bytes; give PNG or JPEG files, CIFAR batches, or whole images of 4 bytes each'),
       })
+      writeFileSync(join(folder, 'two.raw'), new Uint8Array(8))
+      expect(bitwright('predict', 'image.bw', 'two.raw').stderr).toMatch(/two\.raw: has 2 images; give one/)
+      writeFileSync(join(folder, 'test_batch.bin'), new Uint8Array(3073))
+      expect(bitwright('predict', 'image.bw', 'test_batch.bin#0').stderr).toMatch(/CIFAR images are 32x32x3, the model takes 4x1x1/)
+      writeFileSync(join(folder, 'broken.png'), 'no image')
+      expect(bitwright('predict', 'image.bw', 'broken.png')).toMatchObject({
+        status: 1,
+        stderr: expect.stringMatching(/^bitwright predict: broken\.png: /),
+      })
+      const sharp = await import('sharp').then(
+        (module) => module.default,
+        () => undefined,
+      )
+      if (sharp) {
+        await sharp({ create: { width: 20, height: 80, channels: 3, background: '#fff' } })
+          .jpeg()
+          .toFile(join(folder, 'bright.jpg'))
+        expect(JSON.parse(bitwright('predict', 'image.bw', 'bright.jpg', '--json').stdout).label).toBe('up')
+      }
       expect(bitwright('info', 'image.bw').stdout).toMatch(/^input +image, 4x1 pixels of 1 bytes$/m)
       writeFileSync(join(folder, 'model.bw'), '')
       expect(bitwright('predict', '.', 'clip.wav').stderr).toBe('bitwright predict: .: is the folder of a run; give model.bw\n')

@@ -3,7 +3,8 @@ import { expect, it } from 'vitest'
 import { fillImages } from './augment-image.ts'
 import type { ImageDataset, Sample } from './dataset.ts'
 
-const [height, width, channels, count] = [16, 24, 3, 40] as const
+const [height, width, count] = [16, 24, 40]
+const channels = 3
 const size = height * width * channels
 const random = new Random(1, 'pixels')
 const train = Array.from({ length: count }, (_, index): Sample => ({ path: `${index}`, label: 0, index }))

@@ -3,11 +3,12 @@
 // `test_batch.bin#17`.
 
 import { readdirSync, readFileSync, statSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Random } from '@bitwright/engine'
 import { RunError, UsageError } from '../errors.ts'
 import type { ImageDataset, Sample, SkippedFile, SplitName } from './dataset.ts'
 import type { Progress } from './decode.ts'
+import { readLines } from './scan.ts'
 
 const side = 32
 const plane = side * side
@@ -23,9 +24,7 @@ const classFile = 'batches.meta.txt'
 const validationImages = 5000
 
 function batchFiles(directory: string): string[] {
-  return readdirSync(directory)
-    .filter((name) => trainFile.test(name) || name === testFile)
-    .toSorted()
+  return readdirSync(directory).filter(isCifarBatch).toSorted()
 }
 
 /** Whether the folder holds such batches. */
@@ -33,14 +32,14 @@ export function isCifar(directory: string): boolean {
   return (statSync(directory, { throwIfNoEntry: false })?.isDirectory() ?? false) && batchFiles(directory).length > 0
 }
 
-/** Whether a path can be a batch, or an image in one. */
-export const isCifarPath = (path: string): boolean => /\.bin(#\d+)?$/.test(path)
+/** Whether a file is one of them, by its name. */
+export const isCifarBatch = (path: string): boolean => trainFile.test(basename(path)) || basename(path) === testFile
 
 /** Pixels [32][32][3] of each whole record of a batch. */
 export function readCifarBatch(file: string): { labels: Uint8Array; pixels: Uint8Array; isCutOff: boolean } {
   let bytes: Uint8Array
   try {
-    bytes = readFileSync(file)
+    bytes = new Uint8Array(readFileSync(file))
   } catch (error) {
     throw new RunError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
@@ -107,6 +106,23 @@ export function loadCifar(directory: string, { strict = false, salt = '' }: Cifa
   for (const [name, samples] of Object.entries(splits))
     if (samples.length === 0) throw new RunError(`${directory}: the ${name} split is empty; check the batch files`)
   return { kind: 'image', directory, classes, ...cifarSize, splits, skipped, pixels }
+}
+
+/** The images that a list names, `test_batch.bin#17 class` a line, or without the class; as the test split. */
+export function loadCifarList(directory: string, listFile: string, classes: readonly string[], options: CifarOptions = {}): ImageDataset {
+  const dataset = loadCifar(directory, options)
+  const { train, validation, test } = dataset.splits
+  const samples = new Map([...train, ...validation, ...test].map((sample) => [sample.path, sample]))
+  const listed = readLines(listFile).map(({ line, text }): Sample => {
+    const [path, name] = text.split(/\s+/)
+    const sample = samples.get(path)
+    if (!sample) throw new UsageError(`${listFile}, line ${line}: the image ${path} is not in ${directory}; give e.g. ${testFile}#17`)
+    const given = name ?? dataset.classes[sample.label]
+    const label = classes.indexOf(given)
+    if (label < 0) throw new UsageError(`${listFile}: ${path} is labelled ${given}; the model's classes are ${classes.join(', ')}`)
+    return { ...sample, label }
+  })
+  return { ...dataset, classes, splits: { train: [], validation: [], test: listed } }
 }
 
 function readClasses(directory: string): string[] {

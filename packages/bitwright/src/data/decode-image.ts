@@ -41,6 +41,13 @@ export async function openDecoder(): Promise<typeof import('sharp').default> {
   }
 }
 
+/** Height, width and channels of the file's image. */
+export async function imageShape(path: string): Promise<[number, number, number]> {
+  const sharp = await openDecoder()
+  const { height, width, channels } = await sharp(path).metadata()
+  return [height, width, channels]
+}
+
 /** @throws RunError whose message completes the file's name: the file cannot be read, or is no whole image */
 export async function decodeImage(path: string, { height, width, channels }: ImageSize): Promise<Uint8Array> {
   const sharp = await openDecoder()
@@ -56,7 +63,7 @@ export async function decodeImage(path: string, { height, width, channels }: Ima
     const fitted = upright.resize(width, height, { fit: 'cover' }).toColourspace(channels === 1 ? 'b-w' : 'srgb')
     const { data, info } = await fitted.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true })
     if (info.channels !== channels || data.length !== height * width * channels) throw new Error(`it gives ${info.channels} channels`)
-    return data
+    return new Uint8Array(data)
   } catch (error) {
     throw new RunError(`is no image that can be read (${(error as Error).message.split('\n')[0].trim()})`)
   }

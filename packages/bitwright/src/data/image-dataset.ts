@@ -4,7 +4,7 @@
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { RunError, UsageError } from '../errors.ts'
-import { cifarSize, isCifar, loadCifar } from './cifar.ts'
+import { cifarSize, isCifar, loadCifar, loadCifarList } from './cifar.ts'
 import type { ImageDataset, SkippedFile } from './dataset.ts'
 import type { Progress } from './decode.ts'
 import { decodeImage, type ImageSize, openDecoder } from './decode-image.ts'
@@ -43,15 +43,21 @@ export async function loadImageList(
   options: ImageOptions,
   onProgress?: Progress,
 ): Promise<ImageDataset> {
-  if (isCifar(directory)) throw new UsageError(`--list ${listFile}: CIFAR batches have a split of their own; leave --list away`)
+  if (isCifar(directory)) {
+    requireCifarSize(directory, options)
+    return loadCifarList(directory, listFile, classes, options)
+  }
   const tree = scanTree(directory, imageMedia)
   return decodePlan(tree, planList(tree, listFile, classes), options, onProgress)
 }
 
-function cifar(directory: string, options: ImageDatasetOptions, onProgress?: Progress): ImageDataset {
-  const { height, width, channels } = options
+function requireCifarSize(directory: string, { height, width, channels }: ImageSize): void {
   if (height !== cifarSize.height || width !== cifarSize.width || channels !== cifarSize.channels)
     throw new UsageError(`${directory}: CIFAR images are 32x32x3, and ${height}x${width}x${channels} are asked for; give another --network`)
+}
+
+function cifar(directory: string, options: ImageDatasetOptions, onProgress?: Progress): ImageDataset {
+  requireCifarSize(directory, options)
   if (options.words || options.lists || (options.split !== undefined && options.split !== 'auto'))
     throw new UsageError(`${directory}: CIFAR batches have classes and a split of their own; leave --words, --split and lists away`)
   return loadCifar(directory, options, onProgress)

@@ -7,6 +7,7 @@ import { setImmediate } from 'node:timers/promises'
 import { RunError } from '../errors.ts'
 import type { SkippedFile, SplitName } from './dataset.ts'
 import type { Progress } from './decode.ts'
+import { type ClassCounts, classTable, formatSkipped } from './inspect-table.ts'
 import { planDataset, planProblems, splitNames, type Plan, type PlanOptions, type SplitMode } from './plan.ts'
 import { scanTree, silenceLabel, unknownLabel } from './scan.ts'
 import { decodeWav } from './wav.ts'
@@ -15,7 +16,7 @@ export interface Inspection {
   readonly directory: string
   /** How the clips were split; see PlanOptions. */
   readonly split: SplitMode
-  readonly classes: readonly ({ readonly name: string } & Readonly<Record<SplitName, number>>)[]
+  readonly classes: readonly ClassCounts[]
   /** Files per sample rate, most first. */
   readonly sampleRates: readonly { readonly hertz: number; readonly files: number }[]
   /** Lengths of the recordings before cropping. */
@@ -149,12 +150,6 @@ function warn(plan: Plan, { seconds, silent, skipped, clipped, twins }: Findings
 /** The inspection as a table and a list, for a terminal. */
 export function formatInspection(report: Inspection): string {
   const { classes, seconds, sampleRates, silentClips, clippedClips, skipped } = report
-  const rows = classes.map(({ name, train, validation, test }) => [name, train, validation, test, train + validation + test])
-  const sum = (split: SplitName) => classes.reduce((total, entry) => total + entry[split], 0)
-  const totals = splitNames.map(sum)
-  const table = [['class', ...splitNames, 'all'], ...rows, ['all', ...totals, totals.reduce((a, b) => a + b)]].map((row) => row.map(String))
-  const widths = table[0].map((_, column) => Math.max(...table.map((row) => row[column].length)))
-  const lines = table.map((row) => row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join('  '))
   const ways = {
     lists: 'by clip lists',
     hash: 'by the Speech Commands hash',
@@ -169,8 +164,6 @@ export function formatInspection(report: Inspection): string {
     ['background', `${report.backgroundRecordings} recordings`],
     ['silent, clipped, broken', `${silentClips.length}, ${clippedClips.length}, ${skipped.length}`],
   ].map(([name, value]) => `${name}: ${value}`)
-  const broken = skipped.slice(0, 10).map(({ path, reason }) => `skipped: ${path} ${reason}`)
-  if (skipped.length > 10) broken.push(`skipped: ${skipped.length - 10} more`)
   const warnings = report.warnings.map((text) => `warning: ${text}`)
-  return [report.directory, '', ...lines, '', ...facts, ...broken, ...warnings, ''].join('\n')
+  return [report.directory, '', ...classTable(classes), '', ...facts, ...formatSkipped(skipped), ...warnings, ''].join('\n')
 }

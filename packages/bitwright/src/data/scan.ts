@@ -86,27 +86,30 @@ export interface ListEntry {
  * `ignoreMissing` (the official lists of a tree of which only some words were kept).
  */
 export function readClipList(file: string, tree: Tree, ignoreMissing = false): ListEntry[] {
+  const known = new Set([...tree.folders.values()].flat())
+  const entries = new Map<string, ListEntry>()
+  for (const { line: number, text: line } of readLines(file)) {
+    const labelled = tree.media.extensions.includes(extname(line).toLowerCase()) ? undefined : /^(.*\S)\s+(\S+)$/.exec(line)
+    const path = (labelled?.[1] ?? line).replaceAll('\\', '/').replace(/^\.\//, '')
+    if (!known.has(path)) {
+      if (ignoreMissing) continue
+      throw new UsageError(`${file}, line ${number}: the ${tree.media.thing} ${path} is not in ${tree.directory}`)
+    }
+    entries.set(path, { path, label: labelled?.[2] })
+  }
+  if (entries.size === 0 && !ignoreMissing) throw new UsageError(`${file}: the list is empty; it takes one "path label" a line`)
+  return [...entries.values()]
+}
+
+/** The lines of a list that are not empty, numbered from 1. @throws UsageError where it cannot be read */
+export function readLines(file: string): { readonly line: number; readonly text: string }[] {
   let text: string
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
     throw new UsageError(`${file}: the list cannot be read (${(error as NodeJS.ErrnoException).code})`)
   }
-  const known = new Set([...tree.folders.values()].flat())
-  const entries = new Map<string, ListEntry>()
-  for (const [index, raw] of text.split('\n').entries()) {
-    const line = raw.trim()
-    if (line === '') continue
-    const labelled = tree.media.extensions.includes(extname(line).toLowerCase()) ? undefined : /^(.*\S)\s+(\S+)$/.exec(line)
-    const path = (labelled?.[1] ?? line).replaceAll('\\', '/').replace(/^\.\//, '')
-    if (!known.has(path)) {
-      if (ignoreMissing) continue
-      throw new UsageError(`${file}, line ${index + 1}: the ${tree.media.thing} ${path} is not in ${tree.directory}`)
-    }
-    entries.set(path, { path, label: labelled?.[2] })
-  }
-  if (entries.size === 0 && !ignoreMissing) throw new UsageError(`${file}: the list is empty; it takes one "path label" a line`)
-  return [...entries.values()]
+  return text.split('\n').flatMap((raw, index) => (raw.trim() === '' ? [] : [{ line: index + 1, text: raw.trim() }]))
 }
 
 /** The known name nearest to a misspelt one (fewest edits), or undefined when none is near. */

@@ -1,8 +1,12 @@
-// What `firmware run` is given as --clips: a list, a folder, a recording, or the pixels of images.
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+// What `firmware run` is given as --clips: a list, a folder, a recording, or images.
+import { readdirSync, statSync } from 'node:fs'
 import { basename, dirname, extname, join } from 'node:path'
 import type { IntegerModel } from '@bitwright/runtime'
 import { fitClip, readPcm } from '../data/clip.ts'
+import { inputRows } from '../data/dataset.ts'
+import { imageSizeOf, type ImageSize } from '../data/decode-image.ts'
+import { loadImageList } from '../data/image-dataset.ts'
+import { readImageFile, readImagesBelow } from '../data/image-input.ts'
 import { readClipList, scanTree } from '../data/scan.ts'
 import { RunError, UsageError } from '../errors.ts'
 import type { FirmwareInput } from '../export/firmware-batch.ts'
@@ -15,17 +19,14 @@ export interface NamedInput {
 
 /**
  * Audio: clips of a list (`path class` a line below `data`) or folder are fitted to the model's length as `evaluate` does it; one recording
- * that is longer is streamed. Images: a file of their bytes, one after the other.
+ * that is longer is streamed. Images: those of a list or a folder, a PNG or JPEG file, a CIFAR batch, or a file of pixels.
  * @throws UsageError for a path or list that cannot be meant; RunError for a file that cannot be decoded
  */
-export function readInputs(model: IntegerModel, clips: string, data: string | undefined): NamedInput[] {
-  const found = statSync(clips, { throwIfNoEntry: false })
+export async function readInputs(model: IntegerModel, clips: string, data: string | undefined): Promise<NamedInput[]> {
+  const found = statSync(clips.replace(/#\d+$/, ''), { throwIfNoEntry: false })
   if (!found) throw new UsageError(`--clips ${clips}: no such file or folder; check the path`)
   const { frontEnd } = model
-  if (frontEnd.kind === 'image') {
-    if (found.isDirectory()) throw new UsageError(`--clips ${clips}: is a folder; give a file with the bytes of images`)
-    return readImages(clips, frontEnd.height * frontEnd.width * frontEnd.channels)
-  }
+  if (frontEnd.kind === 'image') return imageInputs(model.classes, imageSizeOf(frontEnd), clips, found.isDirectory(), data)
   if (found.isDirectory()) return wavFilesBelow(clips).map((path) => fitted(join(clips, path), path, frontEnd))
   if (extname(clips).toLowerCase() === '.wav') {
     const pcm = decoded(clips, clips, frontEnd.sampleRate)
@@ -62,12 +63,22 @@ function wavFilesBelow(folder: string): string[] {
   return paths.toSorted()
 }
 
-function readImages(file: string, imageBytes: number): NamedInput[] {
-  const bytes = readFileSync(file)
-  if (bytes.length === 0 || bytes.length % imageBytes !== 0)
-    throw new UsageError(`--clips ${file}: has ${bytes.length} bytes; give whole images of ${imageBytes} bytes each, one after the other`)
-  return Array.from({ length: bytes.length / imageBytes }, (_, i) => ({
-    name: `image ${i}`,
-    input: new Uint8Array(bytes.subarray(i * imageBytes, (i + 1) * imageBytes)),
-  }))
+async function imageInputs(
+  classes: readonly string[],
+  size: ImageSize,
+  clips: string,
+  isFolder: boolean,
+  data: string | undefined,
+): Promise<NamedInput[]> {
+  if (!isFolder && extname(clips).toLowerCase() === '.txt') {
+    const dataset = await loadImageList(data ?? dirname(clips), clips, classes, { ...size, strict: true })
+    const { values, size: bytes } = inputRows(dataset)
+    return dataset.splits.test.map(({ path, index }) => ({
+      name: path,
+      input: Uint8Array.from(values.subarray(index * bytes, (index + 1) * bytes)),
+    }))
+  }
+  const images = isFolder ? await readImagesBelow(clips, size) : await readImageFile(clips, size)
+  if (images.length === 0) throw new UsageError(`--clips ${clips}: has no PNG or JPEG files in it`)
+  return images.map(({ name, pixels }) => ({ name, input: pixels }))
 }
