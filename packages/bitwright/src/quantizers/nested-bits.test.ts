@@ -242,8 +242,34 @@ describe('gates', () => {
       const dWeights = new Float32Array(size)
       quantizer.backward(weights, dOut, dWeights)
       expect(dWeights.every((value, i) => i % channels !== 2 || value === 0)).toBe(true)
-      if (bits === 2) expect(() => quantizer.toIntegers(weights)).toThrow(/channel 2 is pruned/)
-      else expect(quantizer.toIntegers(weights).values.every((value, i) => i % channels !== 2 || value === 0)).toBe(true)
+      if (bits === 2) {
+        expect(quantizer.toIntegers(weights).scale[2]).toBe(0)
+        const one = new NestedBits(size, channels, { widths, granularity: 'tensor', gated: true })
+        one.parameters()[1].values[2] = -4
+        one.select(2)
+        expect(() => one.toIntegers(weights)).toThrow(/channel 2 is pruned/)
+      } else expect(quantizer.toIntegers(weights).values.every((value, i) => i % channels !== 2 || value === 0)).toBe(true)
+    }
+  })
+
+  it('of channels alone are sampled at the selected width', () => {
+    const quantizer = open()
+    quantizer.parameters()[1].values.set([30, 0, -30, 30])
+    for (const bits of widths) {
+      quantizer.select(bits)
+      const whole = new Float32Array(size)
+      quantizer.slice(size, channels, false).forward(weights, whole)
+      quantizer.drawChannels(() => 0.5)
+      const out = new Float32Array(size)
+      quantizer.forward(weights, out)
+      out.forEach((value, i) => expect(value).toBeCloseTo(whole[i] * [1, 0.5, 0, 1][i % channels], 6))
+      quantizer.backward(weights, dOut, new Float32Array(size))
+      expect([...quantizer.parameters()[2].gradients]).toEqual([0, 0])
+      expect(quantizer.parameters()[1].gradients[1]).not.toBe(0)
+      quantizer.parameters()[1].gradients.fill(0)
+      quantizer.channelPenaltyGradient(4)
+      const [slope] = finiteDifferences(([logAlpha]) => openProbability(logAlpha), [0])
+      expect(quantizer.parameters()[1].gradients[1]).toBeCloseTo(4 * slope * (bits / channels), 5)
     }
   })
 

@@ -19,6 +19,12 @@ export const nestedWidths = [2, 4, 8]
 const finestSteps = { 2: 12, 4: 12, 8: 1 } as const
 const ratio = (bits: number): number => finestSteps[bits as 2 | 4 | 8]
 
+/** Steps of gates are this many learning rates long: they have a few hundred to shut. */
+const gateRate = 30
+
+const drawn = ({ values }: ParameterGroup, uniform: () => number): GateSample[] =>
+  Array.from(values, (logAlpha) => sampleGate(logAlpha, uniform()))
+
 export interface NestedBitsOptions extends BitSharingOptions {
   /** Whether output channels and widths have gates; default false. */
   readonly gated?: boolean
@@ -50,13 +56,17 @@ export class NestedBits extends BitSharingWeights {
     this.widthGates = new ParameterGroup(this.widths.length - 1, of?.widthGates)
     if (!of) {
       this.step.values.fill(1)
-      for (const gates of [this.channelGates, this.widthGates]) gates.set(gates.values.map(() => openLogit))
+      for (const gates of [this.channelGates, this.widthGates]) {
+        gates.values.fill(openLogit)
+        gates.learningRateScale = gateRate
+      }
     }
     this.groupsOfParameters = this.gated ? [this.step, this.channelGates, this.widthGates] : [this.step]
   }
 
-  slice(size: number, channels: number): NestedBits {
-    const slice = new NestedBits(size, channels, this.options, this)
+  /** `gated`: default as this one. */
+  slice(size: number, channels: number, gated = this.gated): NestedBits {
+    const slice = new NestedBits(size, channels, { ...this.options, gated }, this)
     slice.select(this.bits())
     return slice
   }
@@ -97,8 +107,12 @@ export class NestedBits extends BitSharingWeights {
   }
   /** Until the next `select`, gates are sampled: values between the grids are seen too. @param uniform draws from (0, 1) */
   draw(uniform: () => number): void {
-    const drawn = ({ values }: ParameterGroup) => Array.from(values, (logAlpha) => sampleGate(logAlpha, uniform()))
-    this.sample = { channels: drawn(this.channelGates), widths: drawn(this.widthGates) }
+    this.sample = { channels: drawn(this.channelGates, uniform), widths: drawn(this.widthGates, uniform) }
+  }
+  /** The same at the selected width: only channels' gates are sampled. */
+  drawChannels(uniform: () => number): void {
+    const widths = this.widths.slice(1).map((bits) => ({ value: bits <= this.bits() ? 1 : 0, slope: 0 }))
+    this.sample = { channels: drawn(this.channelGates, uniform), widths }
   }
   /** The width that the gates have decided for: as far as they are open one after another. */
   decidedBits(): number {
@@ -133,6 +147,12 @@ export class NestedBits extends BitSharingWeights {
     })
   }
 
+  /** On the expected bits of a weight at the selected width, for the channels' gates alone. */
+  channelPenaltyGradient(dBits: number): void {
+    const { values, gradients } = this.channelGates
+    values.forEach((logAlpha, c) => (gradients[c] += (dBits * openSlope(logAlpha) * this.bits()) / this.channels))
+  }
+
   // --- passes
 
   override forward(weights: Float32Array, out: Float32Array): void {
@@ -142,12 +162,19 @@ export class NestedBits extends BitSharingWeights {
     for (let c = 0; c < this.channels; c++) if (this.isPruned(c)) for (let i = c; i < this.size; i += this.channels) out[i] = 0
   }
 
-  /** @throws Error where a channel is pruned on a grid that has no zero: it must be dropped from the network first. */
+  /**
+   * A pruned channel of odd integers, none of which is zero, has a scale of zero.
+   * @throws Error where it shares the scale with others: it must be dropped from the network first
+   */
   override toIntegers(weights: Float32Array): IntegerWeights {
     const integers = super.toIntegers(weights)
     for (let c = 0; c < this.channels; c++) {
       if (!this.isPruned(c)) continue
-      if (integers.isOdd) throw new Error(`channel ${c} is pruned, which odd weights cannot say; drop it (withoutPrunedChannels)`)
+      if (integers.isOdd) {
+        if (this.groups === 1) throw new Error(`channel ${c} is pruned, which odd weights cannot say; drop it (withoutPrunedChannels)`)
+        integers.scale[c] = 0
+        continue
+      }
       for (let i = c; i < this.size; i += this.channels) integers.values[i] = 0
     }
     return integers

@@ -8,6 +8,7 @@ import { jointSpace } from '../spaces/joint.ts'
 import { kwsMfcc, randomDecisions, roleOf } from '../spaces/index.ts'
 import { everyPath } from '../spaces/decisions.ts'
 import { createStore } from '../training/initialize.ts'
+import { withoutPrunedChannels } from '../training/pruned-channels.ts'
 import { type QuantizedReferences, Recorder } from '../training/record.ts'
 import { type QuantizedPath, SharedQuantization, type SharedQuantizationOptions } from '../training/shared-quantization.ts'
 import { openEngine, toneDataset, toneSource, toneSpace } from '../training/testing/tones.ts'
@@ -148,6 +149,58 @@ function record({ supernet, quantization }: Opened, network: Network, smooth = f
   }
   return { path, recorder, run, dispose }
 }
+
+describe('gates of channels', () => {
+  const pruning = { ...choices.nested, pruning: { strength: 3, seed: 1 } }
+
+  it('shut under pressure, and what they shut leaves the network', async () => {
+    const opened = await open(pruning)
+    for (let step = 0; step < 150; step++)
+      opened.supernet.weightStep([1, 1, ...sampled(step).slice(2)], batch(step), 0, 0.02, opened.quantization)
+    const network = space.build(widths([1, 1, ...wide.slice(2)], 0, 1))
+    const { train: training, validation } = dataset.splits
+    // at two bits, whose grid has no zero
+    expect(await opened.supernet.sharedAccuracy(network, training, validation, opened.quantization)).toBeGreaterThan(0.5)
+    const path = opened.quantization.path(network)
+    const pruned = path.pruned()
+    expect([...pruned.keys()]).toEqual(['e2.depthwise'])
+    const shut = pruned.get('e2.depthwise')!
+    expect(shut.length).toBeGreaterThan(0)
+    const small = withoutPrunedChannels(opened.supernet.store, network, pruned)
+    const left = Math.max(1, 16 - shut.length)
+    expect(weightedNodes(small.network).find(({ id }) => id === 'e2.depthwise')).toMatchObject({
+      channels: left,
+      groups: left,
+      weightBits: 2,
+    })
+    small.store.dispose()
+    path.dispose()
+    // the other option has no layer that could lose a channel
+    const other = opened.quantization.path(space.build(wide))
+    expect(other.pruned().size).toBe(0)
+    other.dispose()
+    opened.supernet.dispose()
+  })
+
+  it('go on from their state with the same bits', async () => {
+    const one = await open(pruning)
+    const other = await open(pruning)
+    const block = (step: number) => [1, 1, ...sampled(step).slice(2)]
+    const steps = ({ supernet, quantization }: Opened, from: number) =>
+      [0, 1, 2].map((i) => supernet.weightStep(block(from + i), batch(from + i), 0, 0.02, quantization).loss)
+    steps(one, 0)
+    other.quantization.restore(JSON.parse(JSON.stringify(one.quantization.state())) as number[][])
+    other.supernet.restore(structuredClone(one.supernet.state()))
+    expect(steps(other, 3)).toEqual(steps(one, 3))
+    expect(other.quantization.state()).toEqual(one.quantization.state())
+    one.supernet.dispose()
+    other.supernet.dispose()
+  })
+
+  it('are for nested grids', async () => {
+    await expect(open({ ...pruning, sharing: 'latent' })).rejects.toThrow(/only nested bits have gates/)
+  })
+})
 
 describe('gates of widths', () => {
   it('of weights are d loss / d gate by finite differences', async () => {

@@ -10,9 +10,11 @@ import {
   observe,
   type ParameterStore,
   type QuantizerSlot,
+  Random,
   Tape,
   type WeightReference,
 } from '@bitwright/engine'
+import { UsageError } from '../errors.ts'
 import { consumers, isWeighted, nodesById, parameterPrefix, readsInput, weightedNodes } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
@@ -30,6 +32,7 @@ import {
   type WeightQuantizer,
 } from '../quantizers/index.ts'
 import { LearnedAdam } from './learned-adam.ts'
+import { expandedBlocks, type PrunedChannels } from './pruned-channels.ts'
 import { type Quantized, Recorder, type WeightSources } from './record.ts'
 import type { SampleSource } from './sample-source.ts'
 
@@ -41,6 +44,11 @@ export interface SharedQuantizationOptions {
   /** `nested`: grids that contain each other, one range; `latent`: a step for every width. */
   readonly sharing: 'nested' | 'latent'
   readonly granularity: Granularity
+  /**
+   * Channels of expanded blocks have gates that are sampled in training, pressed shut by so much a bit of the mean weight. Nested sharing only;
+   * default: no gates.
+   */
+  readonly pruning?: { readonly strength: number; readonly seed: number }
   /** Relative change of a range in a step, as a share of the weights' learning rate. Default 1/3. */
   readonly rangeRate?: number
 }
@@ -84,6 +92,8 @@ export class SharedQuantization {
   private readonly values = new Map<string, BitSharingActivation>()
   private readonly narrowed = new Map<string, BitSharingActivation>()
   private readonly adam: LearnedAdam
+  /** Paths that have drawn their gates. */
+  private draws = 0
 
   /** `networks` together have every option; `roleOf` is the space's (spaces/roles.ts). */
   constructor(store: ParameterStore, networks: readonly Network[], roleOf: (id: string) => string, options: SharedQuantizationOptions) {
@@ -93,15 +103,18 @@ export class SharedQuantization {
     this.networks = networks
     this.options = options
     const largest = new Map<string, { name: string; size: number; channels: number }>()
+    const prunable = new Set<string>()
     for (const network of networks) {
       const shapes = new Map(parameterShapes(network).map(({ name, shape }) => [name, shape]))
       const { values, inputs } = storageOf(network)
+      const blocks = options.pruning ? expandedBlocks(network) : new Map<string, unknown>()
       for (const node of weightedNodes(network)) {
         const name = `${parameterPrefix(node)}.weight`
         const shape = shapes.get(name)
         if (shape) {
           const key = this.weightKey(node, shape.length)
           const [size, channels] = [product(shape), node.channels]
+          if (blocks.has(node.id)) prunable.add(key)
           const known = largest.get(key)
           if (!known || channels > known.channels || (channels === known.channels && size > known.size))
             largest.set(key, { name, size, channels })
@@ -115,9 +128,14 @@ export class SharedQuantization {
       }
     }
     const { sharing, weightWidths: widths, granularity } = options
-    const Quantizer = sharing === 'nested' ? NestedBits : LatentBits
-    for (const [key, { name, size, channels }] of largest)
-      this.weights.set(key, { name, quantizer: new Quantizer(size, channels, { widths, granularity }) })
+    if (options.pruning && sharing !== 'nested') throw new UsageError('pruning: only nested bits have gates for channels')
+    for (const [key, { name, size, channels }] of largest) {
+      const quantizer =
+        sharing === 'nested'
+          ? new NestedBits(size, channels, { widths, granularity, gated: prunable.has(key) })
+          : new LatentBits(size, channels, { widths, granularity })
+      this.weights.set(key, { name, quantizer })
+    }
     this.adam = new LearnedAdam(
       this.quantizers().flatMap((quantizer) => [...quantizer.parameters()]),
       new Map(),
@@ -196,6 +214,7 @@ export class SharedQuantization {
 
   /** What a recorder and a step of this network need. `network` must have widths at every layer. Give it back with `dispose`. */
   path(network: Network): QuantizedPath {
+    const { options } = this
     return new QuantizedPath(
       this.store,
       network,
@@ -204,8 +223,12 @@ export class SharedQuantization {
         value: (id, signed) => this.values.get(this.activationKey(id, signed))!,
         narrowed: (id, signed) => this.narrowed.get(this.activationKey(id, signed))!,
         roleOf: this.roleOf,
+        uniforms: () => {
+          const random = new Random(options.pruning?.seed ?? 0, 'channel gates', this.draws++)
+          return () => random.uniform()
+        },
       },
-      this.options,
+      options,
     )
   }
 
@@ -222,11 +245,12 @@ export class SharedQuantization {
 
   /** Everything a resumed search needs. */
   state(): number[][] {
-    return [[this.adam.updates], ...this.quantizers().map((quantizer) => [...quantizer.state()]), ...this.adam.state()]
+    return [[this.adam.updates, this.draws], ...this.quantizers().map((quantizer) => [...quantizer.state()]), ...this.adam.state()]
   }
 
   restore(state: readonly (readonly number[])[]): void {
-    const [[updates], ...rest] = state
+    const [[updates, draws], ...rest] = state
+    this.draws = draws
     const quantizers = this.quantizers()
     quantizers.forEach((quantizer, i) => quantizer.restore(Float32Array.from(rest[i])))
     this.adam.restore(updates, rest.slice(quantizers.length))
@@ -238,6 +262,8 @@ interface Shared {
   value(id: string, signed: boolean): BitSharingActivation
   narrowed(id: string, signed: boolean): BitSharingActivation
   roleOf(id: string): string
+  /** Draws for the gates of one pass. */
+  uniforms(): () => number
 }
 
 /** The quantizers of one network at its widths, and their places on the heap. */
@@ -252,6 +278,7 @@ export class QuantizedPath implements Quantized {
   /** Slots that give a reader of a stream a map of its own and change no number: the stream's own grid once more. */
   private readonly apart = new Map<string, ActivationEntry>()
   private readonly owned: number[] = []
+  private isTraining = false
 
   constructor(store: ParameterStore, network: Network, shared: Shared, options: SharedQuantizationOptions) {
     this.network = network
@@ -259,6 +286,7 @@ export class QuantizedPath implements Quantized {
     this.shared = shared
     this.options = options
     const { values, inputs } = storageOf(network)
+    const blocks = expandedBlocks(network)
     const shapes = new Map(parameterShapes(network).map(({ name, shape }) => [name, shape]))
     for (const node of weightedNodes(network)) {
       const prefix = parameterPrefix(node)
@@ -266,7 +294,7 @@ export class QuantizedPath implements Quantized {
       const shape = shapes.get(`${prefix}.weight`)
       const count = shape ? product(shape) : product(node.op === 'sinc' ? node.kernelSize : []) * node.channels
       const quantizer = shape
-        ? shared.weights(node, shape.length).slice(count, node.channels)
+        ? sliceOf(shared.weights(node, shape.length), count, node.channels, blocks.has(node.id))
         : new MadeFilters(count / node.channels, node.channels, node.op === 'sinc' ? node.sampleRate : 0, () => ({
             lowHz: store.value(`${prefix}.lowHz`),
             bandHz: store.value(`${prefix}.bandHz`),
@@ -304,6 +332,7 @@ export class QuantizedPath implements Quantized {
 
   weights(node: WeightedNetworkNode, source: WeightReference): WeightReference {
     const { quantized, gradient } = this.weightEntries.get(node.id)!
+    if (source.gradient !== none) this.isTraining = true
     return { offset: quantized, gradient: source.gradient === none ? none : gradient }
   }
   value(id: string): QuantizerSlot | undefined {
@@ -322,6 +351,10 @@ export class QuantizedPath implements Quantized {
   /** Before the kernels, after `generate`: quantized weights of the recorded layers, and quantizer slots, on the heap. */
   prepare(sources: WeightSources): void {
     const { engine } = this
+    if (this.options.pruning && this.isTraining) {
+      const uniform = this.shared.uniforms()
+      for (const { quantizer } of this.gated()) quantizer.drawChannels(uniform)
+    }
     for (const [id, { quantizer, count, quantized }] of this.weightEntries) {
       const source = sources.get(id)
       if (source) quantizer.forward(engine.floats(source.offset, count), engine.floats(quantized, count))
@@ -332,6 +365,22 @@ export class QuantizedPath implements Quantized {
     }
   }
 
+  /** Weights whose channels have gates. */
+  private gated(): (WeightEntry & { quantizer: NestedBits })[] {
+    return [...this.weightEntries.values()].filter(
+      (entry): entry is WeightEntry & { quantizer: NestedBits } => entry.quantizer instanceof NestedBits && entry.quantizer.gated,
+    )
+  }
+  /** Channels that the gates have decided against. */
+  pruned(): PrunedChannels {
+    return new Map(
+      this.gated().map(({ node, quantizer }) => [
+        node.id,
+        Array.from({ length: node.channels }, (_, c) => c).filter((c) => quantizer.isPruned(c)),
+      ]),
+    )
+  }
+
   /** After the backward kernels: gradients of the float weights, replaced; gradients of the ranges, added to those of other paths. */
   collect(sources: WeightSources): void {
     const { engine } = this
@@ -340,6 +389,11 @@ export class QuantizedPath implements Quantized {
       const dWeights = engine.floats(source.gradient, count)
       dWeights.fill(0)
       quantizer.backward(engine.floats(source.offset, count), engine.floats(gradient, count), dWeights)
+    }
+    const { pruning } = this.options
+    if (pruning) {
+      const total = [...this.weightEntries.values()].reduce((sum, { count }) => sum + count, 0)
+      for (const { quantizer, count } of this.gated()) quantizer.channelPenaltyGradient((pruning.strength * count) / total)
     }
     for (const { quantizer, bits, slot } of this.activationEntries()) {
       quantizer.select(bits)
@@ -429,3 +483,8 @@ export class QuantizedPath implements Quantized {
 }
 
 const isSharing = (quantizer: WeightQuantizer): quantizer is BitSharingQuantizer => 'select' in quantizer
+
+/** Only the channels of an expanded block can be dropped. */
+function sliceOf(whole: BitSharingQuantizer, size: number, channels: number, prunable: boolean): BitSharingQuantizer {
+  return whole instanceof NestedBits ? whole.slice(size, channels, whole.gated && prunable) : whole.slice(size, channels)
+}
