@@ -22,7 +22,7 @@ export interface ProgressReporter {
 const redrawMs = 100
 const plainLineMs = 10_000
 const stageLabels: Record<StageName, string> = {
-  data: 'reading clips',
+  data: 'reading data',
   warmup: 'warm-up',
   search: 'search',
   train: 'train',
@@ -123,7 +123,7 @@ export function createProgress(
       } else if (event.type === 'data') {
         const { train, validation, test } = event.counts
         const skipped = event.skipped > 0 ? `, ${event.skipped} broken files skipped` : ''
-        say(`${event.classes.length} classes; clips: ${train} training, ${validation} validation, ${test} test${skipped}`)
+        say(`${event.classes.length} classes; ${event.things ?? 'clips'}: ${train} training, ${validation} validation, ${test} test${skipped}`)
       } else if (event.type === 'resumed') {
         say(`resumed at ${labels[event.stage]}, epoch ${event.fromEpoch}`)
       }

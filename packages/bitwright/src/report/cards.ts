@@ -26,7 +26,7 @@ export function heroSection(data: ReportData): Html {
       <p class="big">${(scores.accuracy * 100).toFixed(1)}<span>%</span></p>
       <p class="sub">
         ± ${(scores.standardError * 100).toFixed(1)} on ${scores.count}
-        clips${kind === 'integer' && evaluation.float && html`; float ${percent(evaluation.float.accuracy)}`}
+        ${data.things}${kind === 'integer' && evaluation.float && html`; float ${percent(evaluation.float.accuracy)}`}
       </p>
     </div>
     ${accuracyTable(data)}
@@ -144,10 +144,10 @@ export function differingSection(data: ReportData, classes: readonly string[]): 
       <h2>Integer against fake-quantized</h2>
       ${
         differing.length === 0
-          ? html`<p><b class="good">The same answer on all ${clips} ${evaluation.split} clips.</b></p>`
+          ? html`<p><b class="good">The same answer on all ${clips} ${evaluation.split} ${data.things}.</b></p>`
           : html`<p>
-              The two disagree on ${differing.length} of ${clips} ${evaluation.split} clips; the margin is the distance of the two logits in
-              the fake-quantized network.
+              The two disagree on ${differing.length} of ${clips} ${evaluation.split} ${data.things}; the margin is the distance of the two
+              logits in the fake-quantized network.
             </p>`
       }
     </header>
@@ -157,7 +157,7 @@ export function differingSection(data: ReportData, classes: readonly string[]): 
         <table class="plain">
           <thead>
             <tr>
-              <th>clip</th>
+              <th>${data.things.replace(/s$/, '')}</th>
               <th>fake-quantized</th>
               <th>integer</th>
               <th class="end">margin</th>
@@ -180,7 +180,7 @@ export function differingSection(data: ReportData, classes: readonly string[]): 
   </section>`
 }
 
-export function dataSection({ data, started }: ReportData): Html {
+export function dataSection({ data, started, things }: ReportData): Html {
   if (!data && !started) return html``
   return html`<section class="card" id="data">
     <header><h2>Data and settings</h2></header>
@@ -188,7 +188,7 @@ export function dataSection({ data, started }: ReportData): Html {
       data &&
       html`<p>
           <code>${data.directory}</code>: ${data.counts.train} training, ${data.counts.validation} validation and ${data.counts.test} test
-          clips${data.skipped > 0 && html`; ${data.skipped} broken files skipped`}
+          ${things}${data.skipped > 0 && html`; ${data.skipped} broken files skipped`}
         </p>
         <p class="chips">${data.classes.map((name) => html`<span>${name}</span>`)}</p>`
     }

@@ -5,24 +5,25 @@ import type { ClassifierScores } from '../study/events.ts'
 import { percent } from './units.ts'
 
 /** Empty where nothing was evaluated. */
-export function confusionSection(evaluation: EvaluationEvent | undefined, classes: readonly string[]): Html {
+export function confusionSection(evaluation: EvaluationEvent | undefined, classes: readonly string[], things: string): Html {
   const kinds = modelKinds.filter((kind) => evaluation?.[kind])
   if (!evaluation || kinds.length === 0) return html``
   return html`<section class="card" id="confusion">
     <header>
-      <h2>What it hears</h2>
+      <h2>What it ${things === 'images' ? 'sees' : 'hears'}</h2>
       <p>
-        Rows are the true classes of the ${evaluation.split} clips, columns what the model said; recall is the share of a row that is right.
+        Rows are the true classes of the ${evaluation.split} ${things}, columns what the model said; recall is the share of a row that is
+        right.
       </p>
     </header>
     <div class="tabs">
       ${kinds.map((kind, index) => html`<input type="radio" name="confusion" id="confusion-${kind}" ${index === 0 && html` checked`} /><label for="confusion-${kind}">${modelLabels[kind]}</label>`)}
-      ${kinds.map((kind) => html`<div class="tab scroll">${matrix(evaluation[kind]!, classes)}</div>`)}
+      ${kinds.map((kind) => html`<div class="tab scroll">${matrix(evaluation[kind]!, classes, things === 'images' ? 'seen' : 'heard')}</div>`)}
     </div>
   </section>`
 }
 
-function matrix({ confusion, recall }: ClassifierScores, classes: readonly string[]): Html {
+function matrix({ confusion, recall }: ClassifierScores, classes: readonly string[], taken: string): Html {
   const name = (index: number) => classes[index] ?? `class ${index}`
   return html`<table class="confusion">
     <thead>
@@ -43,7 +44,7 @@ function matrix({ confusion, recall }: ClassifierScores, classes: readonly strin
             return html`<td
               class="${actual === predicted ? 'right' : 'wrong'}${share > 0.55 && ' strong'}"
               style="--share:${Math.round(shade * 100)}%"
-              data-tip="${`${name(actual)} heard as ${name(predicted)}: ${clips} of ${total}`}"
+              data-tip="${`${name(actual)} ${taken} as ${name(predicted)}: ${clips} of ${total}`}"
             >
               ${clips > 0 && clips}
             </td>`

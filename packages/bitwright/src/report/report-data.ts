@@ -29,6 +29,8 @@ export interface ReportData {
   /** The latest. */
   readonly stream?: StreamEvent
   readonly evaluations: Partial<Record<SplitName, EvaluationEvent>>
+  /** What the samples are called. */
+  readonly things: string
   readonly budget: BudgetSpec
   readonly stageSeconds: readonly { readonly stage: StageName; readonly seconds: number }[]
   readonly state: RunState
@@ -114,6 +116,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
     ...(network && { network }),
     ...(stream && { stream }),
     evaluations,
+    things: data?.things ?? 'clips',
     budget: budgetOf(started?.spec.budget),
     stageSeconds: [...stageSeconds].map(([stage, seconds]) => ({ stage, seconds })),
     state,

@@ -5,8 +5,10 @@ import { bitsSection } from './bits-chart.ts'
 import { costCards, dataSection, differingSection, heroSection, stateBanner } from './cards.ts'
 import { confusionSection } from './confusion.ts'
 import { frontSection } from './front-chart.ts'
+import { membersSection } from './front-table.ts'
 import { html, trusted, type Html } from './html.ts'
 import { lineChart, type LineChart } from './line-chart.ts'
+import { mistakesSection } from './mistakes.ts'
 import { networkSection } from './network-drawing.ts'
 import { averageBits, bestEvaluation, gatherReport, type ReportData } from './report-data.ts'
 import { script } from './script.ts'
@@ -84,8 +86,9 @@ export function renderReport(events: readonly StudyEvent[], options: { readonly 
           </div>
           ${stateBanner(data, command)}
           ${command !== '' && html`<div class="card command"><code id="command">${wrapBetweenWords(command)}</code><button data-copy="command">Copy</button></div>`}
-          ${heroSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget)} ${trainingSection(data)}
-          ${confusionSection(bestEvaluation(data), classes)} ${streamSection(data.stream)}
+          ${heroSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget)} ${membersSection(data)}
+          ${trainingSection(data)} ${confusionSection(bestEvaluation(data), classes, data.things)}
+          ${mistakesSection(bestEvaluation(data), classes)} ${streamSection(data.stream)}
           ${bitsSection(data.network?.layers ?? [], averageBits(data))} ${networkSection(data.network?.network)}
           ${differingSection(data, classes)} ${dataSection(data)}
           <footer>Made by Bitwright${data.started && html` ${data.started.version}`}</footer>
@@ -110,10 +113,12 @@ function trainingSection({ epochs }: ReportData): Html {
   </section>`
 }
 
-function subtitle({ data, network }: ReportData, classes: readonly string[]): string {
+function subtitle({ data, network, things }: ReportData, classes: readonly string[]): string {
   const words = classes.length > 0 ? `${classes.length} classes` : 'classes not known yet'
   const input = network && (network.network.frontEnd.kind === 'raw' ? 'raw audio in' : `${network.network.frontEnd.kind} in`)
-  return ['Keyword spotter', words, ...(input ? [input] : []), ...(data ? [`${data.counts.train} training clips`] : [])].join(' · ')
+  const what = things === 'images' ? 'Image classifier' : 'Keyword spotter'
+  const inputs = network?.network.frontEnd.kind === 'image' ? [] : input ? [input] : []
+  return [what, words, ...inputs, ...(data ? [`${data.counts.train} training ${things}`] : [])].join(' · ')
 }
 
 /** A browser breaks lines after hyphens too, which tears flags apart. */

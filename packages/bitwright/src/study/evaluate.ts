@@ -39,13 +39,14 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
       return { split, classes: network.classes, integer: scores(clips, answers, network.classes) }
     }
     const { store, quantization } = openTrained(engine, request, network, saved)
-    return await scoreModels.all(
+    const { integerLogits: _logits, ...result } = await scoreModels.all(
       engine,
       { network, store, source, quantization, floatParameters: saved.floatParameters, model },
       split,
       clips,
       onProgress,
     )
+    return result
   } finally {
     backend.close()
   }

@@ -103,7 +103,8 @@ export interface StreamEvaluation {
 /** `epoch` counts the finished epochs of its stage: 1 after the first. */
 export type StudyEvent =
   | { type: 'started'; command: string; spec: Record<string, unknown>; version: string; backend: string; threads: number }
-  | { type: 'data'; directory: string; classes: readonly string[]; counts: Record<SplitName, number>; skipped: number }
+  /** `things`: what the samples are called, clips where absent. */
+  | { type: 'data'; directory: string; classes: readonly string[]; counts: Record<SplitName, number>; skipped: number; things?: string }
   | { type: 'stage'; stage: StageName; state: 'started' | 'finished'; seconds?: number }
   | {
       type: 'epoch'
@@ -144,6 +145,8 @@ export type StudyEvent =
       integer?: ClassifierScores
       /** Clips on which the integer model and the fake-quantized network disagree, with the margin between their two logits. */
       differing?: readonly { path: string; fakeQuantized: number; integer: number; margin: number }[]
+      /** Images that the integer model is most wrong about, with their pictures as data URLs. */
+      mistakes?: readonly { path: string; label: number; answer: number; picture: string }[]
     }
   | ({ type: 'stream' } & StreamEvaluation)
   | { type: 'resumed'; fromEpoch: number; stage: StageName }

@@ -17,6 +17,7 @@ import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { mistakenImages } from './mistakes.ts'
 import { networkByName, requireNetwork } from './networks.ts'
 import { loadRunData, thingsOf } from './run-data.ts'
 import { atomicWrite, discardRun, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
@@ -85,6 +86,7 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
       directory: spec.data.directory,
       classes: dataset.classes,
       skipped: dataset.skipped.length,
+      things: thingsOf(dataset),
       counts: { train: dataset.splits.train.length, validation: dataset.splits.validation.length, test: dataset.splits.test.length },
     })
     const session: Session = {
@@ -199,9 +201,11 @@ async function finish(
         dataset.splits[split],
         (done, total) => session.hooks.onProgress({ stage: 'evaluate', done, total, text: thingsOf(dataset) }),
       )
-      const { classes: _classes, ...scores } = result
-      emit({ type: 'evaluation', ...scores })
-      results.push(result)
+      const { integerLogits, ...shown } = result
+      const { classes: _classes, ...scores } = shown
+      const mistakes = mistakenImages(dataset, dataset.splits[split], integerLogits)
+      emit({ type: 'evaluation', ...scores, ...(mistakes.length > 0 && { mistakes }) })
+      results.push(shown)
     }
     return results
   })

@@ -70,7 +70,7 @@ async function scoreAll(
   split: SplitName,
   clips: readonly Sample[],
   onProgress: Progress,
-): Promise<EvaluateResult> {
+): Promise<EvaluateResult & { readonly integerLogits: readonly Int16Array[] }> {
   const { store, source, quantization } = trained
   const { classes } = trained.network
   const integer = await integerLogits(trained.model, source.dataset, clips, { onProgress })
@@ -88,6 +88,7 @@ async function scoreAll(
     fakeQuantized: scores(clips, answers.fake, classes),
     integer: scores(clips, answers.integer, classes),
     differing,
+    integerLogits: integer,
   }
 }
 
