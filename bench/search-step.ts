@@ -48,7 +48,7 @@ async function partsOf(step: Step, backend: Backend, space: AdditiveSpace, sourc
   breakdown.watch('build', space, 'build', 'edges', 'fragment')
   breakdown.watch('clear', Tape.prototype, 'input')
   breakdown.watch('load', SharedWeights.prototype, 'load')
-  breakdown.watch('update', SharedWeights.prototype, 'update')
+  breakdown.watch('update', SharedWeights.prototype, 'collect', 'apply')
   breakdown.watch('fill', source, 'fill')
   let total = 0
   for (let time = 0; time < times; time++) total += await step.take()

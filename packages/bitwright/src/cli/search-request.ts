@@ -1,14 +1,20 @@
 // From the flags of `search` to its request, checked.
 import { z } from 'zod'
 import { UsageError } from '../errors.ts'
+import { evolutionDefaults } from '../search/evolution.ts'
 import type { SearchSpec } from '../study/api.ts'
+import { flagName } from './flag-name.ts'
 import * as fields from './fields.ts'
 import { studyFields, studySpec } from './study-request.ts'
 
 const schema = z.object({
   ...studyFields,
   space: fields.choice(['kws-e2e', 'kws-mfcc']).default('kws-e2e'),
-  search: fields.choice(['proxyless', 'random']).default('proxyless'),
+  search: fields.choice(['proxyless', 'joint', 'random']).default('proxyless'),
+  train: fields.choice(['sandwich', 'gates']).optional(),
+  pick: fields.choice(['evolution', 'gates']).optional(),
+  candidates: fields.integer(1, 100_000).optional(),
+  start: fields.choice(['shared', 'scratch']).optional(),
   filters: fields.integer(1, 1024).optional(),
   frontEnd: fields.choice(['sinc', 'conv']).optional(),
 })
@@ -20,5 +26,22 @@ export function searchRequest(options: Record<string, unknown>, args: readonly s
   if (frontEnd !== undefined && space !== 'kws-e2e')
     throw new UsageError(`--front-end ${frontEnd}: only --space kws-e2e has a choice of first layer`)
   const spaceOptions = { ...(filters !== undefined && { filters }), ...(frontEnd !== undefined && { frontEnd }) }
-  return { spec: { ...studySpec(flags, 'search', args), space, search, spaceOptions }, json }
+  const study = studySpec(flags, 'search', args)
+  if (search !== 'joint') {
+    const other = (['train', 'pick', 'candidates', 'start'] as const).find((name) => flags[name] !== undefined)
+    if (other !== undefined) throw new UsageError(`--${other}: needs --search joint`)
+    return { spec: { ...study, space, search, spaceOptions }, json }
+  }
+  for (const name of ['weightBits', 'activationBits'] as const)
+    if (flags[name] !== 8)
+      throw new UsageError(`${flagName(name)} ${flags[name]}: --search joint decides the bits of every layer; leave it away`)
+  const {
+    train = 'sandwich',
+    pick = train === 'gates' ? 'gates' : 'evolution',
+    candidates = evolutionDefaults.candidates,
+    start = 'shared',
+  } = flags
+  if (pick === 'gates' && train !== 'gates') throw new UsageError('--pick gates: needs --train gates; a sandwich trains none')
+  const joint = { train, pick, candidates, start }
+  return { spec: { ...study, weightBits: 'searched', activationBits: 'searched', space, search, spaceOptions, joint }, json }
 }

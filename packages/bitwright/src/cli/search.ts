@@ -9,7 +9,21 @@ export function command(): Command {
       .usage('--data DIR --space kws-e2e --search proxyless --out runs/NAME [options]')
       .optionsGroup('Search:')
       .option('--space <NAME>', 'kws-e2e: raw audio in; kws-mfcc: spectral features in', 'kws-e2e')
-      .option('--search <NAME>', 'proxyless: binary gates trained with the weights; random: the baseline', 'proxyless')
+      .option(
+        '--search <NAME>',
+        'proxyless: binary gates trained with the weights; joint: paths, sizes and bits at once, a front to choose from; random: the baseline',
+        'proxyless',
+      )
+      .option(
+        '--train <WAY>',
+        'of joint: sandwich: largest, smallest and random members at every step; gates: sampled paths (default: sandwich)',
+      )
+      .option(
+        '--pick <WAY>',
+        'of joint: evolution: NSGA-II; gates: what the trained gates prefer (default: with gates trained gates, else evolution)',
+      )
+      .option('--candidates <N>', 'of joint: networks scored with the shared weights (default: 256)')
+      .option('--start <FROM>', "of joint: the chosen network's training starts from the shared weights, or from scratch (default: shared)")
       .option('--filters <N>', 'first-layer filters of kws-e2e, or MFCC coefficients of kws-mfcc (default: by space)')
       .option('--front-end <NAME>', 'first layer of kws-e2e: sinc or conv (default: sinc)'),
   )

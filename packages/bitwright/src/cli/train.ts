@@ -12,7 +12,11 @@ export function command(): Command {
         '--network <NAME|FILE>',
         'ds-cnn-s, tc-resnet8, kws-e2e-e3k5, kws-e2e-e3k5-conv1d, resnet8 (images), or the architecture.json of a run (required without --from)',
       )
-      .option('--from <RUN>', 'quantize the float weights of this finished run anew, without training in float'),
+      .option('--from <RUN>', 'quantize the float weights of this finished run anew, without training in float')
+      .option(
+        '--member <N>',
+        'with --from a joint search: train this member of its front from the shared weights; a budget alone takes the best member within it',
+      ),
   )
     .addHelpText(
       'after',
@@ -25,7 +29,11 @@ export function command(): Command {
       const { studyFields, studySpec } = await import('./study-request.ts')
       const network = fields.path('a built-in network such as ds-cnn-s, or the path of an architecture.json')
       const from = fields.path('the folder of a finished run, e.g. --from runs/first')
-      const flags = fields.validate(z.object({ network: network.optional(), from: from.optional(), ...studyFields }), options)
+      const member = fields.integer(0, 100_000)
+      const flags = fields.validate(
+        z.object({ network: network.optional(), from: from.optional(), member: member.optional(), ...studyFields }),
+        options,
+      )
       const { UsageError } = await import('../errors.ts')
       const { existingRunDirectory } = await import('../study/run-directory.ts')
       const chosen = flags.network ?? (flags.from === undefined ? undefined : existingRunDirectory(flags.from).architecture)
@@ -33,10 +41,13 @@ export function command(): Command {
         throw new UsageError(
           '--network is missing; give a built-in network such as ds-cnn-s, the path of an architecture.json, or --from RUN',
         )
+      const study = studySpec(flags, 'train', process.argv.slice(3))
+      const { memberRequest } = await import('./member-request.ts')
       const spec = {
-        ...studySpec(flags, 'train', process.argv.slice(3)),
+        ...study,
         network: chosen,
         ...(flags.from !== undefined && { from: flags.from }),
+        ...memberRequest(study, flags),
       }
       const { trainStudy } = await import('../study/run.ts')
       const { runStudy } = await import('./run-study.ts')

@@ -232,3 +232,41 @@ describe('chart arithmetic', () => {
     expect(percent(0.92345)).toBe('92.3 %')
   })
 })
+
+describe('the front of a joint search', () => {
+  const network = whole.flatMap((event) => (event.type === 'network' ? [event.network] : []))[0]
+  const member = (accuracy: number, flashBytes: number, latencyMs?: number) => ({
+    flashBytes,
+    ramBytes: 2048,
+    macs: 1_500_000,
+    ...(latencyMs !== undefined && { latencyMs }),
+    weightBits: 3.25,
+    activationBits: 5.5,
+    accuracy,
+    decisions: [1, 2],
+    network,
+  })
+  const pageOf = (members: readonly ReturnType<typeof member>[]) => renderReport([...whole, { type: 'front', members, chosen: 1 }])
+
+  test('is a table of its members, with the one that was trained', () => {
+    const shown = pageOf([member(0.8, 10_240), member(0.912, 20_480)])
+    const names = elements(shown)
+    expect(names.filter((name) => name === 'tr').length).toBe(elements(page).filter((name) => name === 'tr').length + 3)
+    const rows = [...shown.slice(shown.indexOf('id="members"')).matchAll(/<tr>([\s\S]*?)<\/tr>/g)].slice(0, 3).map(([row]) =>
+      row
+        .replaceAll(/<[^>]*>/g, ' ')
+        .replaceAll(/\s+/g, ' ')
+        .trim(),
+    )
+    expect(rows).toEqual([
+      'member accuracy flash RAM MACs weight bits activation bits',
+      '0 80.0 % 10 KiB 2 KiB 1.50M 3.25 5.50',
+      '1 91.2 % 20 KiB 2 KiB 1.50M 3.25 5.50 trained',
+    ])
+  })
+
+  test('tells milliseconds where the target does', () => {
+    expect(pageOf([member(0.8, 10_240, 12.345)])).toContain('12.3 ms')
+    expect(page).not.toContain('id="members"')
+  })
+})

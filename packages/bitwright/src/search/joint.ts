@@ -13,6 +13,7 @@ import type { SharedQuantization } from '../training/shared-quantization.ts'
 import { DivergedError, schedule } from '../training/trainer.ts'
 import { type Budget, limitedCosts } from './budget.ts'
 import { Evolution, evolutionDefaults, type EvolutionState } from './evolution.ts'
+import { frontOf } from './front.ts'
 import { JointGates } from './joint-gates.ts'
 import { mostProbable } from './probable.ts'
 import { RememberingSource } from './remembering-source.ts'
@@ -232,9 +233,11 @@ export function joint(
       const candidates = options.pick === 'gates' ? await pickByGates(between) : evolution.candidates()
       if (!isDone || !candidates) return undefined
       for (const candidate of candidates) offer(candidate)
-      const sound = candidates.filter(({ dropped }) => dropped === undefined)
-      if (sound.length === 0) throw new RunError(`search: no member of ${space.name} that fits the budget has a score; raise the limit`)
-      return sound.reduce((best, candidate) => (candidate.score > best.score ? candidate : best))
+      const front = frontOf(candidates)
+      if (front.length === 0) throw new RunError(`search: no member of ${space.name} that fits the budget has a score; raise the limit`)
+      // of equals the smallest, which comes first
+      const best = front.reduce((one, other) => (other.accuracy > one.accuracy ? other : one))
+      return candidates.find(({ decisions }) => decisions.join() === best.decisions.join())
     } finally {
       source.remember(false)
     }

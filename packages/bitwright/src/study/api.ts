@@ -1,5 +1,5 @@
 // What the command line and the façade of a study (run.ts) agree on: validated requests in, events and results out. Types only.
-import type { ClassifierScores, Cost, LayerBits, StageName, StudyEvent } from './events.ts'
+import type { ClassifierScores, Cost, FrontMember, LayerBits, StageName, StudyEvent } from './events.ts'
 import type { Network } from '../network/network.ts'
 import type { SplitName } from '../data/dataset.ts'
 
@@ -78,7 +78,16 @@ export interface SearchSpec extends StudySpec {
     /** First layer of `kws-e2e`. */
     readonly frontEnd?: 'sinc' | 'conv'
   }
-  readonly search: 'proxyless' | 'random'
+  readonly search: 'proxyless' | 'random' | 'joint'
+  /** Of `joint`. */
+  readonly joint?: {
+    readonly train: 'sandwich' | 'gates'
+    readonly pick: 'evolution' | 'gates'
+    /** Networks scored with shared weights. */
+    readonly candidates: number
+    /** What the chosen network's training starts from: the shared weights, or scratch. */
+    readonly start: 'shared' | 'scratch'
+  }
 }
 
 export interface TrainSpec extends StudySpec {
@@ -86,6 +95,8 @@ export interface TrainSpec extends StudySpec {
   readonly network: string
   /** Folder of a finished run of this network: its float weights are quantized, and nothing is trained in float. */
   readonly from?: string
+  /** With `from`, a run of a joint search: the member of its front to train, from the shared weights. */
+  readonly member?: number
 }
 
 export interface EvaluateSpec {
@@ -154,6 +165,8 @@ export interface RunResult {
   readonly network?: Network
   readonly cost?: Cost
   readonly layers?: readonly LayerBits[]
+  /** Of a joint search: what there is to choose from, by rising bytes. */
+  readonly front?: readonly FrontMember[]
   readonly evaluations: readonly EvaluateResult[]
   /** Wall-clock seconds of all sittings together. */
   readonly seconds: number

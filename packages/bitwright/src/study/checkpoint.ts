@@ -5,7 +5,6 @@ import { deserialize, serialize } from 'node:v8'
 import { crc32 } from 'node:zlib'
 import { RunError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
-import type { Candidate } from '../search/strategy.ts'
 import type { Trainer } from '../training/trainer.ts'
 import { atomicWrite } from './run-directory.ts'
 
@@ -25,8 +24,8 @@ export interface Checkpoint {
   readonly strategy?: unknown
   /** The network that is trained; absent until it is chosen. */
   readonly network?: Network
-  /** Candidates offered so far, for a search that was interrupted while choosing. */
-  readonly candidates?: readonly Candidate[]
+  /** What the network's training starts from, by name; absent: from scratch. */
+  readonly initial?: ReadonlyMap<string, Float32Array>
   /** Of the training or the quantization under way. */
   readonly trainer?: TrainerState
   /** Parameters after training in float, before quantization. */

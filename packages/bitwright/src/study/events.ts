@@ -118,6 +118,8 @@ export type StudyEvent =
       validationLoss?: number
       validationAccuracy?: number
       expectedMacs?: number
+      /** Steps of a search that were left out because a loss was no number. */
+      lostSteps?: { readonly count: number; readonly reason: string }
       averageWeightBits?: number
       averageActivationBits?: number
       flashBytes?: number

@@ -23,6 +23,8 @@ export interface RunDirectory {
   readonly spec: string
   /** Parameters, optimiser and search state to resume from. */
   readonly checkpoint: string
+  /** Of a joint search: shared weights and scores, for other members of its front. */
+  readonly search: string
   /** The chosen network with its bits. */
   readonly architecture: string
   /** The integer model. */
@@ -38,6 +40,7 @@ export function runDirectory(path: string): RunDirectory {
     journal: join(path, 'journal.jsonl'),
     spec: join(path, 'spec.json'),
     checkpoint: join(path, 'checkpoint.bin'),
+    search: join(path, 'search.bin'),
     architecture: join(path, 'architecture.json'),
     model: join(path, 'model.bw'),
     detector: join(path, 'detector.json'),

@@ -17,6 +17,7 @@ import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
 import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
+import { openMember } from './front-member.ts'
 import { mistakenImages } from './mistakes.ts'
 import { networkByName, requireNetwork } from './networks.ts'
 import { loadRunData, thingsOf } from './run-data.ts'
@@ -126,22 +127,27 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
   const { spec, engine, dataset } = session
   const budget = new Budget({ budget: spec.budget, hardware: memory, weightBits: spec.weightBits, activationBits: spec.activationBits })
   let network = before?.network
+  let initial = before?.initial
   if (!network) {
     if ('space' in spec) {
-      network = (await searchStage(session, spec, budget, before)).network
+      ;({ network, initial } = await searchStage(session, spec, budget, before))
+    } else if (spec.from !== undefined && spec.member !== undefined) {
+      ;({ network, initial } = openMember(engine, spec.from, spec.member, dataset))
     } else {
       network = networkByName(spec.network, dataset, spec.streaming)
       const excess = budget.excess(budget.price(network))
       if (excess) throw new UsageError(`--network ${spec.network}: ${excess}; raise the limit or train another network`)
     }
-    session.save({ stage: 'train', epoch: 0, network })
+    session.save({ stage: 'train', epoch: 0, network, ...(initial && { initial }) })
   }
   const source = openSource(engine, dataset, network.frontEnd, augmentationOf(spec))
   const store = createStore(engine, [network], spec.seed)
+  for (const [name, values] of initial ?? []) store.value(name).set(values)
   const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
 
   let floatParameters =
-    resumed?.floatParameters ?? ('from' in spec && spec.from !== undefined ? floatParametersOf(spec.from, store) : undefined)
+    resumed?.floatParameters ??
+    ('from' in spec && spec.from !== undefined && spec.member === undefined ? floatParametersOf(spec.from, store) : undefined)
   if (!floatParameters) {
     await trainFloat(session, network, store, source, resumed?.trainer)
     floatParameters = store.snapshot()
@@ -216,6 +222,7 @@ async function finish(
     floatParameters,
     trainer: { updates: 0, parameters: store.snapshot(), quantization: quantization.state() },
   })
+  const front = session.journal.events.findLast((event) => event.type === 'front')
   emit({ type: 'finished', model: directory.model, report: directory.report, seconds: session.seconds() })
   writeReport(directory, session.journal, spec.command)
   return {
@@ -226,6 +233,7 @@ async function finish(
     network,
     cost,
     layers,
+    ...(front && { front: front.members }),
     evaluations,
     seconds: session.seconds(),
   }

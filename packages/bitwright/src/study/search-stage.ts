@@ -1,51 +1,30 @@
 // The search of a study: warm-up and search epochs of a strategy, each with its event and checkpoint, and the choice at the end.
 import { performance } from 'node:perf_hooks'
+import type { Network } from '../network/network.ts'
 import type { Budget } from '../search/budget.ts'
-import { proxyless, proxylessDefaults } from '../search/proxyless.ts'
-import { randomSearch } from '../search/random.ts'
-import type { Candidate, Strategy } from '../search/strategy.ts'
-import { Supernet } from '../search/supernet.ts'
-import { openSource } from '../training/sample-source.ts'
-import { requireAdditive } from '../spaces/decisions.ts'
+import { frontOf } from '../search/front.ts'
+import type { Candidate } from '../search/strategy.ts'
 import type { SearchSpec } from './api.ts'
-import type { Checkpoint } from './checkpoint.ts'
-import { spaceOf } from './networks.ts'
-import { augmentationOf, Interrupted, type Session, training } from './session.ts'
+import { type Checkpoint, writeCheckpoint } from './checkpoint.ts'
+import { openStrategy, searchedSpace } from './search-strategy.ts'
+import { Interrupted, type Session } from './session.ts'
+
+export interface Found {
+  readonly network: Network
+  /** What the network's training starts from, by name; absent: from scratch. */
+  readonly initial?: ReadonlyMap<string, Float32Array>
+}
 
 /** @returns the chosen network; `before` is the checkpoint of an interrupted search */
-export async function searchStage(session: Session, spec: SearchSpec, budget: Budget, before: Checkpoint | undefined): Promise<Candidate> {
+export async function searchStage(session: Session, spec: SearchSpec, budget: Budget, before: Checkpoint | undefined): Promise<Found> {
   const { engine, dataset, hooks } = session
-  const space = requireAdditive(spaceOf(spec, dataset), spec.search)
+  const space = searchedSpace(spec, dataset)
   budget.requireFeasible(space)
-  const source = openSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd, augmentationOf(spec))
-  const { warmup, search: searchEpochs } = spec.epochs
-  let strategy: Strategy
-  if (spec.search === 'proxyless') {
-    const supernet = new Supernet(engine, space, source, {
-      seed: spec.seed,
-      batchSize: spec.batchSize,
-      labelSmoothing: training.labelSmoothing,
-      weightDecay: training.weightDecay,
-    })
-    strategy = proxyless(supernet, source, budget, {
-      ...proxylessDefaults,
-      seed: spec.seed,
-      batchSize: spec.batchSize,
-      warmupEpochs: warmup,
-      searchEpochs,
-    })
-  } else {
-    const networks = 5
-    strategy = randomSearch(engine, space, source, budget, {
-      networks,
-      epochsEach: Math.max(1, Math.round((warmup + searchEpochs) / networks)),
-      seed: spec.seed,
-      training: { ...training, batchSize: spec.batchSize, seed: spec.seed },
-    })
-  }
+  const strategy = openStrategy(engine, spec, space, dataset, budget)
+  const { warmups } = strategy
   const resumed = before?.stage === 'search' ? before : undefined
   if (resumed) strategy.restore(resumed.strategy)
-  const warmups = spec.search === 'proxyless' ? warmup : 0
+  const save = (epoch: number) => session.save({ stage: 'search', epoch, strategy: strategy.state() })
   const epochs = async (stage: 'warmup' | 'search', from: number, to: number): Promise<void> => {
     for (let epoch = from; epoch < to; epoch++) {
       const start = performance.now()
@@ -62,8 +41,9 @@ export async function searchStage(session: Session, spec: SearchSpec, budget: Bu
           trainLoss: result.loss,
           trainAccuracy: result.accuracy,
           ...(result.expectedMacs !== undefined ? { expectedMacs: result.expectedMacs } : {}),
+          ...(result.lostSteps ? { lostSteps: result.lostSteps } : {}),
         })
-      session.save({ stage: 'search', epoch: epoch + 1, strategy: strategy.state() })
+      save(epoch + 1)
       if (hooks.shouldStop()) throw new Interrupted(stage, (stage === 'search' ? epoch - warmups : epoch) + 1)
     }
   }
@@ -72,8 +52,12 @@ export async function searchStage(session: Session, spec: SearchSpec, budget: Bu
   const chosen = await session.stage('search', async () => {
     await epochs('search', Math.max(first, warmups), strategy.epochs)
     const offered: Candidate[] = []
-    const choice = await strategy.choose((candidate) => offered.push(candidate), session.between('search', 'candidates'))
-    if (!choice) throw new Interrupted('search', strategy.epochs)
+    const choice = await strategy.choose(
+      (candidate) => offered.push(candidate),
+      session.between('search', 'candidates'),
+      () => save(strategy.epochs),
+    )
+    if (!choice) throw new Interrupted('search', strategy.epochs - warmups)
     offered.forEach((candidate, id) =>
       session.emit({
         type: 'candidate',
@@ -87,8 +71,19 @@ export async function searchStage(session: Session, spec: SearchSpec, budget: Bu
         ...(candidate.dropped !== undefined ? { dropped: candidate.dropped } : {}),
       }),
     )
+    if (strategy.givesFront) {
+      const members = frontOf(offered)
+      session.emit({ type: 'front', members, chosen: members.findIndex(({ decisions }) => decisions.join() === choice.decisions.join()) })
+      writeCheckpoint(session.directory.search, {
+        stage: 'search',
+        epoch: strategy.epochs,
+        seconds: session.seconds(),
+        strategy: strategy.state(),
+      })
+    }
     return choice
   })
+  const initial = spec.joint?.start === 'shared' ? strategy.supernet?.parametersOf(chosen.network) : undefined
   strategy.dispose()
-  return chosen
+  return { network: chosen.network, ...(initial && { initial }) }
 }
