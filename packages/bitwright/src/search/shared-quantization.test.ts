@@ -7,7 +7,10 @@ import { storageOf } from '../network/storage.ts'
 import { jointSpace } from '../spaces/joint.ts'
 import { kwsMfcc, randomDecisions, roleOf } from '../spaces/index.ts'
 import { everyPath } from '../spaces/decisions.ts'
+import { convertNetwork } from '../training/convert.ts'
+import { Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
+import { compareAnswers, integerLogits } from '../training/integer-evaluator.ts'
 import { withoutPrunedChannels } from '../training/pruned-channels.ts'
 import { type QuantizedReferences, Recorder } from '../training/record.ts'
 import { type QuantizedPath, SharedQuantization, type SharedQuantizationOptions } from '../training/shared-quantization.ts'
@@ -90,6 +93,28 @@ describe.each(['nested', 'latent'] as const)('a supernet at sampled widths, %s',
     }
     whole.supernet.dispose()
   })
+})
+
+it.each(['nested', 'latent'] as const)('paths answer as their integer models do, without further training: %s', async (sharing) => {
+  const { supernet, quantization } = await open(choices[sharing])
+  const { train: training, validation } = dataset.splits
+  for (let step = 0; step < 60; step++) supernet.weightStep([1, step % 3, ...sampled(step).slice(2)], batch(step), 0, 0.02, quantization)
+  for (const decisions of [wide, widths(wide, 0, 0), widths(wide, 1, 2), [1, 1, ...sampled(3).slice(2)], [1, 2, ...sampled(9).slice(2)]]) {
+    const network = space.build(decisions)
+    await supernet.sharedAccuracy(network, training, validation.slice(0, 3), quantization)
+    const path = quantization.path(network)
+    const evaluator = new Evaluator(engine, network, supernet.store, { quantization: path })
+    const { logits } = await evaluator.logits(toneSource(engine, dataset), validation)
+    const largestLogit = Math.max(...logits.flatMap((row) => [...row].map(Math.abs)))
+    // another path is open beside it, at other widths
+    const other = quantization.path(decided(2, 1))
+    const model = convertNetwork({ network, store: supernet.store, quantization: path, largestLogit })
+    const whole = await integerLogits(model, dataset, validation)
+    const { differing } = compareAnswers(validation, logits, whole, model.tensors.at(-1)!.scale)
+    expect(differing).toEqual([])
+    for (const layer of [evaluator, path, other]) layer.dispose()
+  }
+  supernet.dispose()
 })
 
 it('gives the memory of a path back', async () => {

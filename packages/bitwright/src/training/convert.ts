@@ -18,14 +18,13 @@ import { storageOf } from '../network/storage.ts'
 import { type ActivationQuantizer, MadeFilters } from '../quantizers/index.ts'
 import { channelAffine, foldOffset, wholeEpsilon } from './convert-channels.ts'
 import { type Multiplier, requantizer, fixedPoint } from './multiplier.ts'
-import type { Quantization } from './quantization.ts'
-import { Recorder } from './record.ts'
+import { type Quantized, Recorder } from './record.ts'
 
 export interface ConversionOptions {
   /** With its widths decided: `quantization.decided()`. */
   readonly network: Network
   readonly store: ParameterStore
-  readonly quantization: Quantization
+  readonly quantization: Quantized
   /** Largest |logit| of some clips. The int16 logits reach to twice that; default: to the largest that can be. */
   readonly largestLogit?: number
 }

@@ -345,7 +345,10 @@ export class QuantizedPath implements Quantized {
     return this.weightEntries.get(id)!.quantizer
   }
   activationQuantizer(id: string, narrowed = false): BitSharingActivation | undefined {
-    return (narrowed ? this.narrowedEntries : this.valueEntries).get(id)?.quantizer
+    const entry = (narrowed ? this.narrowedEntries : this.valueEntries).get(id)
+    // other paths have selected other widths since
+    entry?.quantizer.select(entry.bits)
+    return entry?.quantizer
   }
 
   /** Before the kernels, after `generate`: quantized weights of the recorded layers, and quantizer slots, on the heap. */
