@@ -117,6 +117,22 @@ it.each(['nested', 'latent'] as const)('paths answer as their integer models do,
   supernet.dispose()
 })
 
+it('is not spoilt by a path that diverges', async () => {
+  const { supernet, quantization } = await open()
+  supernet.weightStep(sampled(0), batch(0), 0, 0.02, quantization)
+  const good = structuredClone(supernet.state())
+  const ranges = quantization.state()
+  supernet.restore({ ...good, values: good.values.map(() => Number.NaN) })
+  expect(() => supernet.pass(wide, batch(1), 0, { quantization })).toThrow(/diverged/)
+  supernet.restore(good)
+  // another path of the same step
+  supernet.pass(sampled(2), batch(2), 0, { quantization })
+  supernet.step(0.02, quantization)
+  expect(quantization.state().flat().every(Number.isFinite)).toBe(true)
+  expect(quantization.state()).not.toEqual(ranges)
+  supernet.dispose()
+})
+
 it('gives the memory of a path back', async () => {
   const opened = await open()
   const { bytes } = engine.heap

@@ -384,9 +384,15 @@ export class QuantizedPath implements Quantized {
     )
   }
 
-  /** After the backward kernels: gradients of the float weights, replaced; gradients of the ranges, added to those of other paths. */
+  /**
+   * After the backward kernels: gradients of the float weights, replaced; gradients of the ranges, added to those of other paths, unless
+   * some are no numbers: a path that diverges spoils no other.
+   */
   collect(sources: WeightSources): void {
     const { engine } = this
+    const learned = [...this.weightEntries.values(), ...this.activationEntries()].flatMap(({ quantizer }) =>
+      quantizer.parameters().map(({ gradients }) => ({ gradients, before: gradients.slice() })),
+    )
     for (const [id, { quantizer, count, gradient }] of this.weightEntries) {
       const source = sources.get(id)!
       const dWeights = engine.floats(source.gradient, count)
@@ -403,6 +409,8 @@ export class QuantizedPath implements Quantized {
       const [inside, low, high] = engine.floats(slot.sums, 3)
       quantizer.backward(inside, low, high)
     }
+    if (learned.every(({ gradients }) => gradients.every(Number.isFinite))) return
+    for (const { gradients, before } of learned) gradients.set(before)
   }
 
   // --- gates
