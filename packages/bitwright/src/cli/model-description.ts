@@ -2,8 +2,9 @@
 import { decodeModel, type IntegerModel, modelInfo } from '@bitwright/runtime'
 import { UsageError } from '../errors.ts'
 import { defaultTarget, firmwareModel, targetKernels } from '../export/firmware-targets.ts'
-import type { StreamCost } from '../hardware/cost-model.ts'
+import type { StreamCost, TimeModel } from '../hardware/cost-model.ts'
 import { firmwareMemory } from '../hardware/firmware.ts'
+import { macsOf, modelLayers, networkLayers } from '../hardware/layer-shape.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
 import { memory, streamCost } from '../hardware/memory.ts'
 import {
@@ -29,6 +30,8 @@ export interface ModelDescription {
   readonly frontEnd: FrontEnd
   readonly params: number
   readonly macs: number
+  /** Sum of MACs times the bits of the weights times those of what they multiply. */
+  readonly bitOperations: number
   /** Exact; of a network in float as if it had 8-bit weights and activations. */
   readonly flashBytes: number
   readonly ramBytes: number
@@ -37,6 +40,13 @@ export interface ModelDescription {
   /** Constants and static memory of firmware for the default processor, front end included; code and stack come on top. */
   readonly firmware: { readonly target: string; readonly flashBytes: number; readonly ramBytes: number }
   readonly averageWeightBits?: number
+  /** What follows is of it, for a whole clip or image. */
+  readonly target?: string
+  readonly latencyMs?: number
+  /** Of latencyMs: the features of the clip. */
+  readonly frontEndMs?: number
+  readonly cycles?: number
+  readonly energyUj?: number
   /** Where it can run row by row. */
   readonly stream?: StreamCost
   readonly layers: readonly {
@@ -48,24 +58,27 @@ export interface ModelDescription {
     readonly activationBits?: number
     readonly weightBytes: number
     readonly outputBytes: number
+    readonly latencyMs?: number
+    readonly cycles?: number
+    readonly energyUj?: number
   }[]
 }
 
 /**
- * Describes what `subject` names: a file, or else a built-in network.
+ * Describes what `subject` names: a file, or else a built-in network; on a target where one is given.
  * @throws UsageError for neither; BadModelError for a damaged .bw file
  */
-export function describeSubject(subject: string): ModelDescription {
+export function describeSubject(subject: string, target?: TimeModel): ModelDescription {
   if ((builtinNames as readonly string[]).includes(subject))
-    return describeNetwork(builtinNetwork(subject, { classes: paperClasses(subject as BuiltinName) }))
-  if (/\.json$/i.test(subject)) return describeNetwork(readNetwork(subject))
+    return describeNetwork(builtinNetwork(subject, { classes: paperClasses(subject as BuiltinName) }), target)
+  if (/\.json$/i.test(subject)) return describeNetwork(readNetwork(subject), target)
   if (!/[./\\]/.test(subject)) {
     const guess = nearest(subject, builtinNames)
     throw new UsageError(
       `${subject}: no built-in network; ${guess ? `did you mean ${guess}?` : `give ${builtinNames.join(', ')}, or the path of a .bw or .json file`}`,
     )
   }
-  return describeModel(readGivenFile(subject), subject)
+  return describeModel(readGivenFile(subject), subject, target)
 }
 
 /** @throws UsageError when the file is no network. */
@@ -79,16 +92,24 @@ export function readNetwork(path: string): Network {
   }
 }
 
-function describeModel(file: Uint8Array, path: string): ModelDescription {
+function describeModel(file: Uint8Array, path: string, target: TimeModel | undefined): ModelDescription {
   const model = decodeModel(file, path)
   const info = modelInfo(file)
-  const layers = info.layers.map(({ weightBits, ...layer }) => (weightBits > 0 ? { ...layer, weightBits } : layer))
+  const shapes = modelLayers(model)
+  const { nodes: times, ...time } = target?.time(
+    model.layers.map(({ name }, i) => ({ id: name, layers: [shapes[i]] })),
+    model.frontEnd,
+  ) ?? { nodes: [] }
+  const layers = info.layers.map(({ weightBits, ...layer }, i) => ({ ...layer, ...(weightBits > 0 && { weightBits }), ...times[i] }))
   return {
     name: model.name,
     kind: 'model',
     classes: model.classes,
     frontEnd: model.frontEnd,
     ...info,
+    bitOperations: shapes.reduce((sum, shape) => sum + macsOf(shape) * shape.weightBits * shape.inputBits, 0),
+    ...(target && { target: target.name }),
+    ...time,
     ...firmwareCost(model),
     ...streamCost(model),
     ...averageOf(layers),
@@ -96,8 +117,9 @@ function describeModel(file: Uint8Array, path: string): ModelDescription {
   }
 }
 
-function describeNetwork(network: Network): ModelDescription {
+function describeNetwork(network: Network, target: TimeModel | undefined): ModelDescription {
   const { nodes, ...cost } = memory.price(network)
+  const { nodes: times, ...time } = target?.time(networkLayers(network), network.frontEnd) ?? { nodes: [] }
   const layers = network.nodes.map((node, index) => {
     const { params, macs, weightBytes, outputBytes } = nodes[index]
     const { weightBits, activationBits } = isWeighted(node) ? node : {}
@@ -105,11 +127,12 @@ function describeNetwork(network: Network): ModelDescription {
       ...(isWeighted(node) && weightBits !== undefined && { weightBits: storedWeightBits(node) }),
       ...(activationBits !== undefined && { activationBits }),
     }
-    return { name: node.id, op: node.op, params, macs, weightBytes, outputBytes, ...bits }
+    return { name: node.id, op: node.op, params, macs, weightBytes, outputBytes, ...bits, ...times[index] }
   })
   const { name, classes, frontEnd } = network
   const firmware = firmwareCost(lowerSkeleton(network).model)
-  return { name, kind: 'network', classes, frontEnd, ...cost, ...firmware, ...averageOf(layers), layers }
+  const onTarget = { ...(target && { target: target.name }), ...time }
+  return { name, kind: 'network', classes, frontEnd, ...cost, ...onTarget, ...firmware, ...averageOf(layers), layers }
 }
 
 function firmwareCost(model: IntegerModel): Pick<ModelDescription, 'firmware'> {
@@ -132,6 +155,7 @@ function inputText(frontEnd: FrontEnd): string {
 export function descriptionText(description: ModelDescription): string {
   const { name, classes, frontEnd, params, macs, flashBytes, ramBytes, frontEndBytes, firmware, averageWeightBits, stream, layers } =
     description
+  const { target, latencyMs, frontEndMs, cycles, energyUj, bitOperations } = description
   const asIf = averageWeightBits === undefined ? ' with 8-bit weights and activations' : ''
   const facts = [
     ['name', name],
@@ -139,6 +163,7 @@ export function descriptionText(description: ModelDescription): string {
     ['input', inputText(frontEnd)],
     ['params', `${count(params)} (${params})`],
     ['MACs', `${count(macs)} (${macs})`],
+    ['bit ops', count(bitOperations)],
     ['flash', `${bytes(flashBytes)} (${flashBytes} bytes)${asIf}`],
     ['RAM', `${bytes(ramBytes)} (${ramBytes} bytes)${asIf}`],
     ...(frontEndBytes ? [['front end', `${bytes(frontEndBytes)} more of RAM (${frontEndBytes} bytes)`]] : []),
@@ -154,17 +179,26 @@ export function descriptionText(description: ModelDescription): string {
           ],
         ]
       : []),
+    ...(latencyMs === undefined
+      ? []
+      : [
+          [
+            'latency',
+            `${latencyMs.toFixed(3)} ms on ${target}${frontEndMs === undefined ? '' : `, of it ${frontEndMs.toFixed(3)} ms for features`}${cycles === undefined ? '' : `; ${count(cycles)} cycles`}${energyUj === undefined ? '' : `; ${energyUj.toFixed(2)} uJ`}`,
+          ],
+        ]),
     ['bits', averageWeightBits === undefined ? 'float' : `${averageWeightBits.toFixed(2)} (weights, average)`],
   ]
   const width = Math.max(...facts.map(([label]) => label.length))
   const table = textTable([
-    ['layer', 'op', 'params', 'MACs', 'weight bits', 'input bits', 'weight bytes'],
+    ['layer', 'op', 'params', 'MACs', 'weight bits', 'input bits', 'weight bytes', ...(target === undefined ? [] : ['ms'])],
     ...layers.map((layer) => [
       layer.name,
       layer.op,
       ...[layer.params, layer.macs, layer.weightBits, layer.activationBits, layer.weightBytes].map((value) =>
         value ? String(value) : '-',
       ),
+      ...(target === undefined ? [] : [layer.latencyMs ? layer.latencyMs.toFixed(4) : '-']),
     ]),
   ])
   return `${facts.map(([label, value]) => `${label.padEnd(width)}  ${value}`).join('\n')}\n\n${table}\n`

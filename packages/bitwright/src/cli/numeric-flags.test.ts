@@ -21,6 +21,8 @@ const given: Readonly<Record<string, readonly string[]>> = {
   listen: [bw, join(folder, 'a.wav')],
   quickstart: ['--out', out],
   'data synth': ['--words', 'a,b', '--out', out],
+  'hardware calibrate': ['--target', 'cortex-m4', '--out', out],
+  'hardware measure': [],
 }
 const numeric = /<(N|X|S|HZ|SIZE|NUMBER|N\|trained|N\|stage=N,\.\.)>$/
 const nonsense = ['', ' ', 'x', 'NaN', 'Infinity', '-Infinity', '-1', '1e999', '5 apples', '0x', '1,5', '--']
@@ -34,6 +36,7 @@ const outOfRange: Readonly<Record<string, readonly string[]>> = {
   '--threads': ['0', '1.5', '257'],
   '--seed': ['1.5', '99999999999999999999'],
   '--clips': ['0', '1.5'],
+  '--networks': ['0', '15', '1e6'],
   '--flash': ['0', '9e99g'],
   '--macs': ['0', '1kb'],
   '--epochs': ['0', 'train=0', 'train=x', 'tran=3', '1.5', '999999'],
@@ -64,10 +67,12 @@ test('the numeric flags are the known ones', () => {
     {
       "data synth": 2,
       "evaluate": 4,
+      "hardware calibrate": 2,
+      "hardware measure": 2,
       "listen": 4,
       "quickstart": 1,
-      "search": 15,
-      "train": 14,
+      "search": 16,
+      "train": 15,
     }
   `)
 })

@@ -34,7 +34,7 @@ export function buildFirmware(folder: string, target: FirmwareTarget): FirmwareB
   return { clips: join(folder, counted), sizes: readSizes(join(folder, board)) }
 }
 
-function make(folder: string, args: readonly string[]): void {
+export function make(folder: string, args: readonly string[]): void {
   const all = ['-s', '-C', folder, `-j${availableParallelism()}`, ...args]
   const { status, stderr, error } = spawnSync('make', all, { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'], env: ownEnvironment() })
   if (status === 0) return

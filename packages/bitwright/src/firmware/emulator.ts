@@ -150,7 +150,7 @@ function decodeDetections(bytes: Buffer): (FirmwareDetection | undefined)[] {
 const countKinds = ['frame', 'layer', 'answer'] as const
 
 /** Little-endian uint64 of count * 4 + the kind. */
-function decodeCounts(bytes: Buffer): InstructionCount[] {
+export function decodeCounts(bytes: Buffer): InstructionCount[] {
   return Array.from({ length: bytes.length / 8 }, (_, i): InstructionCount => {
     const word = bytes.readBigUInt64LE(8 * i)
     return { kind: countKinds[Number(word & 3n)], instructions: Number(word >> 2n) }

@@ -44,10 +44,11 @@ describe('memory', () => {
     expect(at(4).ramBytes).toBe(2000 + 208 + 128)
     expect(at(2).ramBytes).toBe(2000 + 112 + 128)
     const nodes = new Map(at(2).nodes.map((node) => [node.id, node]))
-    expect(nodes.get('c')).toEqual({ id: 'c', params: 48, macs: 4000, weightBytes: 40, outputBytes: 100 }) // edge layer: 8-bit weights
-    expect(nodes.get('d')).toEqual({ id: 'd', params: 24, macs: 1600, weightBytes: 8, outputBytes: 400 }) // stream for the pool
-    expect(nodes.get('pool')).toEqual({ id: 'pool', params: 0, macs: 0, weightBytes: 0, outputBytes: 1 })
-    expect(nodes.get('logits')).toEqual({ id: 'logits', params: 10, macs: 8, weightBytes: 8, outputBytes: 4 })
+    expect(nodes.get('c')).toEqual({ id: 'c', params: 48, macs: 4000, bitOperations: 4000 * 8 * 16, weightBytes: 40, outputBytes: 100 }) // edge layer: 8-bit weights
+    expect(nodes.get('d')).toEqual({ id: 'd', params: 24, macs: 1600, bitOperations: 1600 * 4 * 2, weightBytes: 8, outputBytes: 400 }) // stream for the pool
+    expect(nodes.get('pool')).toEqual({ id: 'pool', params: 0, macs: 0, bitOperations: 0, weightBytes: 0, outputBytes: 1 })
+    expect(nodes.get('logits')).toEqual({ id: 'logits', params: 10, macs: 8, bitOperations: 8 * 8 * 2, weightBytes: 8, outputBytes: 4 })
+    expect(at(2).bitOperations).toBe(4000 * 128 + 1600 * 8 + 8 * 16)
   })
 })
 

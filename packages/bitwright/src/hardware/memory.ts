@@ -1,9 +1,10 @@
-// Flash and RAM of a network, to the byte: it is lowered to the structure of its integer model, and the file format and the arena planner
-// themselves say what that takes. MACs and parameters as the papers count them (network/counts.ts).
+// What is exact of a network: flash and RAM to the byte, since it is lowered to the structure of its integer model, and the file format and
+// the arena planner themselves say what that takes; MACs and parameters as the papers count them (network/counts.ts), and bit operations.
 import { type IntegerModel, modelInfo, streamPlan } from '@bitwright/runtime'
 import { countNetwork } from '../network/counts.ts'
 import type { Network } from '../network/network.ts'
-import type { CostModel, NetworkCost, StreamCost } from './cost-model.ts'
+import type { CostModel, NetworkCost, StreamCost, TimeModel } from './cost-model.ts'
+import { networkLayers } from './layer-shape.ts'
 import { lowerSkeleton } from './lower.ts'
 
 /** By the core's own plan, to the byte; nothing for a model that cannot stream. */
@@ -22,17 +23,39 @@ export const memory: CostModel = {
     const { model, layers } = lowerSkeleton(network)
     const { flashBytes, ramBytes, layers: lowered } = modelInfo(model)
     const { params, macs, nodes } = countNetwork(network)
+    const perNode = nodes.map((node, index) => {
+      const at = layers.get(node.id)
+      const layer = at === undefined ? undefined : lowered[at]
+      const sharesMemory = layer === undefined || network.nodes[index].op === 'reshape'
+      const integer = at === undefined ? undefined : model.layers[at]
+      const bits = integer?.op === 'convolution' ? integer.weightBits * model.tensors[integer.input].bits : 0
+      return {
+        ...node,
+        bitOperations: node.macs * bits,
+        weightBytes: layer?.weightBytes ?? 0,
+        outputBytes: sharesMemory ? 0 : layer.outputBytes,
+      }
+    })
     return {
       params,
       macs,
+      bitOperations: perNode.reduce((sum, { bitOperations }) => sum + bitOperations, 0),
       flashBytes,
       ramBytes,
       ...streamCost(model),
-      nodes: nodes.map((node, index) => {
-        const layer = lowered[layers.get(node.id) ?? -1]
-        const sharesMemory = layer === undefined || network.nodes[index].op === 'reshape'
-        return { ...node, weightBytes: layer?.weightBytes ?? 0, outputBytes: sharesMemory ? 0 : layer.outputBytes }
-      }),
+      nodes: perNode,
     }
   },
+}
+
+/** What is exact, and what a target takes. */
+export function pricedOn(target: TimeModel): CostModel {
+  return {
+    name: target.name,
+    price(network: Network): NetworkCost {
+      const { nodes, ...exact } = memory.price(network)
+      const { nodes: times, ...time } = target.time(networkLayers(network), network.frontEnd)
+      return { ...exact, ...time, nodes: nodes.map((node, i) => ({ ...node, ...times[i] })) }
+    },
+  }
 }
