@@ -9,8 +9,6 @@
 #include "sinc.h"
 #include "values.h"
 
-#define ALWAYS static inline __attribute__((always_inline))
-
 enum { FILTERS = 4 };
 
 #if defined(BW_CORTEX_MVE)
@@ -113,7 +111,7 @@ int bw_run_made(const bw_step *s) {
   const bw_epilogue e = bw_epilogue_of(s, s->l.accumulatorShift);
   made_tap *w = (made_tap *)(void *)s->scratch;
   uint32_t c, i, j, row;
-  if (s->l.op != BW_CONVOLUTION || s->l.weightKind != 0 || s->l.depthwise || bw_by_pixels(&s->l)) return 0;
+  if (s->l.weightKind != 0 || bw_by_pixels(&s->l)) return 0;
   if (s->x.containerBits != 16 || s->x.zeroPoint != 0 || s->l.kernel[1] != s->x.width) return 0;
   if (s->l.padding[0] | s->l.padding[1] | s->l.padding[2] | s->l.padding[3]) return 0;
   memset(w, 0, (taps + 7) / 8 * 64);

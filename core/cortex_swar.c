@@ -7,8 +7,7 @@
 #include "epilogue.h"
 #include "values.h"
 #include "weights.h"
-
-#define ALWAYS static inline __attribute__((always_inline))
+#include "window.h"
 
 enum { GROUP = 4 };
 
@@ -200,16 +199,12 @@ ALWAYS int32_t take_run(const bw_tensor *t, const uint8_t *base, uint32_t index,
 }
 
 /* The window of an output pixel; returns the sum of its values. */
-static int32_t take_window(const bw_step *s, uint32_t row, uint32_t column, uint32_t padded, int32_t *to) {
-  const int32_t height = (int32_t)s->x.height, width = s->x.width, kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1];
-  const int32_t top = (int32_t)(row * s->l.stride[0]) - s->l.padding[0], left = (int32_t)(column * s->l.stride[1]) - s->l.padding[2];
-  const int32_t first = left < 0 ? -left : 0, last = width - left < kernelWidth ? width - left : kernelWidth;
-  const int32_t begin = top < 0 ? -top : 0, end = height - top < kernelHeight ? height - top : kernelHeight;
-  const uint32_t channels = s->x.channels, line = (uint32_t)(last > first ? last - first : 0) * channels;
+static __attribute__((noinline)) int32_t take_window(const bw_step *s, uint32_t row, uint32_t column, uint32_t padded, int32_t *to) {
+  bw_window w = bw_window_of(s, row, column);
   int32_t sum = 0, y;
-  if (begin > 0 || end < kernelHeight || first > 0 || last < kernelWidth) memset(to, 0, 4 * (size_t)padded);
-  for (y = begin; y < end && line > 0; y++)
-    sum += take_run(&s->x, s->in, (uint32_t)((top + y) * width + left + first) * channels, line, to + (uint32_t)(y * kernelWidth + first) * channels);
+  if (w.cut) memset(to, 0, 4 * (size_t)padded);
+  for (y = w.begin; y < w.end && w.line > 0; y++, w.from += w.fromStep, w.to += w.toStep)
+    sum += take_run(&s->x, s->in, w.from, w.line, to + w.to);
   return sum;
 }
 
@@ -220,7 +215,8 @@ static uint32_t flush_after(const bw_step *s, uint32_t bits) {
   return reach == 0 ? unit : 32767 / (reach * ((1u << bits) - 1)) / unit * unit;
 }
 
-static int dense(const bw_step *s) {
+int bw_run_dense(const bw_step *s) {
+  if (bw_layout(&s->l) != BW_PAIRED_OUTPUTS) return 0;
   const uint32_t channels = s->y.channels, bits = bw_width(&s->l), offset = 1u << (bits - 1);
   const uint32_t depth = (uint32_t)s->l.kernel[0] * s->l.kernel[1] * s->x.channels, padded = bw_padded_depth(&s->l, depth);
   const uint32_t flush = flush_after(s, bits);
@@ -266,7 +262,19 @@ ALWAYS uint32_t any_window(const uint16_t *p, const int16_t *weight, uint32_t li
   return sum;
 }
 
-static int depthwise(const bw_step *s) {
+/* The taps of a channel; returns their sum. Apart, so that the loops over outputs keep their registers. */
+static __attribute__((noinline)) uint32_t load_taps(const bw_step *s, uint32_t taps, uint32_t channel, int16_t *to) {
+  const uint8_t *from = s->weights + channel * taps;
+  const int bytes = bw_width(&s->l) == 8;
+  uint32_t sum = 0, k;
+  for (k = 0; k < taps; k++) {
+    const int32_t tap = bytes ? *from++ - 128 : bw_tap(&s->l, s->weights, taps, channel, k);
+    *to++ = (int16_t)tap, sum += (uint32_t)tap;
+  }
+  return sum;
+}
+
+int bw_run_depthwise(const bw_step *s) {
   const uint32_t channels = s->y.channels, kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1], taps = kernelHeight * kernelWidth;
   const uint32_t line = (uint32_t)s->x.width + s->l.padding[2] + s->l.padding[3], height = s->x.height + s->l.padding[0] + s->l.padding[1];
   const int32_t least = s->x.min < s->x.zeroPoint ? s->x.min : s->x.zeroPoint;
@@ -276,16 +284,13 @@ static int depthwise(const bw_step *s) {
   const int swarWay = swar_way(s, &e);
   int16_t *weights = (int16_t *)(void *)s->scratch;
   uint16_t *plane = (uint16_t *)(void *)(weights + taps);
-  uint32_t c, k, row, column;
+  uint32_t c, k, row;
+  if (bw_layout(&s->l) != BW_PAIRED_OUTPUTS || s->x.containerBits > 8) return 0;
   for (k = 0; k < height * line; k++) plane[k] = (uint16_t)zero;
   for (c = 0; c < channels; c++) {
-    uint32_t wide[9] = {0, 0, 0, 0, 0, 0, 0, 0, 0}, all = 0;
-    for (k = 0; k < taps; k++) {
-      weights[k] = (int16_t)bw_tap(&s->l, s->weights, taps, c, k);
-      all += (uint32_t)(int32_t)weights[k];
-      if (three) wide[k] = (uint32_t)(int32_t)weights[k];
-    }
-    all *= 0u - (uint32_t)zero;
+    uint32_t wide[9] = {0, 0, 0, 0, 0, 0, 0, 0, 0};
+    const uint32_t all = load_taps(s, taps, c, weights) * (0u - (uint32_t)zero);
+    for (k = 0; three && k < 9; k++) wide[k] = (uint32_t)(int32_t)weights[k];
     for (row = 0; row < s->x.height; row++) {
       uint16_t *to = plane + (row + s->l.padding[0]) * line + s->l.padding[2], *end = to + s->x.width;
       uint32_t index = row * s->x.width * channels + c;
@@ -297,9 +302,9 @@ static int depthwise(const bw_step *s) {
       }
     }
     for (row = 0; row < s->y.height; row++) {
-      const uint16_t *p = plane + row * s->l.stride[0] * line;
+      const uint16_t *p = plane + row * s->l.stride[0] * line, *end = p + s->y.width * s->l.stride[1];
       uint32_t index = row * s->y.width * channels + c;
-      for (column = 0; column < s->y.width; column++, p += s->l.stride[1], index += channels) {
+      for (; p < end; p += s->l.stride[1], index += channels) {
         uint32_t sum = all;
         if (three) {
           const uint16_t *q = p + line, *r = q + line;
@@ -315,12 +320,6 @@ static int depthwise(const bw_step *s) {
     }
   }
   return 1;
-}
-
-int bw_run_cortex(const bw_step *s) {
-  if (s->l.op != BW_CONVOLUTION || bw_layout(&s->l) != BW_PAIRED_OUTPUTS) return 0;
-  if (s->l.depthwise) return s->x.containerBits <= 8 ? depthwise(s) : 0;
-  return dense(s);
 }
 
 #endif

@@ -1,4 +1,4 @@
-/* The instructions of the Armv7E-M DSP extension that cortex_dsp.c uses; in C for builds that try its paths on other processors
+/* The instructions of the Armv7E-M DSP extension that cortex_dsp_*.c use; in C for builds that try its paths on other processors
  * (-DBW_CORTEX_DSP). */
 #ifndef BITWRIGHT_DSP_H
 #define BITWRIGHT_DSP_H

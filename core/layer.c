@@ -253,7 +253,7 @@ static void crop(const bw_step *s) {
 
 void bw_run_step(const bw_model *m, uint32_t layer, const bw_step *s) {
   if (m->prepared && bw_run_prepared(m, layer, s)) return;
-  if (bw_run_cortex(s) || bw_run_made(s)) return;
+  if (bw_run_cortex(s)) return;
   switch (s->l.op) {
     case BW_CONVOLUTION:
       if (s->l.depthwise) convolve_depthwise(s);

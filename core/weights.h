@@ -65,10 +65,13 @@ static inline uint32_t bw_packed_field(const bw_layer *l, const uint8_t *weights
   return field;
 }
 
-/* Weight k of a depthwise layer's channel, with the short way for whole bytes. */
+/* Weight k of a depthwise layer's channel, with a short way for even ones that lie in one byte each. */
 static inline int32_t bw_tap(const bw_layer *l, const uint8_t *weights, uint32_t taps, uint32_t channel, uint32_t k) {
-  const uint32_t i = channel * taps + k;
-  return bw_width(l) == 8 ? weights[i] - 128 : bw_weight(weights, l->weightKind & 31, i);
+  const uint32_t kind = l->weightKind & 31, i = channel * taps + k;
+  if (kind == 8) return weights[i] - 128;
+  if (kind == 4) return (weights[i / 2] >> i % 2 * 4 & 15) - 8;
+  if (kind == 2) return (weights[i / 4] >> i % 4 * 2 & 3) - 2;
+  return bw_weight(weights, kind, i);
 }
 
 /* Any weight of a layer that is not made from cut-offs; depth: its weights per output channel. */

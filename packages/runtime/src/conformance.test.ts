@@ -15,7 +15,7 @@ import {
 } from './index.ts'
 import { loadNative, nativeMissing } from './native.ts'
 import { log2Q16, quantizeFeatures, requantize } from './reference.ts'
-import { Host } from './testing/host.ts'
+import { compileTimeout, Host } from './testing/host.ts'
 import {
   inOneContainer,
   randomClip,
@@ -169,7 +169,7 @@ describe.skipIf(!hasHostCompiler()).each(builds)('host build %o (skipped without
   let host: Host
   beforeAll(() => {
     host = new Host({ sanitize: hasSanitizers(), ...options })
-  })
+  }, compileTimeout)
   afterAll(() => host?.close())
 
   test('gives the same logits as WebAssembly, prepared or not, clean under the sanitizers', () => {

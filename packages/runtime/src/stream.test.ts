@@ -7,7 +7,7 @@ import { sealImage } from './encode.ts'
 import { encodeModel, type IntegerLayer, type IntegerModel, load } from './index.ts'
 import { loadNative, nativeMissing } from './native.ts'
 import { streamPlan } from './stream-plan.ts'
-import { Host } from './testing/host.ts'
+import { compileTimeout, Host } from './testing/host.ts'
 import { randomModel, seededDraw } from './testing/random-model.ts'
 import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
 
@@ -169,7 +169,7 @@ describe.skipIf(!hasHostCompiler()).each([false, true])('host build, for this ve
   let host: Host
   beforeAll(() => {
     host = new Host({ sanitize: hasSanitizers(), native })
-  })
+  }, compileTimeout)
   afterAll(() => host?.close())
 
   test('streams the same, prepared or not, in as many bytes as predicted, clean under the sanitizers', () => {

@@ -17,6 +17,9 @@ export interface HostResult {
   readonly bytes: Uint8Array
 }
 
+/** Compiling with sanitizers takes some 15 s of one processor; on a busy machine ten times that. */
+export const compileTimeout = 600_000
+
 /** Compiles the host program into a folder of its own; `close` removes it. */
 export class Host {
   private readonly directory = mkdtempSync(join(tmpdir(), 'bitwright-host-'))

@@ -24,7 +24,7 @@ const sources = [
   'front_end_tables.c',
 ]
 /** Kernels of microcontrollers, empty elsewhere. */
-const kernels = ['cortex_dsp.c', 'cortex_made.c', 'cortex_mve.c', 'cortex_swar.c']
+const kernels = ['dsp_dense', 'dsp_depthwise', 'made', 'mve_dense', 'mve_depthwise', 'mve_halves', 'swar'].map((name) => `cortex_${name}.c`)
 const warnings = ['-Wall', '-Wextra', '-Werror']
 
 /** The newest usable clang that targets wasm32 and has its linker, e.g. 'clang-19'; undefined where there is none. */

@@ -1,4 +1,4 @@
-/* Convolutions on Cortex-M4, M7 and M33: two pixels by two channels at a time with SMLAD, in the way of CMSIS-NN (Lai, Suda and Chandra
+/* Dense convolutions on Cortex-M4, M7 and M33: two pixels by two channels at a time with SMLAD, in the way of CMSIS-NN (Lai, Suda and Chandra
  * 2018, arXiv 1801.06601) and, for weights below a byte, of CMix-NN (Capotondi et al. 2020), but with weights packed for it beforehand
  * (BW_PAIRED_INPUTS), so that one AND unpacks two of them: fewer bits cost no more instructions than eight.
  *
@@ -11,8 +11,7 @@
 #include "epilogue.h"
 #include "values.h"
 #include "weights.h"
-
-#define ALWAYS static inline __attribute__((always_inline))
+#include "window.h"
 
 typedef int16_t __attribute__((may_alias)) half; /* of the words that pairs are kept in */
 
@@ -189,20 +188,16 @@ static inline int32_t widen_run(const bw_step *s, uint32_t index, uint32_t count
 
 /* The window of an output pixel; returns the sum of its values. */
 static int32_t widen_window(const bw_step *s, uint32_t row, uint32_t column, uint32_t pixel, uint32_t padded, uint32_t *x) {
-  const int32_t height = (int32_t)s->x.height, width = s->x.width, kernelHeight = s->l.kernel[0], kernelWidth = s->l.kernel[1];
-  const int32_t top = (int32_t)(row * s->l.stride[0]) - s->l.padding[0], left = (int32_t)(column * s->l.stride[1]) - s->l.padding[2];
-  const int32_t first = left < 0 ? -left : 0, last = width - left < kernelWidth ? width - left : kernelWidth;
-  const int32_t begin = top < 0 ? -top : 0, end = height - top < kernelHeight ? height - top : kernelHeight;
-  const uint32_t channels = s->x.channels, line = (uint32_t)(last > first ? last - first : 0) * channels;
+  bw_window w = bw_window_of(s, row, column);
   int32_t sum = 0, y;
-  if (begin > 0 || end < kernelHeight || first > 0 || last < kernelWidth) {
+  if (w.cut) {
     uint32_t *to = x + pixel, *stop = x + padded;
     for (; to < stop; to += 2) *to = 0;
   }
-  if (left == 0 && kernelWidth == width && begin < end) /* whole rows: one run */
-    return widen_run(s, (uint32_t)(top + begin) * line, (uint32_t)(end - begin) * line, (uint32_t)begin * line, pixel, x);
-  for (y = begin; y < end && line > 0; y++)
-    sum += widen_run(s, (uint32_t)((top + y) * width + left + first) * channels, line, (uint32_t)(y * kernelWidth + first) * channels, pixel, x);
+  if (w.left == 0 && s->l.kernel[1] == s->x.width && w.begin < w.end) /* whole rows: one run */
+    return widen_run(s, w.from, (uint32_t)(w.end - w.begin) * w.line, w.to, pixel, x);
+  for (y = w.begin; y < w.end && w.line > 0; y++, w.from += w.fromStep, w.to += w.toStep)
+    sum += widen_run(s, w.from, w.line, w.to, pixel, x);
   return sum;
 }
 
@@ -224,15 +219,16 @@ ALWAYS void finish_pair(const bw_epilogue *e, const int32_t *sums, const int32_t
   }
 }
 
-static void dense(const bw_step *s) {
+int bw_run_dense(const bw_step *s) {
   const uint32_t channels = s->y.channels, pixels = s->y.height * s->y.width;
   const uint32_t depth = (uint32_t)s->l.kernel[0] * s->l.kernel[1] * s->x.channels, padded = bw_padded_depth(&s->l, depth);
-  const uint32_t offset = 1u << (bw_width(&s->l) - 1);
+  const uint32_t offset = 1u << bw_width(&s->l) >> 1;
   const int odd = bw_odd(&s->l), pointwise = bw_pointwise(&s->l);
   const bw_epilogue e = bw_epilogue_of(s, s->l.accumulatorShift + (odd ? 1u : 0u));
   const int shortWay = bw_short_way(s, &e), usual = !odd && e.low == -128 && e.high == 127;
   uint32_t *x = (uint32_t *)(void *)s->scratch;
   uint32_t pixel, c, i, row = 0, column = 0;
+  if (bw_layout(&s->l) != BW_PAIRED_INPUTS) return 0;
   memset(x, 0, 4 * (size_t)padded);
   for (pixel = 0; pixel < pixels; pixel += 2) {
     const uint32_t together = pixels - pixel < 2 ? 1 : 2, *weights = (const uint32_t *)(const void *)s->weights;
@@ -271,172 +267,6 @@ static void dense(const bw_step *s) {
       }
     }
   }
-}
-
-/* --- depthwise: a channel's plane as int16 inside its border, walked along its longer side */
-
-enum { OUTPUTS = 32 }; /* whose sums wait together */
-
-/* A layer seen along its longer side: of what lies along and across, and how far apart neighbours are in input and output. */
-typedef struct {
-  uint32_t inputs[2], outputs[2], kernel[2], stride[2], before[2], tapStep[2], inputStep[2], outputStep[2], line;
-} walk;
-
-static walk walk_of(const bw_step *s) {
-  const uint32_t inputs[2] = {s->x.height, s->x.width}, outputs[2] = {s->y.height, s->y.width}, channels = s->x.channels;
-  const uint32_t along = s->y.height > s->y.width ? 0 : 1;
-  walk w;
-  uint32_t i;
-  for (i = 0; i < 2; i++) {
-    const uint32_t axis = i == 0 ? along : 1 - along;
-    w.inputs[i] = inputs[axis], w.outputs[i] = outputs[axis];
-    w.kernel[i] = s->l.kernel[axis], w.stride[i] = s->l.stride[axis], w.before[i] = s->l.padding[2 * axis];
-    w.tapStep[i] = axis == 0 ? s->l.kernel[1] : 1;
-    w.inputStep[i] = axis == 0 ? inputs[1] * channels : channels;
-    w.outputStep[i] = axis == 0 ? outputs[1] * channels : channels;
-    if (i == 0) w.line = bw_round_up(w.inputs[0] + s->l.padding[2 * axis] + s->l.padding[2 * axis + 1], 2);
-  }
-  return w;
-}
-
-static void fill_plane(const bw_step *s, const walk *w, uint32_t channel, int16_t *plane) {
-  const int32_t zeroPoint = s->x.zeroPoint;
-  uint32_t j;
-  plane += w->before[1] * w->line + w->before[0];
-  for (j = 0; j < w->inputs[1]; j++, plane += w->line) {
-    const uint32_t index = j * w->inputStep[1] + channel;
-    if (s->x.containerBits == 8) {
-      const int8_t *from = (const int8_t *)s->in + index;
-      const uint32_t step = w->inputStep[0];
-      int16_t *to = plane, *end = plane + w->inputs[0];
-      for (; end - to >= 4; to += 4) {
-        to[0] = (int16_t)(*from - zeroPoint), from += step;
-        to[1] = (int16_t)(*from - zeroPoint), from += step;
-        to[2] = (int16_t)(*from - zeroPoint), from += step;
-        to[3] = (int16_t)(*from - zeroPoint), from += step;
-      }
-      for (; to < end; from += step) *to++ = (int16_t)(*from - zeroPoint);
-    } else {
-      bw_fetch_apart(&s->x, s->in, index, w->inputStep[0], plane, w->inputs[0]);
-    }
-  }
-}
-
-/* The taps of a channel, [across][along, to even] in the order of the walk. */
-static void load_taps(const bw_step *s, const walk *w, uint32_t channel, int16_t *taps) {
-  const uint32_t count = w->kernel[0] * w->kernel[1], even = bw_round_up(w->kernel[0], 2);
-  uint32_t i, j;
-  for (j = 0; j < w->kernel[1]; j++, taps += even) {
-    for (i = 0; i < w->kernel[0]; i++) {
-      const uint32_t k = i * w->tapStep[0] + j * w->tapStep[1];
-      taps[i] = (int16_t)bw_tap(&s->l, s->weights, count, channel, k);
-    }
-    if (even > w->kernel[0]) taps[i] = 0;
-  }
-}
-
-static inline uint32_t load_pair(const int16_t *p) {
-  uint32_t v;
-  memcpy(&v, p, 4);
-  return v;
-}
-
-/* Sums of outputs side by side, any kernel: two taps at a time, the last one perhaps beside a zero. */
-static void row_sums(const int16_t *from, const int16_t *taps, const walk *w, uint32_t count, int32_t *sums) {
-  const uint32_t pairs = (w->kernel[0] + 1) / 2;
-  for (; count > 0; count--, from += w->stride[0]) {
-    const int16_t *line = from, *tap = taps;
-    int32_t sum = 0;
-    uint32_t i, j;
-    for (j = 0; j < w->kernel[1]; j++, line += w->line) {
-      for (i = 0; i < pairs; i++, tap += 2) sum = bw_smlad(load_pair(line + 2 * i), load_pair(tap), sum);
-    }
-    *sums++ = sum;
-  }
-}
-
-#if defined(__ARM_FEATURE_DSP)
-/* Three taps for two outputs, x0..x3 in r12 and lr: x0 w0 + x1 w1 + x2 w2 and x1 w0 + x2 w1 + x3 w2, of words (w0, w1) and (w1, w2). */
-#define THREE_TAPS(line, w01, w12)                                                         \
-  "ldrd r12, lr, [" line "], #4\n smlad r10, r12, " w01 ", r10\n smlabt r10, lr, " w12 ", r10\n" \
-  "smlatb r11, r12, " w01 ", r11\n smlad r11, lr, " w12 ", r11\n"
-
-/* lines: three neighbouring lines of the plane; weights: (w0, w1), (w1, w2) of each */
-__attribute__((naked, noinline)) static void three_by_three(const int16_t *const lines[3], const uint32_t weights[6], int32_t *sums, int32_t *end) {
-  (void)lines, (void)weights, (void)sums, (void)end;
-  __asm__ volatile(".syntax unified\n push {r3, r4-r11, lr}\n sub sp, #4\n mov r3, r2\n ldmia r1, {r4-r9}\n ldmia r0, {r0-r2}\n"
-                   "1: mov r10, #0\n mov r11, #0\n" THREE_TAPS("r0", "r4", "r5") THREE_TAPS("r1", "r6", "r7") THREE_TAPS("r2", "r8", "r9")
-                   "strd r10, r11, [r3], #8\n ldr r12, [sp, #4]\n cmp r3, r12\n blo 1b\n"
-                   "add sp, #4\n pop {r3, r4-r11, pc}\n");
-}
-#else
-static void three_by_three(const int16_t *const lines[3], const uint32_t weights[6], int32_t *sums, int32_t *end) {
-  uint32_t i, x = 0;
-  for (; sums < end; sums++, x++) {
-    *sums = 0;
-    for (i = 0; i < 3; i++) {
-      const int16_t *line = lines[i] + x;
-      *sums += line[0] * (int16_t)weights[2 * i] + line[1] * (int16_t)weights[2 * i + 1] + line[2] * (int16_t)(weights[2 * i + 1] >> 16);
-    }
-  }
-}
-#endif
-
-ALWAYS void finish_row(const bw_epilogue *e, uint32_t c, const int32_t *sums, uint32_t count, int8_t *to, uint32_t step, int whole) {
-  const uint32_t m2 = (uint32_t)e->multiplier[c] << 1, right = (uint32_t)~e->shift[c], bias = (uint32_t)e->bias[c], unit = e->unit;
-  const int32_t *end = sums + count;
-  for (; end - sums >= 2; sums += 2, to += 2 * step) {
-    const int32_t v0 = bw_short_requantize(e, (int32_t)((uint32_t)sums[0] * unit + bias), m2, right);
-    const int32_t v1 = bw_short_requantize(e, (int32_t)((uint32_t)sums[1] * unit + bias), m2, right);
-    to[0] = bw_short_clamp(e, v0, whole), to[step] = bw_short_clamp(e, v1, whole);
-  }
-  if (sums < end) *to = bw_short_clamp(e, bw_short_requantize(e, (int32_t)((uint32_t)*sums * unit + bias), m2, right), whole);
-}
-
-static void depthwise(const bw_step *s) {
-  const walk w = walk_of(s);
-  const bw_epilogue e = bw_epilogue_of(s, s->l.accumulatorShift);
-  const int small = w.kernel[0] == 3 && w.kernel[1] == 3 && w.stride[0] == 1, shortWay = bw_short_way(s, &e);
-  const int whole = e.low == -128 && e.high == 127;
-  int16_t *taps = (int16_t *)(void *)s->scratch, *plane = taps + bw_round_up(w.kernel[0], 2) * bw_round_up(w.kernel[1], 2);
-  uint32_t c, i, j, k;
-  memset(plane, 0, bw_scratch_bytes(&s->l, &s->x) - (size_t)((uint8_t *)plane - s->scratch));
-  for (c = 0; c < s->y.channels; c++) {
-    uint32_t weights[6];
-    fill_plane(s, &w, c, plane);
-    load_taps(s, &w, c, taps);
-    for (k = 0; small && k < 3; k++) weights[2 * k] = load_pair(taps + 4 * k), weights[2 * k + 1] = load_pair(taps + 4 * k + 1);
-    for (j = 0; j < w.outputs[1]; j++) {
-      const int16_t *line = plane + (size_t)j * w.stride[1] * w.line;
-      for (i = 0; i < w.outputs[0]; i += OUTPUTS) {
-        const uint32_t count = w.outputs[0] - i < OUTPUTS ? w.outputs[0] - i : OUTPUTS, index = j * w.outputStep[1] + i * w.outputStep[0] + c;
-        int32_t sums[OUTPUTS];
-        if (small) {
-          const int16_t *const lines[3] = {line + i, line + w.line + i, line + 2 * w.line + i};
-          three_by_three(lines, weights, sums, sums + count);
-        } else {
-          row_sums(line + (size_t)i * w.stride[0], taps, &w, count, sums);
-        }
-        if (!shortWay) {
-          for (k = 0; k < count; k++) bw_long_epilogue(s, &e, index + k * w.outputStep[0], c, sums[k], 0);
-        } else if (s->y.containerBits < 8) {
-          int8_t fields[OUTPUTS];
-          finish_row(&e, c, sums, count, fields, 1, 0);
-          bw_put_fields_apart(&s->y, s->out, index, w.outputStep[0], fields, count);
-        } else if (whole) {
-          finish_row(&e, c, sums, count, (int8_t *)s->out + index, w.outputStep[0], 1);
-        } else {
-          finish_row(&e, c, sums, count, (int8_t *)s->out + index, w.outputStep[0], 0);
-        }
-      }
-    }
-  }
-}
-
-int bw_run_cortex(const bw_step *s) {
-  if (s->l.op != BW_CONVOLUTION || bw_layout(&s->l) != BW_PAIRED_INPUTS) return 0;
-  if (s->l.depthwise) depthwise(s);
-  else dense(s);
   return 1;
 }
 
