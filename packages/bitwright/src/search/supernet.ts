@@ -203,10 +203,10 @@ export class Supernet {
       const output = recorder.values.get(edge.output)!.stored
       return space.choices[choice].options.map((_, option) => {
         const branch = new Tape(engine, { batch: clips.length, mode: 'recalibrate' })
-        const swapped = quantization?.path(space.build(decisions.with(choice, option)))
+        const { nodes, output: last } = space.fragment(choice, option, edge.input, decisions)
+        const swapped = quantization?.path(space.build(decisions.with(choice, option)), nodes)
         const inner = new Recorder(branch, { store, momentum: this.momentum, ...(swapped ? { quantized: swapped } : {}) })
         inner.values.set(edge.input, recorder.values.get(edge.input)!)
-        const { nodes, output: last } = space.fragment(choice, option, edge.input, decisions)
         if (hasSizes) this.loadOption(decisions.with(choice, option), nodes)
         for (const node of nodes) inner.node(node)
         const read = dot(branch, inner.values.get(last)!, output, 'forward')

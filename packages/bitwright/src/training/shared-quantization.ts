@@ -15,8 +15,8 @@ import {
   type WeightReference,
 } from '@bitwright/engine'
 import { UsageError } from '../errors.ts'
-import { consumers, isWeighted, nodesById, parameterPrefix, readsInput, weightedNodes } from '../network/graph.ts'
-import type { Network, WeightedNetworkNode } from '../network/network.ts'
+import { consumers, isWeighted, nodesById, parameterPrefix, readsInput, throughViews, weightedNodes } from '../network/graph.ts'
+import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { storageOf, streamBits } from '../network/storage.ts'
 import {
@@ -212,8 +212,11 @@ export class SharedQuantization {
     for (const [quantizer, its] of statistics) quantizer.initialize(its)
   }
 
-  /** What a recorder and a step of this network need. `network` must have widths at every layer. Give it back with `dispose`. */
-  path(network: Network): QuantizedPath {
+  /**
+   * What a recorder and a step of this network need, or of these nodes of it alone. `network` must have widths at every layer. Give it back with
+   * `dispose`.
+   */
+  path(network: Network, nodes: readonly NetworkNode[] = network.nodes): QuantizedPath {
     const { options } = this
     return new QuantizedPath(
       this.store,
@@ -229,6 +232,7 @@ export class SharedQuantization {
         },
       },
       options,
+      nodes,
     )
   }
 
@@ -280,15 +284,17 @@ export class QuantizedPath implements Quantized {
   private readonly owned: number[] = []
   private isTraining = false
 
-  constructor(store: ParameterStore, network: Network, shared: Shared, options: SharedQuantizationOptions) {
+  constructor(store: ParameterStore, network: Network, shared: Shared, options: SharedQuantizationOptions, nodes: readonly NetworkNode[]) {
     this.network = network
     this.engine = store.engine
     this.shared = shared
     this.options = options
     const { values, inputs } = storageOf(network)
-    const blocks = expandedBlocks(network)
+    const blocks = options.pruning ? expandedBlocks(network) : new Map<string, unknown>()
     const shapes = new Map(parameterShapes(network).map(({ name, shape }) => [name, shape]))
-    for (const node of weightedNodes(network)) {
+    const byId = nodesById(network)
+    const read = new Set(nodes.flatMap((node) => node.inputs.map((id) => throughViews(byId, id))))
+    for (const node of nodes.filter(isWeighted)) {
       const prefix = parameterPrefix(node)
       const bits = node.weightBits ?? streamBits
       const shape = shapes.get(`${prefix}.weight`)
@@ -312,7 +318,7 @@ export class QuantizedPath implements Quantized {
       if (input.narrowed) this.narrowedEntries.set(node.id, this.activation(shared.narrowed(node.id, input.signed), input.bits))
     }
     for (const [id, { bits, signed, scale }] of values) {
-      if (scale === undefined && id !== network.nodes.at(-1)!.id) this.valueEntries.set(id, this.activation(shared.value(id, signed), bits))
+      if (scale === undefined && read.has(id)) this.valueEntries.set(id, this.activation(shared.value(id, signed), bits))
     }
   }
 
