@@ -18,7 +18,7 @@ const mayKnow: Readonly<Record<string, readonly string[]>> = {
   export: ['network', 'hardware', 'training'],
   firmware: ['data', 'hardware', 'export'],
   search: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training'],
-  report: ['network', 'data'],
+  report: ['network', 'data', 'hardware'],
   streaming: ['data'],
   study: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'search', 'report', 'streaming'],
   cli: ['network', 'data', 'quantizers', 'spaces', 'hardware', 'training', 'export', 'firmware', 'search', 'report', 'study'],

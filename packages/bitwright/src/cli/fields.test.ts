@@ -82,6 +82,7 @@ describe('the request of a study', () => {
       flash: '64k',
       ram: '32k',
       macs: '14M',
+      target: 'bit-fusion@100MHz',
       epochs: '30',
       batchSize: '32',
       learningRate: '1e-3',
@@ -98,6 +99,7 @@ describe('the request of a study', () => {
       bitPenalty: 0.2,
       averageBits: 2.5,
       budget: { flashBytes: 65_536, ramBytes: 32_768, macs: 14_000_000 },
+      target: 'bit-fusion@100MHz',
       epochs: { train: 30, search: defaultEpochs.search / 2 },
       batchSize: 32,
       learningRate: 0.001,
@@ -111,6 +113,28 @@ describe('the request of a study', () => {
   test('epochs of single stages leave the others as they are', () => {
     expect(parse({ epochs: 'warmup=0, quantize=5' }).epochs).toEqual({ ...defaultEpochs, warmup: 0, quantize: 5 })
     expect(parse({ epochs: '1' }).epochs).toEqual({ warmup: 1, search: 1, train: 1, quantize: 1 })
+  })
+
+  test.each([
+    ['20ms', 20],
+    ['0.5s', 500],
+    ['300us', 0.3],
+    ['1.5 MS', 1.5],
+  ])('a latency of %s', (latency, ms) => {
+    expect(parse({ latency, target: 'bit-fusion' }).budget.latencyMs).toBeCloseTo(ms, 12)
+  })
+
+  test.each([
+    [{ latency: '20ms' }, '--latency: needs --target, such as --target cortex-m4@80MHz'],
+    [{ latency: '20ms', target: 'bit-fusion', weightBits: 'trained' }, '--latency: trained widths take times of their own'],
+    [{ latency: '20', target: 'bit-fusion' }, '--latency 20: not understood; give a time above zero, e.g. 20ms, 0.5s or 300us'],
+    [{ latency: '0ms', target: 'bit-fusion' }, '--latency 0ms: not understood'],
+    [{ target: 'cortex-m3' }, '--target cortex-m3: no such target'],
+    [{ target: 'cortex-m4@fast' }, '--target cortex-m4@fast: "fast" is no clock'],
+    [{ target: 'absent.json' }, 'absent.json does not exist'],
+  ])('refuses %j', (flags, message) => {
+    expect(() => parse(flags)).toThrow(UsageError)
+    expect(() => parse(flags)).toThrow(message)
   })
 
   test.each([

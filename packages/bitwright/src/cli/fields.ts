@@ -42,6 +42,14 @@ export const amount = (unit: AmountUnit) =>
     parseAmount(text, unit),
   )
 
+/** A time such as `20ms`, `0.5s` or `300us`, in milliseconds. */
+export const milliseconds = () =>
+  field('a time above zero, e.g. 20ms, 0.5s or 300us', (text) => {
+    const [, digits, unit] = /^(\d+(?:\.\d+)?|\.\d+)\s*(us|ms|s)$/i.exec(text.trim()) ?? []
+    const value = Number(digits) * ({ us: 1e-3, ms: 1, s: 1e3 }[(unit ?? '').toLowerCase()] ?? Number.NaN)
+    return value > 0 && value <= 1e9 ? value : undefined
+  })
+
 export const bits = () =>
   field('a width from 1 to 8, or trained', (text): BitsSpec | undefined =>
     text === 'trained' ? 'trained' : /^[1-8]$/.test(text) ? Number(text) : undefined,

@@ -24,7 +24,7 @@ const given: Readonly<Record<string, readonly string[]>> = {
   'hardware calibrate': ['--target', 'cortex-m4', '--out', out],
   'hardware measure': [],
 }
-const numeric = /<(N|X|S|HZ|SIZE|NUMBER|N\|trained|N\|stage=N,\.\.)>$/
+const numeric = /<(N|X|S|HZ|TIME|SIZE|NUMBER|N\|trained|N\|stage=N,\.\.)>$/
 const nonsense = ['', ' ', 'x', 'NaN', 'Infinity', '-Infinity', '-1', '1e999', '5 apples', '0x', '1,5', '--']
 /** What these flags alone refuse. */
 const outOfRange: Readonly<Record<string, readonly string[]>> = {
@@ -39,6 +39,7 @@ const outOfRange: Readonly<Record<string, readonly string[]>> = {
   '--networks': ['0', '15', '1e6'],
   '--flash': ['0', '9e99g'],
   '--macs': ['0', '1kb'],
+  '--latency': ['0ms', '20', '20m', '-1s'],
   '--epochs': ['0', 'train=0', 'train=x', 'tran=3', '1.5', '999999'],
   '--learning-rate': ['0', '1.1', '1e30'],
   '--bit-penalty': ['0', '1e30'],
@@ -71,8 +72,8 @@ test('the numeric flags are the known ones', () => {
       "hardware measure": 2,
       "listen": 4,
       "quickstart": 1,
-      "search": 16,
-      "train": 15,
+      "search": 17,
+      "train": 16,
     }
   `)
 })

@@ -1,7 +1,7 @@
 // Scores of a run's models as tables: accuracies side by side, recall per class, the confusion matrix.
 import type { EvaluateResult, RunResult } from '../study/api.ts'
 import type { ClassifierScores, StreamEvaluation } from '../study/events.ts'
-import { bytes, count, duration, percent } from '../report/units.ts'
+import { bytes, count, duration, milliseconds, percent } from '../report/units.ts'
 import { textTable } from './text-table.ts'
 
 const models = [
@@ -88,8 +88,10 @@ export function resultSummary(result: RunResult): string {
   const parts: string[] = []
   if (result.evaluations.length > 0) parts.push(accuracyTable(result.evaluations))
   if (result.cost) {
-    const { params, macs, flashBytes, ramBytes } = result.cost
+    const { params, macs, flashBytes, ramBytes, latencyMs, energyUj } = result.cost
     const facts = [`${count(params)} params`, `${count(macs)} MACs`, `flash ${bytes(flashBytes)}`, `RAM ${bytes(ramBytes)}`]
+    if (latencyMs !== undefined) facts.push(`latency ${milliseconds(latencyMs)}`)
+    if (energyUj !== undefined) facts.push(`energy ${energyUj.toPrecision(3)} uJ`)
     if (result.layers?.length) facts.push(`bits ${averageWeightBits(result.layers).toFixed(2)} (weights, average)`)
     parts.push(facts.join('   '))
   }

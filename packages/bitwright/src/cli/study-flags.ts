@@ -42,6 +42,8 @@ export function addStudyFlags(command: Command): Command {
     .option('--flash <SIZE>', 'bytes of the model file, e.g. 64k (k = 1024)')
     .option('--ram <SIZE>', 'peak bytes of activations, e.g. 32k (k = 1024)')
     .option('--macs <NUMBER>', 'multiply-accumulates of one inference, e.g. 14M (M = 1,000,000)')
+    .option('--latency <TIME>', 'with --target: time of a whole clip or image there, e.g. 20ms')
+    .option('--target <NAME[@CLOCK]>', 'hardware to price on, e.g. cortex-m4@80MHz, bit-fusion, measured, or a .json file (hardware list)')
     .optionsGroup('Training:')
     .option(
       '--epochs <N|stage=N,..>',

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os'
 import type { z } from 'zod'
 import { UsageError } from '../errors.ts'
+import { targetTime } from '../hardware/targets.ts'
 import type { BudgetSpec, DataSpec } from '../study/api.ts'
 import * as fields from './fields.ts'
 import { shellCommand } from './shell-command.ts'
@@ -30,6 +31,8 @@ export const studyFields = {
   flash: fields.amount('bytes').optional(),
   ram: fields.amount('bytes').optional(),
   macs: fields.amount('macs').optional(),
+  latency: fields.milliseconds().optional(),
+  target: fields.path('a target such as cortex-m4@80MHz').optional(),
   epochs: fields.epochs(defaultEpochs).default(defaultEpochs),
   batchSize: fields.integer(1, 4096).default(64),
   learningRate: fields.positiveNumber('0.002', 1).optional(),
@@ -50,7 +53,9 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
     ...(flags.flash !== undefined && { flashBytes: flags.flash }),
     ...(flags.ram !== undefined && { ramBytes: flags.ram }),
     ...(flags.macs !== undefined && { macs: flags.macs }),
+    ...(flags.latency !== undefined && { latencyMs: flags.latency }),
   }
+  checkTarget(flags)
   if (flags.weightBytes !== undefined && weightBits !== 'trained') {
     throw new UsageError('--weight-bytes: needs --weight-bits trained; a fixed width has its own size')
   }
@@ -67,6 +72,7 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
     averageBits: flags.averageBits,
     ...(flags.weightBytes !== undefined && { weightBytes: flags.weightBytes }),
     budget,
+    ...(flags.target !== undefined && { target: flags.target }),
     epochs,
     batchSize,
     ...(learningRate !== undefined && { learningRate }),
@@ -77,6 +83,17 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
     resume,
     command: shellCommand(verb, args),
   }
+}
+
+/** That the target is there, and that what is limited is known before anything is trained. */
+function checkTarget({ target, latency, weightBits, activationBits }: StudyFlags): void {
+  if (target !== undefined) targetTime(target)
+  if (latency === undefined) return
+  if (target === undefined) throw new UsageError('--latency: needs --target, such as --target cortex-m4@80MHz')
+  if (weightBits === 'trained' || activationBits === 'trained')
+    throw new UsageError(
+      '--latency: trained widths take times of their own, which 8 bits do not bound; give widths from 1 to 8, or --search joint',
+    )
 }
 
 function dataSpec(flags: StudyFlags): DataSpec {

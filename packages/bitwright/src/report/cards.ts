@@ -12,7 +12,7 @@ import {
   type EvaluationEvent,
   type ReportData,
 } from './report-data.ts'
-import { bytes, count, percent } from './units.ts'
+import { bytes, count, milliseconds, percent } from './units.ts'
 
 /** The number the run is about, and the accuracies of all models and splits beside it. */
 export function heroSection(data: ReportData): Html {
@@ -100,6 +100,16 @@ export function costCards(data: ReportData): Html {
         bytes,
       ),
     cost && card('RAM', bytes(cost.ramBytes), 'peak of the activations', cost.ramBytes, data.budget.ramBytes, bytes),
+    cost?.latencyMs !== undefined &&
+      card(
+        'Latency',
+        milliseconds(cost.latencyMs),
+        'of a clip or image on the target',
+        cost.latencyMs,
+        data.budget.latencyMs,
+        milliseconds,
+      ),
+    cost?.energyUj !== undefined && card('Energy', `${cost.energyUj.toPrecision(3)} uJ`, 'of a clip or image on the target'),
     bits && card('Weight bits', bits.weights.toFixed(2), 'on average', bits.weights, 8, () => '8'),
     bits && card('Activation bits', bits.activations.toFixed(2), 'on average', Math.min(8, bits.activations), 8, () => '8'),
     data.state.kind === 'finished' && card('Time', duration(data.state.seconds), stageTimes(data)),

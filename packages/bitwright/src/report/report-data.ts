@@ -1,4 +1,5 @@
 // What the report shows, gathered from the events of a run. Every part may be missing: a run can be read at any moment of its life.
+import { limitedCosts } from '../hardware/limits.ts'
 import type { BudgetSpec } from '../study/api.ts'
 import type { ClassifierScores, StageName, StudyEvent } from '../study/events.ts'
 import type { SplitName } from '../data/dataset.ts'
@@ -125,8 +126,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
 
 function budgetOf(value: unknown): BudgetSpec {
   const given = typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
-  const limit = (name: keyof BudgetSpec) => (typeof given[name] === 'number' ? { [name]: given[name] } : {})
-  return { ...limit('flashBytes'), ...limit('ramBytes'), ...limit('macs') }
+  return Object.fromEntries(limitedCosts.flatMap((key) => (typeof given[key] === 'number' ? [[key, given[key]]] : [])))
 }
 
 /** The evaluation to show first: test before validation. */

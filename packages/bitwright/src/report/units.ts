@@ -17,6 +17,11 @@ export function count(value: number): string {
   return threeDigits(value)
 }
 
+/** 20.4567 -> "20.5 ms" */
+export function milliseconds(value: number): string {
+  return `${threeDigits(value)} ms`
+}
+
 /** 31949 -> "31.2 KiB" */
 export function bytes(value: number): string {
   if (Math.abs(value) >= 1024 ** 2) return `${threeDigits(value / 1024 ** 2)} MiB`

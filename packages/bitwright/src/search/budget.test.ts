@@ -1,6 +1,7 @@
 import { Random } from '@bitwright/engine'
 import { describe, expect, it } from 'vitest'
 import { memory } from '../hardware/index.ts'
+import { targetModel } from '../hardware/targets.ts'
 import { withBits } from '../network/transform.ts'
 import { randomDecisions } from '../spaces/decisions.ts'
 import { kwsE2e, kwsMfcc } from '../spaces/index.ts'
@@ -58,6 +59,23 @@ describe('Budget', () => {
     }
   })
 
+  it('bounds the latency on a target like any other cost, and what a target does not tell not at all', () => {
+    const [space] = spaces
+    const network = space.build(space.choices.map(() => 1))
+    const hardware = targetModel('bit-fusion@100MHz')
+    const { latencyMs, cycles, energyUj } = make({}, { hardware }).price(network)
+    const priced = hardware.price(withBits(network, { weightBits: 8, activationBits: 8 }, { edges: 'same' }))
+    expect({ latencyMs, cycles, energyUj }).toEqual({ latencyMs: priced.latencyMs, cycles: priced.cycles, energyUj: priced.energyUj })
+    const decisions = space.choices.map(() => 1)
+    expect(make({ latencyMs: latencyMs! }, { hardware }).admit(space, decisions)).toBeDefined()
+    const short = make({ latencyMs: latencyMs! * 0.999 }, { hardware })
+    expect(short.admit(space, decisions)).toBeUndefined()
+    expect(short.excess(short.price(network))).toMatch(/^latencyMs \d+\.\d+ exceeds /)
+    expect(short.violation(short.price(network))).toBeCloseTo(1 / 0.999 - 1, 9)
+    expect(make({ latencyMs: 1e9 }).admit(space, decisions)).toBeUndefined()
+    expect(() => make({ latencyMs: 1e-6 }, { hardware }).requireFeasible(space)).toThrow(/latencyMs \S+ exceeds 0\.000001; raise/)
+  })
+
   it('prices fixed widths as they are and trained ones at 8 bits', () => {
     const network = spaces[0].build(spaces[0].choices.map(() => 1))
     const flash = ([1, 4, 8, 'trained'] as const).map((weightBits) => make({}, { weightBits }).price(network).flashBytes)
@@ -70,7 +88,7 @@ describe('Budget', () => {
     expect(() => make({ macs: 1e9, flashBytes: 1e9 }).requireFeasible(spaces[0])).not.toThrow()
     expect(() => make({}).requireFeasible(spaces[1])).not.toThrow()
     expect(() => make({ macs: 1000 }).requireFeasible(spaces[0])).toThrow(
-      /^the budget cannot be met: the smallest member of kws-e2e-sinc60 has macs \d+ exceeds 1000; raise the limit \(--macs, --flash, --ram\) or choose another space$/,
+      /^the budget cannot be met: the smallest member of kws-e2e-sinc60 has macs \d+ exceeds 1000; raise the limit \(--macs, --flash, --ram, --latency\) or choose another space$/,
     )
     expect(() => make({ ramBytes: 10 }).requireFeasible(spaces[1])).toThrow(/kws-mfcc-10 .* ramBytes \d+ exceeds 10;/)
   })

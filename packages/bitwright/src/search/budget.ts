@@ -1,5 +1,6 @@
 // Hard limits on a network, checked before anything is trained.
 import type { CostModel } from '../hardware/cost-model.ts'
+import { excessOver, limitedCosts, limits } from '../hardware/limits.ts'
 import type { Network } from '../network/network.ts'
 import { withBits } from '../network/transform.ts'
 import { decisionMacs, extremes, isAdditive } from '../spaces/decisions.ts'
@@ -25,8 +26,18 @@ export interface BudgetOptions {
   readonly activationBits: BitsSpec
 }
 
-/** What may have a limit, in the order in which excess is named. */
-export const limitedCosts = ['macs', 'flashBytes', 'ramBytes'] as const
+/** What a run records of a price. */
+export function costOf({ params, macs, flashBytes, ramBytes, latencyMs, cycles, energyUj }: Cost): Cost {
+  return {
+    params,
+    macs,
+    flashBytes,
+    ramBytes,
+    ...(latencyMs !== undefined && { latencyMs }),
+    ...(cycles !== undefined && { cycles }),
+    ...(energyUj !== undefined && { energyUj }),
+  }
+}
 
 export class Budget {
   readonly options: BudgetOptions
@@ -42,24 +53,19 @@ export class Budget {
       weightBits === 'searched' || activationBits === 'searched'
         ? network
         : withBits(network, { weightBits, activationBits }, { edges: 'same' })
-    const { params, macs, flashBytes, ramBytes } = this.options.hardware.price(shipped)
-    return { params, macs, flashBytes, ramBytes }
+    return costOf(this.options.hardware.price(shipped))
   }
 
   /** The first limit that is exceeded, in words; undefined when the cost fits. */
   excess(cost: Cost): string | undefined {
-    for (const key of limitedCosts) {
-      const limit = this.options.budget[key]
-      if (limit !== undefined && cost[key] > limit) return `${key} ${cost[key]} exceeds ${limit}`
-    }
-    return undefined
+    return excessOver(this.options.budget, cost)
   }
 
   /** How far a cost is over the limits, each in its own size; 0 when it fits. */
   violation(cost: Cost): number {
     return limitedCosts.reduce((sum, key) => {
       const limit = this.options.budget[key]
-      return sum + (limit === undefined ? 0 : Math.max(0, cost[key] / limit - 1))
+      return sum + (limit === undefined ? 0 : Math.max(0, (cost[key] ?? Infinity) / limit - 1))
     }, 0)
   }
 
@@ -79,7 +85,7 @@ export class Budget {
     const excess = this.excess(cost)
     if (excess)
       throw new UsageError(
-        `the budget cannot be met: the smallest member of ${space.name} has ${excess}; raise the limit (--macs, --flash, --ram) or choose another space`,
+        `the budget cannot be met: the smallest member of ${space.name} has ${excess}; raise the limit (${limits.map(({ flag }) => flag).join(', ')}) or choose another space`,
       )
   }
 }

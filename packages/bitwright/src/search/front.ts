@@ -3,6 +3,7 @@
 import { isWeighted, storedWeightBits } from '../network/graph.ts'
 import { countNetwork } from '../network/counts.ts'
 import type { Network } from '../network/network.ts'
+import { limitedCosts } from '../hardware/limits.ts'
 import type { BudgetSpec } from '../study/api.ts'
 import type { FrontMember } from '../study/events.ts'
 import type { Candidate } from './strategy.ts'
@@ -50,8 +51,8 @@ export function frontOf(candidates: readonly Candidate[]): FrontMember[] {
 export function bestWithin(front: readonly FrontMember[], budget: BudgetSpec): FrontMember | undefined {
   return front
     .filter((member) =>
-      (['flashBytes', 'ramBytes', 'macs', 'latencyMs'] as const).every((key) => {
-        const limit = (budget as Partial<Record<typeof key, number>>)[key]
+      limitedCosts.every((key) => {
+        const limit = budget[key]
         return limit === undefined || (member[key] ?? Infinity) <= limit
       }),
     )

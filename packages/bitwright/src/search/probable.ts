@@ -2,7 +2,8 @@
 // add up; here an option's pull towards less is what it adds to the smallest member in shares of the limits.
 import { canonicalDecisions, extremes } from '../spaces/decisions.ts'
 import type { Space } from '../spaces/space.ts'
-import { type Admitted, bestFirst, type Budget, limitedCosts } from './budget.ts'
+import { limitedCosts } from '../hardware/limits.ts'
+import { type Admitted, bestFirst, type Budget } from './budget.ts'
 
 /** How many members are refused before those that cost less are preferred. */
 const patience = 300

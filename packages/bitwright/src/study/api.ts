@@ -31,6 +31,8 @@ export interface BudgetSpec {
   readonly flashBytes?: number
   readonly ramBytes?: number
   readonly macs?: number
+  /** Of a whole clip or image on the target. */
+  readonly latencyMs?: number
 }
 
 export interface EpochsSpec {
@@ -55,6 +57,8 @@ interface StudySpec {
   /** Average that trained widths are pressed down to; 0: pressed all the time. */
   readonly averageBits: number
   readonly budget: BudgetSpec
+  /** What latency, cycles and energy are those of, as `--target` names it. */
+  readonly target?: string
   readonly epochs: EpochsSpec
   readonly batchSize: number
   /** Peak of the schedule; absent: the trainer's default for its optimiser. */

@@ -9,8 +9,12 @@ export interface Cost {
   readonly flashBytes: number
   /** Peak of the planned activation arena. */
   readonly ramBytes: number
-  /** Of one inference; only where the target tells time. */
+  /** Sum of MACs times the bits of the weights times those of what they multiply. */
+  readonly bitOperations?: number
+  /** Of a whole clip or image on the target, features included; cycles and energy where the target tells them. */
   readonly latencyMs?: number
+  readonly cycles?: number
+  readonly energyUj?: number
 }
 
 /** A network that a search offers beside others: no other of them is at least as good in accuracy, bytes and speed at once. */

@@ -11,6 +11,7 @@ import { loadAudioDataset } from '../data/audio-dataset.ts'
 import { encodeWav } from '../data/wav.ts'
 import { UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
+import { targetModel } from '../hardware/targets.ts'
 import { classifier, convolution, mobileBlock, network } from '../network/blocks.ts'
 import { parameterShapes, statisticShapes } from '../network/parameters.ts'
 import { parseNetwork, withoutBits } from '../network/index.ts'
@@ -204,6 +205,9 @@ describe('trainStudy', () => {
     await expect(failure).rejects.toThrow(/--network .*network\.json: flashBytes \d+ exceeds 100; raise the limit or train another network/)
     expect(hooks.events.some(({ type }) => type === 'epoch')).toBe(false)
     expect(existsSync(spec.out)).toBe(false)
+    const slow = { ...training('slow'), target: 'bit-serial@1MHz', budget: { latencyMs: 1 }, weightBits: 8, activationBits: 8 } as const
+    await expect(trainStudy(slow, hooksOf())).rejects.toThrow(/latencyMs \d+(\.\d+)? exceeds 1; raise the limit/)
+    expect(existsSync(slow.out)).toBe(false)
   })
 
   it('quantizes a finished run without training: ranges and statistics from training clips, weights as they were', async () => {
@@ -213,12 +217,16 @@ describe('trainStudy', () => {
       weightBits: 8,
       activationBits: 8,
       epochs: { warmup: 1, search: 2, train: 6, quantize: 0 },
+      target: 'bit-serial@1MHz',
+      budget: { latencyMs: 1e6 },
     }
     const hooks = hooksOf()
     const result = await trainStudy(spec, hooks)
     expect(hooks.events.some(({ type }) => type === 'epoch')).toBe(false)
     const { parameters, floatParameters, model } = remains('untrained')
     expect(floatParameters).toEqual(remains('train').floatParameters)
+    const { latencyMs, cycles, energyUj } = targetModel('bit-serial@1MHz').price(result.network!)
+    expect(result.cost).toMatchObject({ latencyMs, cycles, energyUj })
     const backend = await openBackend({ backend: 'auto', threads: 1 })
     const floating = withoutBits(parseNetwork(JSON.parse(readFileSync(spec.network, 'utf8'))))
     const store = createStore(new Engine(backend), [floating], 0)

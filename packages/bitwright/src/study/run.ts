@@ -4,18 +4,18 @@ import { openBackend, Engine, type ParameterStore } from '@bitwright/engine'
 import { encodeModel } from '@bitwright/runtime'
 import { performance } from 'node:perf_hooks'
 import { RunError, UsageError } from '../errors.ts'
-import { memory } from '../hardware/index.ts'
+import { hardwareOf } from './hardware-of.ts'
 import { countNetwork } from '../network/counts.ts'
 import { isWeighted, storedWeightBits } from '../network/graph.ts'
 import type { Network } from '../network/network.ts'
 import { renderReport } from '../report/report.ts'
-import { Budget } from '../search/budget.ts'
+import { Budget, costOf } from '../search/budget.ts'
 import { openSource, type SampleSource } from '../training/sample-source.ts'
 import { createStore } from '../training/initialize.ts'
 import type { Quantization } from '../training/quantization.ts'
 import type { EvaluateResult, Hooks, RunResult, SearchSpec, TrainSpec } from './api.ts'
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from './checkpoint.ts'
-import type { Cost, LayerBits, StageName, StudyEvent } from './events.ts'
+import type { LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { openMember } from './front-member.ts'
 import { mistakenImages } from './mistakes.ts'
@@ -125,7 +125,12 @@ async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
 
 async function stages(session: Session, before: Checkpoint | undefined): Promise<RunResult> {
   const { spec, engine, dataset } = session
-  const budget = new Budget({ budget: spec.budget, hardware: memory, weightBits: spec.weightBits, activationBits: spec.activationBits })
+  const budget = new Budget({
+    budget: spec.budget,
+    hardware: hardwareOf(spec),
+    weightBits: spec.weightBits,
+    activationBits: spec.activationBits,
+  })
   let network = before?.network
   let initial = before?.initial
   if (!network) {
@@ -181,15 +186,14 @@ async function finish(
 ): Promise<RunResult> {
   const { spec, engine, dataset, directory, emit } = session
   const network = quantization.decided()
-  const { params, macs } = countNetwork(network)
   const bytes = await session.stage('convert', async () => {
     const model = await scoreModels.convert(engine, network, store, source, quantization)
     return encodeModel(model)
   })
-  const priced = memory.price(network)
+  const priced = hardwareOf(spec).price(network)
   if (priced.flashBytes !== bytes.length)
     throw new RunError(`convert: the model has ${bytes.length} bytes where ${priced.flashBytes} were predicted`)
-  const cost: Cost = { params, macs, flashBytes: bytes.length, ramBytes: priced.ramBytes }
+  const cost = costOf(priced)
   const excess = budget.excess(cost)
   if (excess) throw new RunError(`convert: the model is over budget: ${excess}`)
   atomicWrite(directory.model, bytes)
