@@ -37,8 +37,10 @@ describe('networkByName', () => {
   it('reads a network as JSON, without its widths and with the classes of the data', () => {
     const network = builtinNetwork('ds-cnn-s', { ...like, classes: ['up', 'down', 'left'] })
     const path = join(folder, 'architecture.json')
-    writeFileSync(path, JSON.stringify(withBits(network, { weightBits: 4, activationBits: 4 })))
+    const sized = withBits(network, { weightBits: 4, activationBits: 4 })
+    writeFileSync(path, JSON.stringify(sized))
     expect(networkByName(path, dataset)).toEqual({ ...network, classes })
+    expect(networkByName(path, dataset, false, true)).toEqual({ ...sized, classes })
   })
 
   it('builds a network for images of the data', () => {

@@ -69,11 +69,12 @@ function formOf(dataset: Dataset) {
   return { image: { height, width, channels } }
 }
 
-/** A built-in network, or one from a JSON file (its classes must be the data's). */
-export function networkByName(name: string, dataset: Dataset, streaming = false): Network {
+/** A built-in network, or one from a JSON file (its classes must be the data's), without the bits it may have unless they are kept. */
+export function networkByName(name: string, dataset: Dataset, streaming = false, keepsBits = false): Network {
   const { classes } = dataset
   if (!isFile(name)) return builtinNetwork(name, { classes, ...formOf(dataset), streaming })
-  const given = withoutBits(readNetwork(name))
+  const read = readNetwork(name)
+  const given = keepsBits ? read : withoutBits(read)
   const network = streaming ? streamingNetwork(given) : given
   if (network.classes.join() === classes.join()) return network
   if (network.classes.length !== classes.length) {

@@ -139,7 +139,7 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     } else if (spec.from !== undefined && spec.member !== undefined) {
       ;({ network, initial } = openMember(engine, spec.from, spec.member, dataset))
     } else {
-      network = networkByName(spec.network, dataset, spec.streaming)
+      network = networkByName(spec.network, dataset, spec.streaming, spec.weightBits === 'searched')
       const excess = budget.excess(budget.price(network))
       if (excess) throw new UsageError(`--network ${spec.network}: ${excess}; raise the limit or train another network`)
     }
