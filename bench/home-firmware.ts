@@ -31,7 +31,7 @@ export async function firmwareHome(target: FirmwareTarget, model: Model, file: U
     },
     async logits(clips, onProgress) {
       const { answers } = await emulate({ elf, target, classes: model.classes.length, inputs: clips, onProgress })
-      const perClip = answerStarts(memory, clips[0].length).length
+      const perClip = model.frontEnd.kind === 'image' ? 1 : answerStarts(memory, clips[0].length).length
       if (answers.length !== clips.length * perClip) throw new Error(`${target}: ${answers.length} answers to ${clips.length} clips`)
       return clips.map((_, i) => answers[i * perClip].logits)
     },

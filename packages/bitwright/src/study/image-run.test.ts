@@ -11,6 +11,7 @@ import type { Hooks, RunResult, TrainSpec } from './api.ts'
 import type { StudyEvent } from './events.ts'
 import { bitmapUrl, mistakenImages } from './mistakes.ts'
 import { evaluateRun, trainStudy } from './run.ts'
+import { recipeOf } from './session.ts'
 
 let folder: string
 let result: RunResult
@@ -116,4 +117,8 @@ describe('mistakenImages', () => {
     const file = Buffer.from(bitmapUrl(Uint8Array.of(1, 2, 3, 4, 5, 6), 2, 3, 1).split(',')[1], 'base64')
     expect([...file.subarray(54)]).toEqual([1, 1, 1, 2, 2, 2, 3, 3, 3, 0, 0, 0, 4, 4, 4, 5, 5, 5, 6, 6, 6, 0, 0, 0])
   })
+})
+
+it('trains images at a higher rate where none is given', () => {
+  expect(recipeOf({ kind: 'image' })).toEqual({ ...recipeOf({ kind: 'audio' }), learningRate: 6e-3 })
 })

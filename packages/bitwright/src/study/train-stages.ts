@@ -8,7 +8,7 @@ import { withStartBits } from '../training/quantizer-choice.ts'
 import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { scoreModels } from './score.ts'
-import { Interrupted, quantizeRate, type Session, type Spec, teacherWeight, training } from './session.ts'
+import { Interrupted, quantizeShare, recipeOf, type Session, teacherWeight } from './session.ts'
 
 /** Batches that batch norm's statistics come from after an epoch of few bits; after the last, all. */
 const recalibrationBatches = 8
@@ -52,8 +52,11 @@ async function runEpochs(
   }
 }
 
-function trainerOptions(spec: Spec, epochs: number, learningRate: number, purpose: string): TrainerOptions {
-  return { ...training, batchSize: spec.batchSize, seed: spec.seed, epochs, learningRate, purpose }
+/** @param share of the peak rate */
+function trainerOptions({ spec, dataset }: Session, epochs: number, share: number, purpose: string): TrainerOptions {
+  const recipe = recipeOf(dataset)
+  const learningRate = share * (spec.learningRate ?? recipe.learningRate)
+  return { ...recipe, batchSize: spec.batchSize, seed: spec.seed, epochs, learningRate, purpose }
 }
 
 /** Trains in float from the state of an interrupted training, or from the start. */
@@ -66,13 +69,7 @@ export async function trainFloat(
 ): Promise<void> {
   const { spec, engine } = session
   await session.stage('train', async () => {
-    const trainer = new Trainer(
-      engine,
-      network,
-      store,
-      source,
-      trainerOptions(spec, spec.epochs.train, spec.learningRate ?? training.learningRate, 'train'),
-    )
+    const trainer = new Trainer(engine, network, store, source, trainerOptions(session, spec.epochs.train, 1, 'train'))
     const from = state ? Math.round(state.updates / trainer.stepsPerEpoch) : 0
     if (state) trainer.restore(state)
     await runEpochs(session, 'train', trainer, store, source, network, from, undefined, () => ({ network }))
@@ -103,13 +100,12 @@ export async function quantize(
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
     const teacher = { network, parameters: floatParameters, weight: teacherWeight }
-    const rate = spec.learningRate === undefined ? quantizeRate : spec.learningRate / 2
     const trainer = new Trainer(
       engine,
       start,
       store,
       source,
-      { ...trainerOptions(spec, spec.epochs.quantize, rate, 'quantize'), teacher },
+      { ...trainerOptions(session, spec.epochs.quantize, quantizeShare, 'quantize'), teacher },
       quantization,
     )
     if (resumed?.trainer) trainer.restore(resumed.trainer)
