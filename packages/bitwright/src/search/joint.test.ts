@@ -3,7 +3,7 @@ import type { Engine } from '@bitwright/engine'
 import { deserialize, serialize } from 'node:v8'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { memory } from '../hardware/index.ts'
-import { canonicalDecisions, everyPath, extremes, jointSpace } from '../spaces/index.ts'
+import { canonicalDecisions, extremes, jointSpace, networksOfEveryRole } from '../spaces/index.ts'
 import type { BudgetSpec } from '../study/api.ts'
 import { SharedQuantization } from '../training/shared-quantization.ts'
 import { openEngine, toneDataset, toneSizeSpace, toneSource, toneSpace } from '../training/testing/tones.ts'
@@ -36,7 +36,7 @@ function open(space: typeof paths, given: Partial<JointOptions> = {}, limits: Bu
   const seed = 1
   const supernet = new Supernet(engine, space, source, { seed, batchSize, labelSmoothing: 0.1, weightDecay: 1e-4 })
   const budget = new Budget({ budget: limits, hardware: memory, weightBits: 'searched', activationBits: 'searched' })
-  const networks = everyPath(space).map((decisions) => space.build(decisions))
+  const networks = networksOfEveryRole(space)
   const quantization = new SharedQuantization(supernet.store, networks, space.roleOf, {
     weightWidths: space.widths,
     activationWidths: space.widths,

@@ -2,11 +2,12 @@ import { Random } from '@bitwright/engine'
 import { describe, expect, it } from 'vitest'
 import { weightedNodes } from '../network/graph.ts'
 import { parameterShapes } from '../network/parameters.ts'
-import { storageOf } from '../network/storage.ts'
+import type { Network } from '../network/network.ts'
+import { signedness, storageOf } from '../network/storage.ts'
 import { toneSizeSpace, toneSpace } from '../training/testing/tones.ts'
 import { testSpace } from './conformance.ts'
 import { canonicalDecisions, everyPath, namedDecisions, randomDecisions } from './decisions.ts'
-import { jointSpace, kwsE2e, kwsMfcc } from './index.ts'
+import { type JointSpace, jointSpace, kwsE2e, kwsMfcc, mobileCifar, networksOfEveryRole } from './index.ts'
 
 const classes = ['yes', 'no', 'up']
 testSpace('kws-mfcc with bits', () => jointSpace(kwsMfcc({ classes })))
@@ -14,6 +15,19 @@ testSpace('kws-e2e streaming with bits', () => jointSpace(kwsE2e({ classes, stre
 testSpace('tones with bits', () => jointSpace(toneSpace()))
 testSpace('tones with sizes', () => toneSizeSpace())
 testSpace('tones with sizes and bits', () => jointSpace(toneSizeSpace()))
+
+it.each([
+  ['tones with sizes', () => jointSpace(toneSizeSpace())],
+  ['mobile-cifar', () => jointSpace(mobileCifar({ classes }))],
+  ['kws-mfcc', () => jointSpace(kwsMfcc({ classes }))],
+])('has networks of every role and sign that any member of %s has', (_, make) => {
+  const space = make()
+  const known = new Set(networksOfEveryRole(space).flatMap((network) => keysOf(space, network)))
+  const random = new Random(5, 'roles')
+  for (let draw = 0; draw < 300; draw++)
+    for (const key of keysOf(space, space.build(randomDecisions(space, random)))) expect(known.has(key), key).toBe(true)
+})
+const keysOf = (space: JointSpace, network: Network) => [...signedness(network)].map(([id, signed]) => `${space.roleOf(id)} ${signed}`)
 
 describe('jointSpace', () => {
   const base = kwsE2e({ classes })

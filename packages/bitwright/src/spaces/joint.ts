@@ -3,8 +3,9 @@
 // place and not for the option that stands there. A choice no layer of the network reads is dead, and `canonical` sets it to 0.
 import { isWeighted, nodesById, readsInput } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
+import { signedness } from '../network/storage.ts'
 import { withBits, withNormalizationPerWidth, type Widths } from '../network/transform.ts'
-import { decisionIndices } from './decisions.ts'
+import { choicesOf, decisionIndices, everyPath } from './decisions.ts'
 import { roleOf, rolesOf } from './roles.ts'
 import type { Choice, Decisions, Space } from './space.ts'
 
@@ -99,4 +100,31 @@ function widthsOf(node: Network['nodes'][number]): Partial<WeightedNetworkNode> 
   if (!isWeighted(node)) return {}
   const { weightBits, activationBits, normalizationParameters } = node
   return { weightBits: weightBits!, activationBits: activationBits!, ...(normalizationParameters ? { normalizationParameters } : {}) }
+}
+
+/**
+ * Networks that together have every role of every value and layer, and every option of every path at the largest sizes. A sum stands where two
+ * sizes are equal, so sizes are taken two at a time.
+ */
+export function networksOfEveryRole(space: JointSpace): Network[] {
+  const sizes = choicesOf(space, 'size')
+  const first = space.choices.map(() => 0)
+  const options = (choice: number) => space.choices[choice].options.map((_, option) => option)
+  const pairs = sizes.flatMap((one, i) =>
+    sizes.slice(i + 1).flatMap((other) => options(one).flatMap((a) => options(other).map((b) => first.with(one, a).with(other, b)))),
+  )
+  const seen = new Set<string>()
+  const isNew = (network: Network): boolean => {
+    const signed = signedness(network)
+    const before = seen.size
+    for (const { id, op } of network.nodes) seen.add(`${space.roleOf(id)} ${op} ${signed.get(id)}`)
+    return seen.size > before
+  }
+  const largest = Math.max(0, ...sizes.map((choice) => space.choices[choice].options.length - 1))
+  const paths = everyPath(space).filter((decisions) =>
+    sizes.every((choice) => decisions[choice] === Math.min(largest, space.choices[choice].options.length - 1)),
+  )
+  const networks = paths.map((decisions) => space.build(decisions))
+  for (const network of networks) isNew(network)
+  return [...networks, ...[...everyPath(space), ...pairs].map((decisions) => space.build(decisions)).filter(isNew)]
 }

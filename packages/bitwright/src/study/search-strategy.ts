@@ -8,7 +8,7 @@ import { randomSearch } from '../search/random.ts'
 import { RememberingSource } from '../search/remembering-source.ts'
 import type { Strategy } from '../search/strategy.ts'
 import { Supernet } from '../search/supernet.ts'
-import { everyPath, type JointSpace, jointSpace, requireAdditive, type Space } from '../spaces/index.ts'
+import { type JointSpace, jointSpace, networksOfEveryRole, requireAdditive, type Space } from '../spaces/index.ts'
 import { openSource, type SampleSource } from '../training/sample-source.ts'
 import { SharedQuantization } from '../training/shared-quantization.ts'
 import type { SearchSpec } from './api.ts'
@@ -59,7 +59,7 @@ export function openStrategy(engine: Engine, spec: SearchSpec, space: Space, dat
       const remembering = new RememberingSource(engine, source)
       const supernet = openSupernet(remembering)
       const { widths, roleOf } = space as JointSpace
-      const networks = everyPath(space).map((decisions) => space.build(decisions))
+      const networks = networksOfEveryRole(space as JointSpace)
       const quantization = new SharedQuantization(supernet.store, networks, roleOf, {
         weightWidths: widths,
         activationWidths: widths,
