@@ -14,7 +14,8 @@ import { openJournal } from '../study/journal.ts'
 import { createStore } from '../training/initialize.ts'
 import { openEngine, toneNetwork } from '../training/testing/tones.ts'
 import { sampleEvents } from '../report/testing/sample-events.ts'
-import { accuracyTable, confusionTable, recallTable, resultSummary } from './score-tables.ts'
+import type { Network } from '../network/network.ts'
+import { accuracyTable, confusionTable, frontTable, recallTable, resultSummary } from './score-tables.ts'
 import type { EvaluateResult } from '../study/api.ts'
 
 const launcher = fileURLToPath(new URL('../../bin/bitwright.js', import.meta.url))
@@ -320,5 +321,25 @@ describe('tables', () => {
     })
     expect(text).toContain('1k params   2M MACs   flash 2 KiB   RAM 4 KiB   bits 3.00 (weights, average)')
     expect(text).toContain('model   r/model.bw\nreport  r/report.html\ntook    1:01')
+  })
+
+  test('a joint search ends with its front', () => {
+    const member = {
+      ramBytes: 4096,
+      macs: 1_500_000,
+      weightBits: 3.25,
+      activationBits: 5,
+      decisions: [],
+      network: { name: 'x' } as Network,
+    }
+    const rows = frontTable([
+      { ...member, accuracy: 0.8, flashBytes: 2048 },
+      { ...member, accuracy: 0.9, flashBytes: 9216, latencyMs: 12 },
+    ]).split('\n')
+    expect(rows.map((row) => row.trim().split(/ {2,}/))).toEqual([
+      ['member', 'shared', 'flash', 'RAM', 'MACs', 'latency', 'weight bits', 'activation bits'],
+      ['0', '80.0 %', '2 KiB', '4 KiB', '1.50M', '3.25', '5.00'],
+      ['1', '90.0 %', '9 KiB', '4 KiB', '1.50M', expect.stringContaining('ms'), '3.25', '5.00'],
+    ])
   })
 })

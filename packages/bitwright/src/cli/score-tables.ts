@@ -1,6 +1,6 @@
 // Scores of a run's models as tables: accuracies side by side, recall per class, the confusion matrix.
 import type { EvaluateResult, RunResult } from '../study/api.ts'
-import type { ClassifierScores, StreamEvaluation } from '../study/events.ts'
+import type { ClassifierScores, FrontMember, StreamEvaluation } from '../study/events.ts'
 import { bytes, count, duration, milliseconds, percent } from '../report/units.ts'
 import { textTable } from './text-table.ts'
 
@@ -83,6 +83,24 @@ export function streamTable({ scores, settings, validation, minutes, wantedFalse
   )
 }
 
+/** The members of a joint search's front, to choose from with `train --from RUN --member N`. */
+export function frontTable(front: readonly FrontMember[]): string {
+  const hasTime = front.some(({ latencyMs }) => latencyMs !== undefined)
+  return textTable([
+    ['member', 'shared', 'flash', 'RAM', 'MACs', ...(hasTime ? ['latency'] : []), 'weight bits', 'activation bits'],
+    ...front.map((member, index) => [
+      String(index),
+      percent(member.accuracy),
+      bytes(member.flashBytes),
+      bytes(member.ramBytes),
+      count(member.macs),
+      ...(hasTime ? [member.latencyMs === undefined ? '' : milliseconds(member.latencyMs)] : []),
+      member.weightBits.toFixed(2),
+      member.activationBits.toFixed(2),
+    ]),
+  ])
+}
+
 /** What a run ends with. */
 export function resultSummary(result: RunResult): string {
   const parts: string[] = []
@@ -95,6 +113,7 @@ export function resultSummary(result: RunResult): string {
     if (result.layers?.length) facts.push(`bits ${averageWeightBits(result.layers).toFixed(2)} (weights, average)`)
     parts.push(facts.join('   '))
   }
+  if (result.front) parts.push(frontTable(result.front))
   const paths = [
     ...(result.model ? [`model   ${result.model}`] : []),
     ...(result.report ? [`report  ${result.report}`] : []),
