@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { AudioDataset, Sample } from '../data/dataset.ts'
 import { composeAudio, signalToNoise } from './compose.ts'
-import { wordSpan } from '../data/word-span.ts'
+import { wordSpan } from './word-span.ts'
 
 const sampleRate = 16000
 const classes = ['low', 'high', '_unknown_', '_silence_']

@@ -4,7 +4,7 @@ import { Random } from '@bitwright/engine'
 import type { AudioDataset, Sample, SplitName } from '../data/dataset.ts'
 import { pinkNoise } from '../data/noise.ts'
 import { toPcm } from '../data/clip.ts'
-import { wordSpan } from '../data/word-span.ts'
+import { wordSpan } from './word-span.ts'
 
 /** A word in the recording; seconds from its start. */
 export interface PlacedWord {
