@@ -9,7 +9,7 @@ import { studyFields, studySpec } from './study-request.ts'
 
 const schema = z.object({
   ...studyFields,
-  space: fields.choice(['kws-e2e', 'kws-mfcc']).default('kws-e2e'),
+  space: fields.choice(['kws-e2e', 'kws-mfcc', 'mobile-cifar']).default('kws-e2e'),
   search: fields.choice(['proxyless', 'joint', 'random']).default('proxyless'),
   train: fields.choice(['sandwich', 'gates']).optional(),
   pick: fields.choice(['evolution', 'gates']).optional(),
@@ -25,6 +25,8 @@ export function searchRequest(options: Record<string, unknown>, args: readonly s
   const { space, search, filters, frontEnd, json } = flags
   if (frontEnd !== undefined && space !== 'kws-e2e')
     throw new UsageError(`--front-end ${frontEnd}: only --space kws-e2e has a choice of first layer`)
+  if (filters !== undefined && space === 'mobile-cifar')
+    throw new UsageError(`--filters ${filters}: --space mobile-cifar has no such choice`)
   const spaceOptions = { ...(filters !== undefined && { filters }), ...(frontEnd !== undefined && { frontEnd }) }
   const study = studySpec(flags, 'search', args)
   if (search !== 'joint') {

@@ -8,7 +8,7 @@ export function command(): Command {
     verb('search', 'Find, train and quantize a network within a budget.')
       .usage('--data DIR --space kws-e2e --search proxyless --out runs/NAME [options]')
       .optionsGroup('Search:')
-      .option('--space <NAME>', 'kws-e2e: raw audio in; kws-mfcc: spectral features in', 'kws-e2e')
+      .option('--space <NAME>', 'kws-e2e: raw audio in; kws-mfcc: spectral features in; mobile-cifar: images in', 'kws-e2e')
       .option(
         '--search <NAME>',
         'proxyless: binary gates trained with the weights; joint: paths, sizes and bits at once, a front to choose from; random: the baseline',

@@ -63,4 +63,10 @@ it('gives layers of one place the same role at every width, and other names wher
   expect([...roles].some((role) => role.includes('@'))).toBe(false)
   expect(roles).toContain('s2.b1.expand.weight')
   expect(roles).toContain('last.weight')
+  // 40 channels in, 40 out: the layers are those of other widths
+  const layers = (s3: number, s4: number) => {
+    const decisions = space.choices.map(({ name }) => (name === 's3.width' ? s3 : name === 's4.width' ? s4 : 0))
+    return space.build(decisions).nodes.map(({ id }) => roleOf(space, id))
+  }
+  expect(layers(1, 0)).toEqual(layers(0, 0))
 })

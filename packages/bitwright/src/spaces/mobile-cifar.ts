@@ -87,7 +87,9 @@ function nodesOf(place: Place, option: number, input: string, widths: readonly n
     stride: [place.stride, place.stride],
   })
   const rename = (id: string): string => (id === input ? id : `${id}@${inputChannels}-${channels}`)
-  return nodes.map((node) => ({ ...node, id: rename(node.id), inputs: node.inputs.map(rename) }))
+  // a sum where two widths happen to be equal would make layers depend on sizes
+  const kept = place.isFirst ? nodes.filter(({ op }) => op !== 'add') : nodes
+  return kept.map((node) => ({ ...node, id: rename(node.id), inputs: node.inputs.map(rename) }))
 }
 
 export function mobileCifar(options: MobileCifarOptions): Space {
