@@ -39,7 +39,6 @@ beforeAll(async () => {
     budget: {},
     epochs: { warmup: 0, search: 0, train: 8, quantize: 3 },
     batchSize: 12,
-    learningRate: 0.02,
     seed: 0,
     threads: 2,
     backend: 'auto',
@@ -119,6 +118,9 @@ describe('mistakenImages', () => {
   })
 })
 
-it('trains images at a higher rate where none is given', () => {
-  expect(recipeOf({ kind: 'image' })).toEqual({ ...recipeOf({ kind: 'audio' }), learningRate: 6e-3 })
+it('trains images by another recipe, and moves the rate of quantization with a given one', () => {
+  expect(recipeOf('audio', 'train')).toMatchObject({ optimizer: 'adam', learningRate: 3e-3 })
+  expect(recipeOf('audio', 'quantize', 1e-3).learningRate).toBeCloseTo(5e-4, 12)
+  expect(recipeOf('image', 'train', 0.1)).toMatchObject({ optimizer: 'sgd', learningRate: 0.1 })
+  expect(recipeOf('image', 'quantize', 0.1)).toMatchObject({ optimizer: 'adam', learningRate: 1.5e-3 })
 })

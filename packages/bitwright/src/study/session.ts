@@ -1,5 +1,5 @@
 // What the stages of a study share: the open run, its defaults, and how a run is asked to stop.
-import type { Engine } from '@bitwright/engine'
+import type { Engine, OptimizerName } from '@bitwright/engine'
 import { streamTraining } from '../data/augment.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { SourceOptions } from '../training/sample-source.ts'
@@ -13,14 +13,24 @@ export type Spec = SearchSpec | TrainSpec
 
 /** Training defaults; the search's are in search/proxyless.ts. */
 export const training = { optimizer: 'adam', learningRate: 3e-3, weightDecay: 0.05, labelSmoothing: 0.1 } as const
-/** Images are many and the same number of epochs is many more steps; measured on CIFAR-10 (docs/images.md). */
-const imageTraining = { ...training, learningRate: 6e-3 } as const
+interface Recipe {
+  readonly optimizer: OptimizerName
+  readonly learningRate: number
+  readonly weightDecay: number
+  readonly labelSmoothing: number
+}
+/** Of the training in float, and of quantization, which starts from trained weights. */
+const recipes: Readonly<Record<Dataset['kind'], Readonly<Record<'train' | 'quantize', Recipe>>>> = {
+  audio: { train: training, quantize: { ...training, learningRate: training.learningRate / 2 } },
+  // measured on CIFAR-10 (docs/images.md)
+  image: { train: { optimizer: 'sgd', learningRate: 0.2, weightDecay: 5e-4, labelSmoothing: 0.1 }, quantize: training },
+}
 
-/** The defaults for a kind of samples. */
-export const recipeOf = ({ kind }: Pick<Dataset, 'kind'>) => (kind === 'image' ? imageTraining : training)
-
-/** Quantization starts from trained weights: a share of the rate. */
-export const quantizeShare = 0.5
+/** A stage's defaults for a kind of samples; a peak rate that is given for the training in float moves that of quantization with it. */
+export function recipeOf(kind: Dataset['kind'], stage: 'train' | 'quantize', learningRate?: number): Recipe {
+  const { [stage]: recipe, train } = recipes[kind]
+  return learningRate === undefined ? recipe : { ...recipe, learningRate: learningRate * (recipe.learningRate / train.learningRate) }
+}
 
 /** How a run's training samples are varied. */
 export function augmentationOf(spec: Spec): SourceOptions {

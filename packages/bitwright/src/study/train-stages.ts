@@ -8,7 +8,7 @@ import { withStartBits } from '../training/quantizer-choice.ts'
 import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { scoreModels } from './score.ts'
-import { Interrupted, quantizeShare, recipeOf, type Session, teacherWeight } from './session.ts'
+import { Interrupted, recipeOf, type Session, teacherWeight } from './session.ts'
 
 /** Batches that batch norm's statistics come from after an epoch of few bits; after the last, all. */
 const recalibrationBatches = 8
@@ -52,11 +52,9 @@ async function runEpochs(
   }
 }
 
-/** @param share of the peak rate */
-function trainerOptions({ spec, dataset }: Session, epochs: number, share: number, purpose: string): TrainerOptions {
-  const recipe = recipeOf(dataset)
-  const learningRate = share * (spec.learningRate ?? recipe.learningRate)
-  return { ...recipe, batchSize: spec.batchSize, seed: spec.seed, epochs, learningRate, purpose }
+function trainerOptions({ spec, dataset }: Session, stage: 'train' | 'quantize'): TrainerOptions {
+  const { batchSize, seed, epochs, learningRate } = spec
+  return { ...recipeOf(dataset.kind, stage, learningRate), batchSize, seed, epochs: epochs[stage], purpose: stage }
 }
 
 /** Trains in float from the state of an interrupted training, or from the start. */
@@ -69,7 +67,7 @@ export async function trainFloat(
 ): Promise<void> {
   const { spec, engine } = session
   await session.stage('train', async () => {
-    const trainer = new Trainer(engine, network, store, source, trainerOptions(session, spec.epochs.train, 1, 'train'))
+    const trainer = new Trainer(engine, network, store, source, trainerOptions(session, 'train'))
     const from = state ? Math.round(state.updates / trainer.stepsPerEpoch) : 0
     if (state) trainer.restore(state)
     await runEpochs(session, 'train', trainer, store, source, network, from, undefined, () => ({ network }))
@@ -100,14 +98,7 @@ export async function quantize(
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
     const teacher = { network, parameters: floatParameters, weight: teacherWeight }
-    const trainer = new Trainer(
-      engine,
-      start,
-      store,
-      source,
-      { ...trainerOptions(session, spec.epochs.quantize, quantizeShare, 'quantize'), teacher },
-      quantization,
-    )
+    const trainer = new Trainer(engine, start, store, source, { ...trainerOptions(session, 'quantize'), teacher }, quantization)
     if (resumed?.trainer) trainer.restore(resumed.trainer)
     else trainer.initializeQuantizers()
     // without training, statistics at least are those of the rounded network
