@@ -65,7 +65,7 @@ export async function trainFloat(
   source: SampleSource,
   state: Checkpoint['trainer'],
 ): Promise<void> {
-  const { spec, engine } = session
+  const { engine } = session
   await session.stage('train', async () => {
     const trainer = new Trainer(engine, network, store, source, trainerOptions(session, 'train'))
     const from = state ? Math.round(state.updates / trainer.stepsPerEpoch) : 0
