@@ -123,7 +123,9 @@ export function createProgress(
       } else if (event.type === 'data') {
         const { train, validation, test } = event.counts
         const skipped = event.skipped > 0 ? `, ${event.skipped} broken files skipped` : ''
-        say(`${event.classes.length} classes; ${event.things ?? 'clips'}: ${train} training, ${validation} validation, ${test} test${skipped}`)
+        say(
+          `${event.classes.length} classes; ${event.things ?? 'clips'}: ${train} training, ${validation} validation, ${test} test${skipped}`,
+        )
       } else if (event.type === 'resumed') {
         say(`resumed at ${labels[event.stage]}, epoch ${event.fromEpoch}`)
       }
