@@ -16,7 +16,9 @@ function models(kind: IntegerModel['frontEnd']['kind'], count: number): Model[] 
   for (let seed = 0; found.length < count; seed++) {
     const integerModel = randomModel(seededDraw(seed))
     if (integerModel.frontEnd.kind !== kind) continue
-    const model = load(encodeModel(integerModel))
+    // so small a scale that every logit shows in the scores
+    const tensors = integerModel.tensors.map((tensor) => ({ ...tensor, scale: 2 ** -7 }))
+    const model = load(encodeModel({ ...integerModel, tensors }))
     const { frontEnd } = model
     const answers = [1, 2, 3, 4].map((clip) =>
       frontEnd.kind === 'image' ? clip : model.predict(noise(frontEnd.samples, clip)).scores.join(),

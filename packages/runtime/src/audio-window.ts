@@ -116,14 +116,20 @@ function spectralWindow(model: Model, frontEnd: IntegerSpectralFrontEnd, hop: nu
   const { samples, windowSamples, hopSamples, coefficients } = frontEnd
   const frames = spectralFrames(frontEnd)
   const fresh = Math.min(frames, hop / hopSamples)
-  const part = { ...frontEnd, samples: windowSamples + (fresh - 1) * hopSamples }
+  /** A clip of so many frames; the hop after the only one is not told, since it may be longer than the clip. */
+  const partOf = (count: number) => ({
+    ...frontEnd,
+    samples: windowSamples + (count - 1) * hopSamples,
+    hopSamples: count === 1 ? windowSamples : hopSamples,
+  })
+  const part = partOf(fresh)
   // the last frame ends up to a hop before the window does
   const unused = samples - windowSamples - (frames - 1) * hopSamples
   const pcm = new Ring<Int16Array>(new Int16Array(part.samples + unused))
   const latest = new Int16Array(part.samples)
   const features = new Ring<Float32Array>(new Float32Array(frames * coefficients))
   const window = new Float32Array(frames * coefficients)
-  const silence = computeFeatures({ ...frontEnd, samples: windowSamples }, new Int16Array(windowSamples))
+  const silence = computeFeatures(partOf(1), new Int16Array(windowSamples))
   for (let frame = 0; frame < frames; frame++) features.append(silence)
   return (audio) => {
     pcm.append(audio.subarray(-(part.samples + unused)))
