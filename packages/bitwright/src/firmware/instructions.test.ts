@@ -1,9 +1,9 @@
 // ds-cnn-s on every processor: every logit, every size as predicted, and not one instruction more than firmware/instructions.json says.
 import { rmSync } from 'node:fs'
-import { modelInfo } from '@bitwright/runtime'
-import { afterAll, describe, expect, it } from 'vitest'
+import { type IntegerModel, modelInfo } from '@bitwright/runtime'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { firmwareModel, firmwareTargets, targetKernels } from '../export/firmware-targets.ts'
-import { exportedFolder } from './testing/folder.ts'
+import { exportedFolder, newFolder } from './testing/folder.ts'
 import {
   clipInstructions,
   clipWidths,
@@ -21,11 +21,14 @@ import {
 import { hasProgram, missingTools } from './tools.ts'
 
 const recorded = readCounts()
+/** One for all models, so that the core is compiled once for each processor. */
+const folder = newFolder()
+afterAll(() => rmSync(folder, { recursive: true }))
+const exportModel = (model: IntegerModel) => exportedFolder(model, undefined, folder)
 const missing = missingTools() ?? (hasProgram('cc', '--version') ? undefined : 'cc, for the counting plugin, is not installed')
 
 describe.skipIf(missing !== undefined)(`ds-cnn-s in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
-  const folder = exportedFolder(countedModel())
-  afterAll(() => rmSync(folder, { recursive: true }))
+  beforeAll(() => void exportModel(countedModel()))
   const isSameCompiler = compiler() === recorded.compiler
 
   it.each(firmwareTargets)(`%s${isSameCompiler ? '' : ` (counts not compared: they are of gcc ${recorded.compiler})`}`, async (target) => {
@@ -40,19 +43,17 @@ describe.skipIf(missing !== undefined)(`ds-cnn-s in QEMU${missing ? ` (skipped: 
 
 describe.skipIf(missing !== undefined)(`a clip of ds-cnn-s in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
   it.each(clipWidths)('with %i-bit weights: every logit, and the recorded instructions', { timeout: 200_000 }, async (width) => {
-    const folder = exportedFolder(countedModel(width))
+    exportModel(countedModel(width))
     for (const target of firmwareTargets) {
       const measured = await measureCounted(folder, target)
       expect(measured.difference).toBeUndefined()
       if (compiler() === recorded.compiler) expect([target, clipInstructions(measured)]).toEqual([target, recorded.clips[target][width]])
     }
-    rmSync(folder, { recursive: true })
   })
 })
 
 describe.skipIf(missing !== undefined)(`ds-cnn-s on a stream in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
-  const folder = exportedFolder(countedStream())
-  afterAll(() => rmSync(folder, { recursive: true }))
+  beforeAll(() => void exportModel(countedStream()))
 
   it.each(firmwareTargets)("%s: the logits of the runtime's stream, predicted memory, and the recorded instructions", async (target) => {
     const measured = await measureStream(folder, target)
@@ -66,8 +67,7 @@ describe.skipIf(missing !== undefined)(`ds-cnn-s on a stream in QEMU${missing ? 
 })
 
 describe.skipIf(missing !== undefined)(`filters on 16-bit sound in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
-  const folder = exportedFolder(countedFilters())
-  afterAll(() => rmSync(folder, { recursive: true }))
+  beforeAll(() => void exportModel(countedFilters()))
 
   it.each(firmwareTargets)('%s: the logits of the runtime, and the recorded instructions', async (target) => {
     const instructions = await filterCounts(folder, target)
