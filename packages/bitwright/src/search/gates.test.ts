@@ -2,6 +2,7 @@ import { Random } from '@bitwright/engine'
 import { describe, expect, it } from 'vitest'
 import { kwsE2e } from '../spaces/index.ts'
 import { alphaGradient, Gates, softmax } from './gates.ts'
+import { differences } from './testing/differences.ts'
 
 const optionMacs = [
   [100, 400, 900],
@@ -15,21 +16,6 @@ function make(options: Partial<ConstructorParameters<typeof Gates>[0]> = {}, see
   const random = new Random(seed, 'alpha')
   for (const alpha of gates.alpha) for (let i = 0; i < alpha.length; i++) alpha[i] = random.normal()
   return gates
-}
-
-/** dFunction / dAlpha of every option by central differences. */
-function differences(gates: Gates, value: () => number): number[][] {
-  const step = 1e-5
-  return gates.alpha.map((alpha) =>
-    Array.from(alpha, (was, i) => {
-      alpha[i] = was + step
-      const above = value()
-      alpha[i] = was - step
-      const below = value()
-      alpha[i] = was
-      return (above - below) / (2 * step)
-    }),
-  )
 }
 
 /** The gradients behind a first update: Adam's second moment holds 0.001 g^2, and alpha moved against g. */
@@ -62,7 +48,7 @@ describe('gradients', () => {
     const p = gates.probabilities()
     close(
       p.map((row, choice) => alphaGradient(row, dGates[choice])),
-      differences(gates, loss),
+      differences(gates.alpha, loss),
       8,
     )
   })
@@ -86,7 +72,7 @@ describe('gradients', () => {
         .reduce((sum, p, choice) => sum + p.reduce((inner, pi, i) => inner + pi * optionMacs[choice][i], 0), fixedMacs)
       return ce * (Math.log(operations) / Math.log(4000)) ** beta
     }
-    const expected = differences(gates, loss)
+    const expected = differences(gates.alpha, loss)
     close(
       gradientsOf(gates, () => gates.update(crossEntropy, dGates, 0.01)),
       expected,

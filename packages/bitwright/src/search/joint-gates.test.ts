@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest'
 import type { Choice } from '../spaces/space.ts'
 import { alphaGradient } from './gates.ts'
 import { JointGates, type JointStep } from './joint-gates.ts'
+import { differences } from './testing/differences.ts'
 
 const choices: Choice[] = [
   { name: 'width', kind: 'size', options: ['1', '2', '4'] },
@@ -31,19 +32,6 @@ const expected = (gates: JointGates, limit: number) =>
 const swapsOf = (sampled: readonly number[], of: readonly number[] = [0, 1, 2]): JointStep['swaps'] =>
   new Map(of.map((choice) => [choice, choices[choice].options.map((_, option) => costs(sampled.with(choice, option)))]))
 
-function differences(gates: JointGates, value: () => number): number[][] {
-  const step = 1e-5
-  return gates.alpha.map((alpha) =>
-    Array.from(alpha, (was, i) => {
-      alpha[i] = was + step
-      const above = value()
-      alpha[i] = was - step
-      const below = value()
-      alpha[i] = was
-      return (above - below) / (2 * step)
-    }),
-  )
-}
 /** Sum over all paths of their probability times this. */
 function meanOverPaths(gates: JointGates, of: (decisions: readonly number[]) => number[][]): number[][] {
   const mean = gates.alpha.map((alpha) => Array.from(alpha, () => 0))
@@ -61,7 +49,7 @@ describe('the gradient of expected costs', () => {
     const gates = make()
     close(
       meanOverPaths(gates, (decisions) => gates.costGradient(swapsOf(decisions), limit)),
-      differences(gates, () => expected(gates, limit)),
+      differences(gates.alpha, () => expected(gates, limit)),
     )
   })
 
@@ -71,7 +59,7 @@ describe('the gradient of expected costs', () => {
     const mean = means[0].map((row, choice) => row.map((_, i) => means.reduce((sum, each) => sum + each[choice][i] / 3, 0)))
     close(
       mean,
-      differences(gates, () => expected(gates, 0)),
+      differences(gates.alpha, () => expected(gates, 0)),
     )
   })
 })
@@ -80,7 +68,7 @@ it('gives sizes the gradient of the expected loss by the score function', () => 
   const loss = (decisions: readonly number[]) => 2 / sizes[0][decisions[0]] + (decisions[1] === decisions[2] ? 0.3 : 0)
   const gates = make()
   const p = gates.probabilities()
-  const truth = differences(gates, () => all.reduce((sum, decisions) => sum + probability(gates, decisions) * loss(decisions), 0))[0]
+  const truth = differences(gates.alpha, () => all.reduce((sum, decisions) => sum + probability(gates, decisions) * loss(decisions), 0))[0]
   // the update's own gradient, from Adam's second moment: 0.001 g^2 after one step, with a baseline learned before
   const mean = [0, 0, 0]
   for (const decisions of all) {

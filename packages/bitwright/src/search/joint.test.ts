@@ -12,8 +12,9 @@ import { Budget } from './budget.ts'
 import { frontOf } from './front.ts'
 import { joint, jointDefaults, type JointOptions } from './joint.ts'
 import { RememberingSource } from './remembering-source.ts'
-import type { Candidate, Strategy } from './strategy.ts'
+import type { Strategy } from './strategy.ts'
 import { Supernet } from './supernet.ts'
+import { finish } from './testing/ending.ts'
 
 const dataset = toneDataset()
 const batchSize = 20
@@ -62,23 +63,6 @@ function open(space: typeof paths, given: Partial<JointOptions> = {}, limits: Bu
   return { strategy: joint(space, supernet, quantization, source, budget, options), supernet, budget }
 }
 
-interface Ending {
-  readonly chosen: Candidate
-  readonly offered: readonly Candidate[]
-  readonly state: unknown
-}
-async function finish({ strategy }: Opened, from = 0): Promise<Ending> {
-  for (let epoch = from; epoch < strategy.epochs; epoch++) expect(await strategy.epoch(epoch, () => true)).toBeDefined()
-  const offered: Candidate[] = []
-  const chosen = await strategy.choose(
-    (candidate) => offered.push(candidate),
-    () => true,
-  )
-  const state = strategy.state()
-  strategy.dispose()
-  return { chosen: chosen!, offered, state }
-}
-
 const ways = [
   ['sandwich', 'evolution'],
   ['gates', 'gates'],
@@ -87,7 +71,7 @@ const ways = [
 describe.each(ways)('--train %s --pick %s', (train, pick) => {
   it('finds networks that hear the pitch, at several widths, all different, and a front of them', async () => {
     const { bytes } = engine.heap
-    const { chosen, offered } = await finish(open(paths, { train, pick }))
+    const { chosen, offered } = await finish(open(paths, { train, pick }).strategy)
     expect(chosen.decisions[0]).toBe(1)
     expect(chosen.score).toBeGreaterThan(0.6)
     expect(chosen.score).toBe(Math.max(...offered.map(({ score }) => score)))
@@ -111,7 +95,7 @@ describe.each(ways)('--train %s --pick %s', (train, pick) => {
     const limits = { flashBytes: Math.round(0.6 * low.flashBytes + 0.4 * high.flashBytes), macs: Math.round((low.macs + high.macs) / 2) }
     const limited = open(sizes, { train, pick, candidates: 12 }, limits)
     const scores = vi.spyOn(limited.supernet, 'sharedAccuracy')
-    const { offered } = await finish(limited)
+    const { offered } = await finish(limited.strategy)
     expect(offered.length).toBeGreaterThan(3)
     expect(scores).toHaveBeenCalledTimes(offered.length)
     for (const [network] of scores.mock.calls) {
@@ -122,7 +106,7 @@ describe.each(ways)('--train %s --pick %s', (train, pick) => {
   })
 
   it('ends with the same bits when interrupted in the middle of an epoch and restored', async () => {
-    const whole = await finish(open(sizes, { train, pick }))
+    const whole = await finish(open(sizes, { train, pick }).strategy)
     const first = open(sizes, { train, pick })
     let saved: Buffer | undefined
     for (let epoch = 0; epoch < 3; epoch++) {
@@ -133,7 +117,7 @@ describe.each(ways)('--train %s --pick %s', (train, pick) => {
     first.strategy.dispose()
     const second = open(sizes, { train, pick })
     second.strategy.restore(deserialize(saved!))
-    const resumed = await finish(second, 3)
+    const resumed = await finish(second.strategy, 3)
     expect(resumed.offered).toEqual(whole.offered)
     expect(resumed.chosen).toEqual(whole.chosen)
     expect(resumed.state).toEqual(whole.state)
@@ -142,7 +126,7 @@ describe.each(ways)('--train %s --pick %s', (train, pick) => {
 
 describe('evolution', () => {
   it('goes on from its last generation with the same bits', async () => {
-    const whole = await finish(open(paths))
+    const whole = await finish(open(paths).strategy)
     const first = open(paths)
     for (let epoch = 0; epoch < first.strategy.epochs; epoch++) await first.strategy.epoch(epoch, () => true)
     const saved: Buffer[] = []
@@ -156,7 +140,7 @@ describe('evolution', () => {
     first.strategy.dispose()
     const second = open(paths)
     second.strategy.restore(deserialize(saved.at(-1)!))
-    const resumed = await finish(second, second.strategy.epochs)
+    const resumed = await finish(second.strategy, second.strategy.epochs)
     expect(resumed.offered).toEqual(whole.offered)
     expect(resumed.state).toEqual(whole.state)
   })
@@ -171,7 +155,7 @@ describe('evolution', () => {
       if (calls === 5) throw new DivergedError('exploded')
       return real(...given)
     })
-    const { offered, chosen } = await finish(opened)
+    const { offered, chosen } = await finish(opened.strategy)
     expect(offered.flatMap(({ dropped }, i) => (dropped === undefined ? [] : [[i, dropped]]))).toEqual([
       [2, 'its score is NaN'],
       [4, 'exploded'],

@@ -9,8 +9,9 @@ import { openEngine, toneDataset, toneSource, toneSpace } from '../training/test
 import { Budget } from './budget.ts'
 import { proxyless, proxylessDefaults, type ProxylessOptions } from './proxyless.ts'
 import { randomSearch } from './random.ts'
-import type { Candidate, Strategy } from './strategy.ts'
+import type { Strategy } from './strategy.ts'
 import { Supernet } from './supernet.ts'
+import { finish } from './testing/ending.ts'
 
 const dataset = toneDataset()
 const space = toneSpace()
@@ -43,23 +44,6 @@ function openProxyless(budget: BudgetSpec = {}, seed = 1, more: Partial<Proxyles
 function openRandom(budget: BudgetSpec = {}, seed = 1): Strategy {
   const training = { optimizer: 'adam', learningRate: 1e-2, weightDecay: 0.01, labelSmoothing: 0.1, batchSize, seed } as const
   return randomSearch(engine, space, toneSource(engine, dataset), budgetOf(budget), { networks: 4, epochsEach: 2, seed, training })
-}
-
-interface Ending {
-  readonly chosen: Candidate
-  readonly offered: readonly Candidate[]
-  readonly state: unknown
-}
-async function finish(strategy: Strategy, from = 0): Promise<Ending> {
-  for (let epoch = from; epoch < strategy.epochs; epoch++) expect(await strategy.epoch(epoch, () => true)).toBeDefined()
-  const offered: Candidate[] = []
-  const chosen = await strategy.choose(
-    (candidate) => offered.push(candidate),
-    () => true,
-  )
-  const state = strategy.state()
-  strategy.dispose()
-  return { chosen: chosen!, offered, state }
 }
 
 const strategies = { proxyless: openProxyless, random: openRandom }

@@ -1,152 +1,32 @@
 // Whole runs on one-second tones in a temporary folder: what is left on disk, and that interruptions change none of it.
-import { Engine, openBackend, Random } from '@bitwright/engine'
+import { Engine, openBackend } from '@bitwright/engine'
 import { load } from '@bitwright/runtime'
 import { interpret } from '@bitwright/runtime/reference'
 import { spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { loadAudioDataset } from '../data/audio-dataset.ts'
 import { encodeWav } from '../data/wav.ts'
 import { UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
 import { targetModel } from '../hardware/targets.ts'
-import { classifier, convolution, mobileBlock, network } from '../network/blocks.ts'
 import { parameterShapes, statisticShapes } from '../network/parameters.ts'
 import { parseNetwork, withoutBits } from '../network/index.ts'
 import { createStore } from '../training/initialize.ts'
-import type { EvaluateSpec, Hooks, Progress, RunResult, SearchSpec, TrainSpec } from './api.ts'
-import { readCheckpoint } from './checkpoint.ts'
-import type { StudyEvent } from './events.ts'
-import { chooseMember, frontOfRun } from './front-member.ts'
+import type { EvaluateSpec, TrainSpec } from './api.ts'
 import { readJournal } from './journal.ts'
 import { runDirectory } from './run-directory.ts'
 import { evaluateRun, searchStudy, trainStudy } from './run.ts'
 
-const sampleRate = 16_000
-const words = ['high', 'low']
-const perClass = { train: 18, validation: 6, test: 6 }
-let folder: string
-
-/** A folder of tones with lists for validation and test, and a small network as JSON. */
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'bitwright-run-'))
-  const lists: Record<string, string[]> = { train: [], validation: [], test: [] }
-  for (const [label, word] of words.entries()) {
-    mkdirSync(join(folder, 'clips', word), { recursive: true })
-    let number = 0
-    for (const [split, count] of Object.entries(perClass)) {
-      for (let i = 0; i < count; i++, number++) {
-        const random = new Random(0, word, number)
-        const omega = (2 * Math.PI * (label === 0 ? 2000 : 500) * random.uniform(0.9, 1.1)) / sampleRate
-        const loudness = random.uniform(3000, 12_000)
-        const pcm = Int16Array.from({ length: sampleRate }, (_, t) => Math.round(loudness * Math.sin(omega * t) + 300 * random.normal()))
-        writeFileSync(join(folder, 'clips', word, `${number}.wav`), encodeWav(pcm, sampleRate))
-        lists[split].push(`${word}/${number}.wav ${word}`)
-      }
-    }
-  }
-  for (const [split, lines] of Object.entries(lists)) writeFileSync(join(folder, `${split}.txt`), `${lines.join('\n')}\n`)
-  const block = { inputChannels: 6, channels: 6, expansion: 2, kernel: 3, stride: [1, 1] } as const
-  const nodes = [
-    { id: 'input', op: 'input', inputs: [], shape: [sampleRate, 1, 1] } as const,
-    convolution('front', 'input', { channels: 6, kernelSize: [64, 1], stride: [64, 1], padding: [0, 0, 0, 0] }),
-    ...mobileBlock('block', 'front', block),
-    ...classifier('block.add', words.length),
-  ]
-  writeFileSync(
-    join(folder, 'network.json'),
-    JSON.stringify(network('small', { kind: 'raw', sampleRate, samples: sampleRate }, words, nodes)),
-  )
-})
-afterAll(() => rmSync(folder, { recursive: true }))
-
-const common = (out: string) =>
-  ({
-    data: {
-      directory: join(folder, 'clips'),
-      lists: { validation: join(folder, 'validation.txt'), test: join(folder, 'test.txt') },
-      split: 'lists',
-      salt: '',
-      strict: true,
-    } as const,
-    weightBits: 4,
-    activationBits: 'trained',
-    granularity: 'channel',
-    bitPenalty: 0.1,
-    averageBits: 3,
-    budget: {},
-    epochs: { warmup: 1, search: 2, train: 6, quantize: 3 },
-    batchSize: 9,
-    learningRate: 0.01,
-    seed: 3,
-    threads: 2,
-    backend: 'auto',
-    out: join(folder, out),
-    resume: false,
-    command: `bitwright ${out}`,
-  }) as const
-const training = (out: string): TrainSpec => ({ ...common(out), network: join(folder, 'network.json') })
-const searching = (out: string): SearchSpec => ({
-  ...common(out),
-  epochs: { warmup: 1, search: 2, train: 1, quantize: 1 },
-  space: 'kws-mfcc',
-  spaceOptions: { filters: 10 },
-  search: 'proxyless',
-  budget: { macs: 900_000 },
-})
-
-/** Hooks that collect events and stop once `stopAt` says so. */
-function hooksOf(stopAt: (progress: Progress) => boolean = () => false): Hooks & { events: StudyEvent[] } {
-  const events: StudyEvent[] = []
-  let stop = false
-  return { events, onEvent: (event) => events.push(event), onProgress: (progress) => (stop ||= stopAt(progress)), shouldStop: () => stop }
-}
-
-/** Starts a run and interrupts it at each of these moments, resuming it every time; the last sitting ends it. */
-async function inSittings<Spec>(
-  start: (spec: Spec, hooks: Hooks) => Promise<RunResult>,
-  spec: Spec,
-  moments: readonly ((progress: Progress) => boolean)[],
-) {
-  for (const [sitting, moment] of moments.entries()) {
-    const hooks = hooksOf(moment)
-    const result = await start({ ...spec, resume: sitting > 0 }, hooks)
-    expect(result.status, `sitting ${sitting}`).toBe('interrupted')
-    expect(hooks.events.at(-1)).toMatchObject({ type: 'interrupted' })
-    expect(result.model).toBeUndefined()
-  }
-  return start({ ...spec, resume: true }, hooksOf())
-}
-
-/** What a run leaves behind that may not depend on how often it was interrupted. */
-function remains(out: string) {
-  const { model, architecture, checkpoint, journal } = runDirectory(join(folder, out))
-  const { trainer, floatParameters } = readCheckpoint(checkpoint)!
-  const told: StudyEvent[] = readJournal(journal)
-    .filter(({ type }) => ['epoch', 'candidate', 'front', 'network', 'evaluation'].includes(type))
-    .map((event) => (event.type === 'epoch' ? { ...event, seconds: 0 } : event))
-  return {
-    model: readFileSync(model),
-    architecture: readFileSync(architecture, 'utf8'),
-    parameters: trainer!.parameters,
-    quantization: trainer!.quantization,
-    floatParameters,
-    told,
-  }
-}
-const at =
-  (stage: Progress['stage'], done: number, text = 'steps') =>
-  (progress: Progress) =>
-    progress.stage === stage && progress.text === text && progress.done === done
+import { at, hooksOf, inSittings, place, remains, sampleRate, searching, training, words } from './testing/tone-runs.ts'
 
 describe('trainStudy', () => {
   it('ends with a model of the predicted size, a report and a journal that tells everything', async () => {
     const hooks = hooksOf()
     const result = await trainStudy(training('train'), hooks)
     expect(result.status).toBe('finished')
-    const directory = runDirectory(join(folder, 'train'))
+    const directory = runDirectory(place('train'))
     for (const file of [directory.model, directory.report, directory.architecture, directory.spec, directory.checkpoint])
       expect(existsSync(file), file).toBe(true)
     expect(readJournal(directory.journal)).toEqual(JSON.parse(JSON.stringify(hooks.events)))
@@ -184,9 +64,7 @@ describe('trainStudy', () => {
     const result = await inSittings(trainStudy, training('sittings'), moments)
     expect(result.status).toBe('finished')
     expect(remains('sittings')).toEqual(remains('train'))
-    const stops = readJournal(runDirectory(join(folder, 'sittings')).journal).filter(
-      ({ type }) => type === 'interrupted' || type === 'resumed',
-    )
+    const stops = readJournal(runDirectory(place('sittings')).journal).filter(({ type }) => type === 'interrupted' || type === 'resumed')
     expect(stops.map(({ type }) => type)).toEqual(moments.flatMap(() => ['interrupted', 'resumed']))
   })
 
@@ -213,7 +91,7 @@ describe('trainStudy', () => {
   it('quantizes a finished run without training: ranges and statistics from training clips, weights as they were', async () => {
     const spec: TrainSpec = {
       ...training('untrained'),
-      from: join(folder, 'train'),
+      from: place('train'),
       weightBits: 8,
       activationBits: 8,
       epochs: { warmup: 1, search: 2, train: 6, quantize: 0 },
@@ -258,8 +136,8 @@ describe('trainStudy', () => {
   })
 
   it('has its model made again by export where the file is of another version, to the byte', () => {
-    const old = join(folder, 'old')
-    cpSync(join(folder, 'train'), old, { recursive: true })
+    const old = place('old')
+    cpSync(place('train'), old, { recursive: true })
     const { model } = remains('train')
     const changed = Uint8Array.from(model)
     changed[4] = 250
@@ -277,8 +155,8 @@ describe('trainStudy', () => {
 
   it('is scored again by evaluate, with the same figures', async () => {
     const spec: EvaluateSpec = {
-      run: join(folder, 'train'),
-      directory: join(folder, 'clips'),
+      run: place('train'),
+      directory: place('clips'),
       split: 'test',
       strict: true,
       threads: 2,
@@ -288,22 +166,22 @@ describe('trainStudy', () => {
     const result = await evaluateRun(spec, hooksOf())
     const { type: _type, ...told } = test
     expect(JSON.parse(JSON.stringify(result))).toEqual({ ...told, classes: words })
-    const listed = await evaluateRun({ ...spec, list: join(folder, 'validation.txt') }, hooksOf())
+    const listed = await evaluateRun({ ...spec, list: place('validation.txt') }, hooksOf())
     expect(listed.integer.count).toBe(12)
   })
 
   it('scores hostile clips, and names those that are none', async () => {
-    const directory = join(folder, 'hostile', 'high')
+    const directory = place('hostile', 'high')
     mkdirSync(directory, { recursive: true })
     const square = Int16Array.from({ length: sampleRate }, (_, i) => (i & 1 ? 32767 : -32768))
     const clips = { silence: new Int16Array(sampleRate), square, one: Int16Array.of(-32768), long: new Int16Array(30 * sampleRate).fill(9) }
     for (const [name, pcm] of Object.entries(clips)) writeFileSync(join(directory, `${name}.wav`), encodeWav(pcm, sampleRate))
     writeFileSync(join(directory, 'none.wav'), encodeWav(new Int16Array(0), sampleRate))
     writeFileSync(join(directory, 'text.wav'), 'no audio')
-    const list = join(folder, 'hostile.txt')
+    const list = place('hostile.txt')
     writeFileSync(list, [...Object.keys(clips), 'none', 'text'].map((name) => `high/${name}.wav high\n`).join(''))
     const notices: string[] = []
-    const asked = { run: join(folder, 'train'), directory: join(folder, 'hostile'), split: 'test', threads: 1, backend: 'auto' } as const
+    const asked = { run: place('train'), directory: place('hostile'), split: 'test', threads: 1, backend: 'auto' } as const
     const hooks = { ...hooksOf(), onNotice: (line: string) => notices.push(line) }
     const { integer } = await evaluateRun({ ...asked, list, strict: false }, hooks)
     expect(integer.count).toBe(4)
@@ -370,86 +248,5 @@ describe('searchStudy', () => {
     const hooks = hooksOf()
     await expect(searchStudy({ ...searching('impossible'), budget: { macs: 1000 } }, hooks)).rejects.toThrow(/the budget cannot be met/)
     expect(hooks.events.some(({ type }) => type === 'epoch')).toBe(false)
-  })
-})
-
-describe('a joint search', () => {
-  const joint = (out: string, more: Partial<SearchSpec> = {}): SearchSpec => ({
-    ...searching(out),
-    search: 'joint',
-    weightBits: 'searched',
-    activationBits: 'searched',
-    epochs: { warmup: 1, search: 1, train: 1, quantize: 1 },
-    joint: { train: 'sandwich', pick: 'evolution', candidates: 40, start: 'shared' },
-    budget: { macs: 900_000, flashBytes: 24_000 },
-    ...more,
-  })
-
-  it('gives a front within the budget and trains its best member at its searched widths, with the same bits when interrupted', async () => {
-    const hooks = hooksOf()
-    const result = await searchStudy(joint('joint'), hooks)
-    expect(result.status).toBe('finished')
-    const fronts = hooks.events.flatMap((event) => (event.type === 'front' ? [event] : []))
-    expect(fronts).toHaveLength(1)
-    const [{ members, chosen }] = fronts
-    expect(result.front).toEqual(members)
-    for (const { network: member, macs, flashBytes, ramBytes } of members) {
-      const priced = memory.price(member)
-      expect([macs, flashBytes, ramBytes]).toEqual([priced.macs, priced.flashBytes, priced.ramBytes])
-      expect(macs).toBeLessThanOrEqual(900_000)
-      expect(flashBytes).toBeLessThanOrEqual(24_000)
-    }
-    expect(members[chosen].accuracy).toBe(Math.max(...members.map(({ accuracy }) => accuracy)))
-    expect(result.network).toEqual(members[chosen].network)
-    expect(result.cost!.flashBytes).toBe(members[chosen].flashBytes)
-    expect(readFileSync(result.model!)).toHaveLength(members[chosen].flashBytes)
-
-    const moments = [at('warmup', 2), at('search', 3), at('search', 36, 'candidates'), at('train', 1), at('quantize', 2)]
-    await inSittings(searchStudy, joint('joint-sittings'), moments)
-    expect(remains('joint-sittings')).toEqual(remains('joint'))
-  })
-
-  it('trains another member later, from the shared weights, and says what there is where none fits', async () => {
-    const run = join(folder, 'joint')
-    const front = frontOfRun(run)
-    const least = front.reduce((best, member) => (member.flashBytes < best.flashBytes ? member : best))
-    const member = chooseMember(run, front, undefined, { flashBytes: least.flashBytes })
-    expect(front[member].flashBytes).toBe(least.flashBytes)
-    expect(() => chooseMember(run, front, front.length, {})).toThrow(`--member ${front.length}: the front of ${run} has members 0 to`)
-    expect(() => chooseMember(run, front, undefined, { flashBytes: 100 })).toThrow(
-      /no member of its front is within the budget; the smallest takes \d+ bytes/,
-    )
-    expect(() => frontOfRun(join(folder, 'train'))).toThrow(/has no front to choose a member from/)
-
-    const spec: TrainSpec = {
-      ...common('member'),
-      network: runDirectory(run).architecture,
-      from: run,
-      member,
-      weightBits: 'searched',
-      activationBits: 'searched',
-      epochs: { warmup: 1, search: 1, train: 0, quantize: 1 },
-    }
-    const result = await trainStudy(spec, hooksOf())
-    expect(result.network).toEqual(front[member].network)
-    expect(result.cost!.flashBytes).toBe(least.flashBytes)
-    // no epoch of training in float: what is quantized are the shared weights
-    const saved = readCheckpoint(runDirectory(run).search)!.strategy as { weights: { values: Float32Array } }
-    const shared = new Set(saved.weights.values)
-    const backend = await openBackend({ backend: 'auto', threads: 1 })
-    const store = createStore(new Engine(backend), [front[member].network], 0)
-    store.restore(remains('member').floatParameters!)
-    const first = store.value('first.weight')
-    expect(new Set(first).size).toBeGreaterThan(100)
-    for (const value of first) expect(shared.has(value)).toBe(true)
-    backend.close()
-  })
-
-  it('trains gates too, and picks by them', async () => {
-    const spec = joint('gates', { joint: { train: 'gates', pick: 'gates', candidates: 6, start: 'scratch' } })
-    const result = await searchStudy({ ...spec, epochs: { warmup: 0, search: 3, train: 1, quantize: 1 } }, hooksOf())
-    expect(result.status).toBe('finished')
-    expect(result.front!.length).toBeGreaterThan(0)
-    expect(result.cost!.flashBytes).toBeLessThanOrEqual(24_000)
   })
 })

@@ -1,0 +1,93 @@
+// Whole joint searches on one-second tones: their front, the training of its members, and that interruptions change nothing.
+import { Engine, openBackend } from '@bitwright/engine'
+import { readFileSync } from 'node:fs'
+import { describe, expect, it } from 'vitest'
+import { memory } from '../hardware/index.ts'
+import { createStore } from '../training/initialize.ts'
+import type { SearchSpec, TrainSpec } from './api.ts'
+import { readCheckpoint } from './checkpoint.ts'
+import { chooseMember, frontOfRun } from './front-member.ts'
+import { runDirectory } from './run-directory.ts'
+import { searchStudy, trainStudy } from './run.ts'
+import { at, common, hooksOf, inSittings, place, remains, searching } from './testing/tone-runs.ts'
+
+describe('a joint search', () => {
+  const joint = (out: string, more: Partial<SearchSpec> = {}): SearchSpec => ({
+    ...searching(out),
+    search: 'joint',
+    weightBits: 'searched',
+    activationBits: 'searched',
+    epochs: { warmup: 1, search: 1, train: 1, quantize: 1 },
+    joint: { train: 'sandwich', pick: 'evolution', candidates: 40, start: 'shared' },
+    budget: { macs: 900_000, flashBytes: 24_000 },
+    ...more,
+  })
+
+  it('gives a front within the budget and trains its best member at its searched widths, with the same bits when interrupted', async () => {
+    const hooks = hooksOf()
+    const result = await searchStudy(joint('joint'), hooks)
+    expect(result.status).toBe('finished')
+    const fronts = hooks.events.flatMap((event) => (event.type === 'front' ? [event] : []))
+    expect(fronts).toHaveLength(1)
+    const [{ members, chosen }] = fronts
+    expect(result.front).toEqual(members)
+    for (const { network: member, macs, flashBytes, ramBytes } of members) {
+      const priced = memory.price(member)
+      expect([macs, flashBytes, ramBytes]).toEqual([priced.macs, priced.flashBytes, priced.ramBytes])
+      expect(macs).toBeLessThanOrEqual(900_000)
+      expect(flashBytes).toBeLessThanOrEqual(24_000)
+    }
+    expect(members[chosen].accuracy).toBe(Math.max(...members.map(({ accuracy }) => accuracy)))
+    expect(result.network).toEqual(members[chosen].network)
+    expect(result.cost!.flashBytes).toBe(members[chosen].flashBytes)
+    expect(readFileSync(result.model!)).toHaveLength(members[chosen].flashBytes)
+
+    const moments = [at('warmup', 2), at('search', 3), at('search', 36, 'candidates'), at('train', 1), at('quantize', 2)]
+    await inSittings(searchStudy, joint('joint-sittings'), moments)
+    expect(remains('joint-sittings')).toEqual(remains('joint'))
+  })
+
+  it('trains another member later, from the shared weights, and says what there is where none fits', async () => {
+    const run = place('joint')
+    const front = frontOfRun(run)
+    const least = front.reduce((best, member) => (member.flashBytes < best.flashBytes ? member : best))
+    const member = chooseMember(run, front, undefined, { flashBytes: least.flashBytes })
+    expect(front[member].flashBytes).toBe(least.flashBytes)
+    expect(() => chooseMember(run, front, front.length, {})).toThrow(`--member ${front.length}: the front of ${run} has members 0 to`)
+    expect(() => chooseMember(run, front, undefined, { flashBytes: 100 })).toThrow(
+      /no member of its front is within the budget; the smallest takes \d+ bytes/,
+    )
+
+    const spec: TrainSpec = {
+      ...common('member'),
+      network: runDirectory(run).architecture,
+      from: run,
+      member,
+      weightBits: 'searched',
+      activationBits: 'searched',
+      epochs: { warmup: 1, search: 1, train: 0, quantize: 1 },
+    }
+    const result = await trainStudy(spec, hooksOf())
+    expect(result.network).toEqual(front[member].network)
+    expect(result.cost!.flashBytes).toBe(least.flashBytes)
+    expect(() => frontOfRun(place('member'))).toThrow(/has no front to choose a member from/)
+    // no epoch of training in float: what is quantized are the shared weights
+    const saved = readCheckpoint(runDirectory(run).search)!.strategy as { weights: { values: Float32Array } }
+    const shared = new Set(saved.weights.values)
+    const backend = await openBackend({ backend: 'auto', threads: 1 })
+    const store = createStore(new Engine(backend), [front[member].network], 0)
+    store.restore(remains('member').floatParameters!)
+    const first = store.value('first.weight')
+    expect(new Set(first).size).toBeGreaterThan(100)
+    for (const value of first) expect(shared.has(value)).toBe(true)
+    backend.close()
+  })
+
+  it('trains gates too, and picks by them', async () => {
+    const spec = joint('gates', { joint: { train: 'gates', pick: 'gates', candidates: 6, start: 'scratch' } })
+    const result = await searchStudy({ ...spec, epochs: { warmup: 0, search: 3, train: 1, quantize: 1 } }, hooksOf())
+    expect(result.status).toBe('finished')
+    expect(result.front!.length).toBeGreaterThan(0)
+    expect(result.cost!.flashBytes).toBeLessThanOrEqual(24_000)
+  })
+})
