@@ -11,7 +11,8 @@ import {
   type IntegerModel,
   type IntegerTensor,
 } from './index.ts'
-import { inOneContainer, randomModel, randomSeparable, seededDraw } from './testing/random-model.ts'
+import { inOneContainer, randomModel, seededDraw } from './testing/random-model.ts'
+import { randomSeparable } from './testing/random-separable.ts'
 
 const align = (bytes: number): number => Math.ceil(bytes / 16) * 16
 

@@ -16,15 +16,8 @@ import {
 import { loadNative, nativeMissing } from './native.ts'
 import { log2Q16, quantizeFeatures, requantize } from './reference.ts'
 import { compileTimeout, Host } from './testing/host.ts'
-import {
-  inOneContainer,
-  randomClip,
-  randomFilters,
-  randomModel,
-  randomSeparable,
-  referenceLogits,
-  seededDraw,
-} from './testing/random-model.ts'
+import { inOneContainer, randomClip, randomFilters, randomModel, referenceLogits, seededDraw } from './testing/random-model.ts'
+import { randomSeparable } from './testing/random-separable.ts'
 import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
 
 const cases = Array.from({ length: 420 }, (_, seed) => {

@@ -6,7 +6,8 @@ import { BadModelError, encodeModel, load, packModel, type IntegerFrontEnd, type
 import { loadNative, nativeMissing } from './native.ts'
 import { Host } from './testing/host.ts'
 import { mutate } from './testing/mutate.ts'
-import { inOneContainer, randomClip, randomModel, randomSeparable, seededDraw } from './testing/random-model.ts'
+import { inOneContainer, randomClip, randomModel, seededDraw } from './testing/random-model.ts'
+import { randomSeparable } from './testing/random-separable.ts'
 import { hasSanitizers, type HostOptions } from './tools/build-core.ts'
 
 const originals = Array.from({ length: 40 }, (_, seed) => encodeModel(randomOriginal(seed)))

@@ -2,7 +2,8 @@
 // damaged ones are refused there where they are refused here, or run to the same logits.
 import { rmSync } from 'node:fs'
 import { BadModelError, encodeModel, load, type Model, modelInfo, streamPlan } from '@bitwright/runtime'
-import { inOneContainer, randomClip, randomFilters, randomModel, randomSeparable, seededDraw } from '@bitwright/runtime/testing'
+import { inOneContainer, randomClip, randomFilters, randomModel, seededDraw } from '@bitwright/runtime/testing'
+import { randomSeparable } from '@bitwright/runtime/testing/random-separable'
 import { mutate } from '@bitwright/runtime/testing/mutate'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { firmwareModel, type FirmwareTarget, firmwareTargets, targetKernels } from '../export/firmware-targets.ts'
