@@ -180,6 +180,14 @@ describe('the request of a search', () => {
     expect(() => searchRequest({ ...given, space: 'kws-mfcc', frontEnd: 'conv' }, [])).toThrow('--front-end conv: only --space kws-e2e')
   })
 
+  test('takes a network whose bits are chosen, with a joint search alone', () => {
+    const one = { ...given, space: 'network', network: 'ds-cnn-s', search: 'joint' }
+    expect(searchRequest(one, []).spec).toMatchObject({ space: 'network', spaceOptions: { network: 'ds-cnn-s' }, weightBits: 'searched' })
+    expect(() => searchRequest({ ...one, space: 'kws-mfcc' }, [])).toThrow('--network ds-cnn-s: needs --space network')
+    expect(() => searchRequest({ ...one, network: undefined }, [])).toThrow('--space network: needs --network')
+    expect(() => searchRequest({ ...one, search: 'proxyless' }, [])).toThrow('--space network: has nothing but bits to choose')
+  })
+
   test('the flags of the quickstart are flags of a search', () => {
     const { spec } = searchRequest({ ...given, ...quickstart.flags }, [])
     expect(spec).toMatchObject({ weightBits: 'trained', activationBits: 'trained', space: 'kws-e2e' })

@@ -9,7 +9,8 @@ import { studyFields, studySpec } from './study-request.ts'
 
 const schema = z.object({
   ...studyFields,
-  space: fields.choice(['kws-e2e', 'kws-mfcc', 'mobile-cifar']).default('kws-e2e'),
+  space: fields.choice(['kws-e2e', 'kws-mfcc', 'mobile-cifar', 'network']).default('kws-e2e'),
+  network: fields.path('a built-in network such as ds-cnn-s, or an architecture.json').optional(),
   search: fields.choice(['proxyless', 'joint', 'random']).default('proxyless'),
   train: fields.choice(['sandwich', 'gates']).optional(),
   pick: fields.choice(['evolution', 'gates']).optional(),
@@ -22,12 +23,19 @@ const schema = z.object({
 /** `args`: the flags as typed, for the command that the run remembers. @throws UsageError naming the flag that is wrong. */
 export function searchRequest(options: Record<string, unknown>, args: readonly string[]): { spec: SearchSpec; json: boolean } {
   const flags = fields.validate(schema, options)
-  const { space, search, filters, frontEnd, json } = flags
+  const { space, search, filters, frontEnd, network, json } = flags
   if (frontEnd !== undefined && space !== 'kws-e2e')
     throw new UsageError(`--front-end ${frontEnd}: only --space kws-e2e has a choice of first layer`)
-  if (filters !== undefined && space === 'mobile-cifar')
-    throw new UsageError(`--filters ${filters}: --space mobile-cifar has no such choice`)
-  const spaceOptions = { ...(filters !== undefined && { filters }), ...(frontEnd !== undefined && { frontEnd }) }
+  if (filters !== undefined && (space === 'mobile-cifar' || space === 'network'))
+    throw new UsageError(`--filters ${filters}: --space ${space} has no such choice`)
+  if (network !== undefined && space !== 'network') throw new UsageError(`--network ${network}: needs --space network`)
+  if (network === undefined && space === 'network') throw new UsageError('--space network: needs --network, whose bits are to be chosen')
+  if (space === 'network' && search !== 'joint') throw new UsageError('--space network: has nothing but bits to choose; add --search joint')
+  const spaceOptions = {
+    ...(filters !== undefined && { filters }),
+    ...(frontEnd !== undefined && { frontEnd }),
+    ...(network !== undefined && { network }),
+  }
   const study = studySpec(flags, 'search', args)
   if (search !== 'joint') {
     const other = (['train', 'pick', 'candidates', 'start'] as const).find((name) => flags[name] !== undefined)

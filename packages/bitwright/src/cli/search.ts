@@ -8,7 +8,12 @@ export function command(): Command {
     verb('search', 'Find, train and quantize a network within a budget.')
       .usage('--data DIR --space kws-e2e --search proxyless --out runs/NAME [options]')
       .optionsGroup('Search:')
-      .option('--space <NAME>', 'kws-e2e: raw audio in; kws-mfcc: spectral features in; mobile-cifar: images in', 'kws-e2e')
+      .option(
+        '--space <NAME>',
+        'kws-e2e: raw audio in; kws-mfcc: spectral features in; mobile-cifar: images in; network: one network',
+        'kws-e2e',
+      )
+      .option('--network <NAME|FILE>', 'of --space network with --search joint: a given network, whose bits alone are chosen')
       .option(
         '--search <NAME>',
         'proxyless: binary gates trained with the weights; joint: paths, sizes and bits at once, a front to choose from; random: the baseline',

@@ -4,15 +4,16 @@ import { weightedNodes } from '../network/graph.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import type { Network } from '../network/network.ts'
 import { signedness, storageOf } from '../network/storage.ts'
-import { toneSizeSpace, toneSpace } from '../training/testing/tones.ts'
+import { toneNetwork, toneSizeSpace, toneSpace } from '../training/testing/tones.ts'
 import { testSpace } from './conformance.ts'
 import { canonicalDecisions, everyPath, namedDecisions, randomDecisions } from './decisions.ts'
-import { type JointSpace, jointSpace, kwsE2e, kwsMfcc, mobileCifar, networksOfEveryRole } from './index.ts'
+import { type JointSpace, jointSpace, kwsE2e, kwsMfcc, mobileCifar, networksOfEveryRole, oneNetworkSpace } from './index.ts'
 
 const classes = ['yes', 'no', 'up']
 testSpace('kws-mfcc with bits', () => jointSpace(kwsMfcc({ classes })))
 testSpace('kws-e2e streaming with bits', () => jointSpace(kwsE2e({ classes, streaming: true }), [3, 8]))
 testSpace('tones with bits', () => jointSpace(toneSpace()))
+testSpace('one network with bits', () => jointSpace(oneNetworkSpace(toneNetwork())))
 testSpace('tones with sizes', () => toneSizeSpace())
 testSpace('tones with sizes and bits', () => jointSpace(toneSizeSpace()))
 

@@ -75,12 +75,15 @@ interface StudySpec {
 }
 
 export interface SearchSpec extends StudySpec {
-  readonly space: 'kws-e2e' | 'kws-mfcc' | 'mobile-cifar'
+  /** `network`: that of `spaceOptions.network` alone, whose bits are to be chosen. */
+  readonly space: 'kws-e2e' | 'kws-mfcc' | 'mobile-cifar' | 'network'
   readonly spaceOptions: {
     /** First-layer filters (`kws-e2e`) or MFCC coefficients (`kws-mfcc`). */
     readonly filters?: number
     /** First layer of `kws-e2e`. */
     readonly frontEnd?: 'sinc' | 'conv'
+    /** Of space `network`: built-in name, or path of a network as JSON. */
+    readonly network?: string
   }
   readonly search: 'proxyless' | 'random' | 'joint'
   /** Of `joint`. */

@@ -3,6 +3,9 @@ import { Engine, openBackend } from '@bitwright/engine'
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
 import { memory } from '../hardware/index.ts'
+import { isWeighted } from '../network/graph.ts'
+import type { Network } from '../network/network.ts'
+import { withoutBits } from '../network/transform.ts'
 import { createStore } from '../training/initialize.ts'
 import type { SearchSpec, TrainSpec } from './api.ts'
 import { readCheckpoint } from './checkpoint.ts'
@@ -81,6 +84,22 @@ describe('a joint search', () => {
     expect(new Set(first).size).toBeGreaterThan(100)
     for (const value of first) expect(shared.has(value)).toBe(true)
     backend.close()
+  })
+
+  it('chooses the bits of a given network alone', async () => {
+    const given = JSON.parse(readFileSync(place('network.json'), 'utf8')) as Network
+    const spec = joint('bits', { space: 'network', spaceOptions: { network: place('network.json') }, budget: { flashBytes: 1800 } })
+    const hooks = hooksOf()
+    const result = await searchStudy({ ...spec, joint: { ...spec.joint!, candidates: 12 } }, hooks)
+    const widths = new Set<string>()
+    for (const event of hooks.events) {
+      if (event.type !== 'candidate') continue
+      expect(withoutBits(event.network)).toEqual(given)
+      widths.add(event.network.nodes.map((node) => (isWeighted(node) ? node.weightBits : '')).join())
+    }
+    expect(widths.size).toBeGreaterThan(1)
+    expect(result.cost!.flashBytes).toBeLessThanOrEqual(1800)
+    expect(withoutBits(result.network!)).toEqual(given)
   })
 
   it('trains gates too, and picks by them', async () => {

@@ -83,7 +83,7 @@ describe('spaceOf', () => {
 })
 
 describe('inputOf', () => {
-  const spec = (more: object) => ({ data: { directory: 'd' }, ...more }) as unknown as TrainSpec
+  const spec = (more: object) => ({ data: { directory: 'd' }, spaceOptions: {}, ...more }) as unknown as TrainSpec
   const seconds = (count: number) => ({ kind: 'audio', seconds: count })
   const image = (height: number, width: number, channels = 3) => ({ kind: 'image', height, width, channels })
 

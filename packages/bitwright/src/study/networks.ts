@@ -4,7 +4,7 @@ import type { Dataset } from '../data/dataset.ts'
 import { type ImageSize, imageSizeOf } from '../data/decode-image.ts'
 import { UsageError } from '../errors.ts'
 import { builtinNames, builtinNetwork, parseNetwork, streamingNetwork, withoutBits, type Network } from '../network/index.ts'
-import { kwsE2e, kwsMfcc, mobileCifar, type Space } from '../spaces/index.ts'
+import { kwsE2e, kwsMfcc, mobileCifar, oneNetworkSpace, type Space } from '../spaces/index.ts'
 import type { SearchSpec, TrainSpec } from './api.ts'
 
 /**
@@ -26,6 +26,10 @@ function builtin(name: string, streaming = false): Network {
   return builtinNetwork(name, { classes: ['one', 'other'], samples, streaming })
 }
 
+/** The one network that a request is about, where it says which. */
+export const networkOf = (spec: SearchSpec | TrainSpec): string | undefined =>
+  'network' in spec ? spec.network : spec.spaceOptions.network
+
 /** What the samples of a run have to be. */
 export type InputForm = { readonly kind: 'audio'; readonly seconds: number } | ({ readonly kind: 'image' } & ImageSize)
 
@@ -35,15 +39,16 @@ const imageSide = 32
 /** @throws UsageError where the request and its network do not go together */
 export function inputOf(spec: SearchSpec | TrainSpec): InputForm {
   const { seconds, imageSize } = spec.data
-  const isGiven = 'network' in spec && isFile(spec.network)
-  const frontEnd = 'network' in spec ? (isGiven ? readNetwork(spec.network) : builtin(spec.network, spec.streaming)).frontEnd : undefined
+  const name = networkOf(spec)
+  const isGiven = name !== undefined && isFile(name)
+  const frontEnd = name === undefined ? undefined : (isGiven ? readNetwork(name) : builtin(name, spec.streaming)).frontEnd
   if (frontEnd ? frontEnd.kind === 'image' : 'space' in spec && spec.space === 'mobile-cifar') {
     if (seconds !== undefined) throw new UsageError(`--seconds ${seconds}: the network takes images; leave it away`)
     if (spec.streaming) throw new UsageError('--streaming: the network takes images, and a stream is sound')
     const own = frontEnd?.kind === 'image' ? frontEnd : { height: imageSide, width: imageSide, channels: 3 }
     const [height, width] = imageSize ?? [own.height, own.width]
     if (isGiven && (height !== own.height || width !== own.width))
-      throw new UsageError(`--image-size ${height}x${width}: the network in ${spec.network} takes ${own.height}x${own.width}`)
+      throw new UsageError(`--image-size ${height}x${width}: the network in ${name} takes ${own.height}x${own.width}`)
     return { kind: 'image', ...imageSizeOf({ height, width, channels: own.channels }) }
   }
   if (imageSize) throw new UsageError(`--image-size ${imageSize.join('x')}: the network takes sound; leave it away`)
@@ -93,7 +98,8 @@ function size<T extends number>(space: string, what: string, value: number | und
 
 export function spaceOf(spec: SearchSpec, dataset: Dataset): Space {
   const { classes } = dataset
-  const { filters, frontEnd } = spec.spaceOptions
+  const { filters, frontEnd, network } = spec.spaceOptions
+  if (network !== undefined) return oneNetworkSpace(networkByName(network, dataset, spec.streaming))
   if (dataset.kind === 'image') return mobileCifar({ classes, ...formOf(dataset).image })
   const { sampleRate, samples } = dataset
   const common = { classes, sampleRate, samples, streaming: spec.streaming ?? false }
@@ -111,6 +117,7 @@ export function spaceOf(spec: SearchSpec, dataset: Dataset): Space {
       return kwsMfcc({ ...common, ...(coefficients !== undefined ? { coefficients } : {}) })
     }
     case 'mobile-cifar':
+    case 'network':
       throw new UsageError(`--space ${spec.space}: takes images, and ${dataset.directory} holds sound`)
     default:
       throw new UsageError(`--space ${spec.space satisfies never}: is not known`)

@@ -19,7 +19,7 @@ import type { LayerBits, StageName, StudyEvent } from './events.ts'
 import { type Journal, openJournal } from './journal.ts'
 import { openMember } from './front-member.ts'
 import { mistakenImages } from './mistakes.ts'
-import { networkByName, requireNetwork } from './networks.ts'
+import { networkByName, networkOf, requireNetwork } from './networks.ts'
 import { loadRunData, thingsOf } from './run-data.ts'
 import { atomicWrite, discardRun, existingRunDirectory, prepareRunDirectory, type RunDirectory } from './run-directory.ts'
 import { scoreModels } from './score.ts'
@@ -41,7 +41,8 @@ export function trainStudy(spec: TrainSpec, hooks: Hooks): Promise<RunResult> {
 
 async function study(spec: Spec, hooks: Hooks): Promise<RunResult> {
   const began = performance.now()
-  if ('network' in spec) requireNetwork(spec.network, spec.streaming)
+  const given = networkOf(spec)
+  if (given !== undefined) requireNetwork(given, spec.streaming)
   if (spec.resume) checkSameRequest(spec)
   const directory = prepareRunDirectory(spec.out, spec.resume)
   const before = spec.resume ? readCheckpoint(directory.checkpoint) : undefined
