@@ -45,6 +45,24 @@ const failure = (options: AudioDatasetOptions = {}) =>
   )
 
 describe('loadAudioDataset', () => {
+  it('labels with the classes of a trained model, of which the data may have fewer, and names one that the model does not know', async () => {
+    putSpeakers(['yes', 'cat'], 12)
+    const options = { split: 'speaker' as const, classes: ['no', 'yes', '_unknown_', '_silence_'] }
+    const dataset = await loadAudioDataset(root, options)
+    expect(dataset.classes).toEqual(options.classes)
+    const labels = (name: string) =>
+      Object.values(dataset.splits).map((clips) => clips.filter(({ label }) => dataset.classes[label] === name))
+    expect(labels('no').flat()).toEqual([])
+    expect(labels('yes').flat()).toHaveLength(12)
+    for (const { path } of labels('yes').flat()) expect(path).toMatch(/^yes\//)
+    for (const { path } of labels('_unknown_').flat()) expect(path).toMatch(/^cat\//)
+    expect(labels('_silence_').map((clips) => clips.length)).toEqual([3, 3, 3])
+    expect(await failure({ ...options, classes: ['no', 'yes'] })).toEqual(
+      new UsageError(`${root}: has the class cat, which the model does not know; it knows no, yes`),
+    )
+    expect((await failure({ split: 'speaker', classes: ['cat', 'yes', 'z'] }))?.message).toBeUndefined()
+  })
+
   it('reads the Speech Commands layout with its lists, unknown and silence as the papers have them', async () => {
     putSpeakers(['yes', 'no', 'cat', 'dog'], 40)
     put('validation_list.txt', wordLines(['yes', 'no', 'cat', 'dog'], 0, 10).join('\n'))

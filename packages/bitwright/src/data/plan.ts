@@ -28,6 +28,8 @@ export interface PlanOptions {
   readonly silence?: boolean
   /** Have an `_unknown_` class. Default: where there are clips for it. */
   readonly unknown?: boolean
+  /** Those of a trained model, in its order, in place of `words`: the data may have fewer of them, and no other. */
+  readonly classes?: readonly string[]
 }
 
 export interface PlannedClip {
@@ -44,6 +46,8 @@ export interface Plan {
   readonly clips: readonly PlannedClip[]
   /** How many silence clips to crop from the background in each split; zero where the data has its own. */
   readonly silence: Readonly<Record<SplitName, number>>
+  /** The classes are given: some may have no clips at all. */
+  readonly isForModel?: true
 }
 
 export const splitNames: readonly SplitName[] = ['train', 'validation', 'test']
@@ -85,7 +89,7 @@ export function planList(tree: Tree, listFile: string, classes: readonly string[
 }
 
 /** What makes the plan unfit for training, one sentence each; empty when nothing does. */
-export function planProblems({ classes, clips, silence, mode, media: { things } }: Plan): string[] {
+export function planProblems({ classes, clips, silence, mode, isForModel, media: { things } }: Plan): string[] {
   const problems: string[] = []
   if (classes.length < 2) problems.push(`there is only one class (${classes.join()}); at least two are needed`)
   for (const split of splitNames) {
@@ -97,6 +101,7 @@ export function planProblems({ classes, clips, silence, mode, media: { things } 
   for (const [label, name] of classes.entries()) {
     const count = clips.filter((clip) => clip.split === 'train' && clip.label === label).length
     if (count >= leastTrainClips || (name === silenceLabel && silence.train > 0)) continue
+    if (isForModel && !clips.some((clip) => clip.label === label)) continue
     const remedy = mode === 'hash' ? 'collect more or use --split speaker' : 'collect more or leave the class out'
     problems.push(`class ${name} has ${count} training ${things}, at least ${leastTrainClips} are needed; ${remedy}`)
   }
@@ -153,14 +158,21 @@ function finish(tree: Tree, options: PlanOptions, mode: SplitMode, entries: read
   const explicit = entries.some(({ label }) => label !== undefined)
   const present = new Set(labels)
   const named = explicit ? new Set(entries.flatMap(({ label }) => label ?? [])) : present
-  const words = options.words ?? [...named].filter((name) => name !== unknownLabel && name !== silenceLabel).toSorted()
-  for (const word of words) if (!present.has(word)) throw new UsageError(wordMissing(word, present, tree))
+  const given = options.classes
+  const isWord = (name: string) => name !== unknownLabel && name !== silenceLabel
+  const words = given?.filter(isWord) ?? options.words ?? [...named].filter(isWord).toSorted()
+  for (const word of given ? [] : words) if (!present.has(word)) throw new UsageError(wordMissing(word, present, tree))
   const others = labels.some((name) => name === unknownLabel || (name !== silenceLabel && !words.includes(name)))
   if (options.unknown && !others)
     throw new UsageError(`${tree.directory} has no ${tree.media.things} of other words for the ${unknownLabel} class`)
-  const withUnknown = options.unknown ?? others
+  const strange = labels.find((name) => isWord(name) && !words.includes(name))
+  if (given && strange !== undefined && !given.includes(unknownLabel))
+    throw new UsageError(`${tree.directory}: has the class ${strange}, which the model does not know; it knows ${given.join(', ')}`)
+  const withUnknown = given?.includes(unknownLabel) ?? options.unknown ?? others
   const withSilence =
-    options.silence ?? (present.has(silenceLabel) || (tree.media.kind === 'audio' && options.words !== undefined && !explicit))
+    given?.includes(silenceLabel) ??
+    options.silence ??
+    (present.has(silenceLabel) || (tree.media.kind === 'audio' && options.words !== undefined && !explicit))
   const classes = [...words, ...(withUnknown ? [unknownLabel] : []), ...(withSilence ? [silenceLabel] : [])]
 
   const kept = entries.flatMap((entry, i) => {
@@ -176,7 +188,8 @@ function finish(tree: Tree, options: PlanOptions, mode: SplitMode, entries: read
       )
     : undefined
   const all: PlannedClip[] = kept.map((clip, i) => ({ ...clip, split: drawn?.[i] ?? clip.split! }))
-  const clips = options.words && !explicit ? subsample(all, classes, words.length) : all
+  const isTask = options.words !== undefined || (given !== undefined && given.length > words.length)
+  const clips = isTask && !explicit ? subsample(all, classes, words.length) : all
   const keywords = countBySplit(clips.filter(({ label }) => label < words.length))
   const ownSilence = !withSilence || present.has(silenceLabel)
   const made = (split: SplitName) => (ownSilence || keywords[split] === 0 ? 0 : Math.max(leastTrainClips, Math.floor(keywords[split] / 10)))
@@ -186,6 +199,7 @@ function finish(tree: Tree, options: PlanOptions, mode: SplitMode, entries: read
     media: tree.media,
     clips,
     silence: { train: made('train'), validation: made('validation'), test: made('test') },
+    ...(given && { isForModel: true as const }),
   }
 }
 
