@@ -1,13 +1,15 @@
 // A space with more candidates than it has.
 import type { Network, NetworkNode } from '../packages/bitwright/src/network/index.ts'
-import { type Decisions, decisionIndices, type AdditiveSpace, type Fragment } from '../packages/bitwright/src/spaces/index.ts'
+import { type Decisions, decisionIndices, type Fragment, isAdditive, type Space } from '../packages/bitwright/src/spaces/index.ts'
 
-/** A space in which each choice has its options `copies` times, with parameters of their own; the first ones keep their names and indices. */
-export function withCopies(space: AdditiveSpace, copies: number): AdditiveSpace {
+/** A space in which each path has its options `copies` times, with names of their own; the first ones keep their names and indices. */
+export function withCopies<S extends Space>(space: S, copies: number): S {
   const choices = space.choices.map(({ name, kind, options }) => ({
     name,
     kind,
-    options: Array.from({ length: copies }, (_, copy) => options.map((option) => (copy === 0 ? option : `${option}x${copy}`))).flat(),
+    options: Array.from({ length: kind === 'path' ? copies : 1 }, (_, copy) =>
+      options.map((option) => (copy === 0 ? option : `${option}x${copy}`)),
+    ).flat(),
   }))
   const original = (choice: number, option: number) => option % space.choices[choice].options.length
   /** The name of a node of this option; others keep theirs. */
@@ -45,6 +47,6 @@ export function withCopies(space: AdditiveSpace, copies: number): AdditiveSpace 
         .map(({ nodes, input, output }) => ({ nodes: renamed(nodes, name), input: name(input), output: name(output) }))
     },
     fragment,
-    optionMacs: space.optionMacs.map((macs) => Array.from({ length: copies }, () => macs).flat()),
+    ...(isAdditive(space) && { optionMacs: space.optionMacs.map((macs) => Array.from({ length: copies }, () => macs).flat()) }),
   }
 }

@@ -29,6 +29,8 @@ export interface OpenedStrategy extends Strategy {
   readonly warmups: number
   /** Of a strategy with shared weights that a network may go on from. */
   readonly supernet?: Supernet
+  /** Where that one's samples come from. */
+  readonly source?: RememberingSource
 }
 
 export function openStrategy(engine: Engine, spec: SearchSpec, space: Space, dataset: Dataset, budget: Budget): OpenedStrategy {
@@ -68,7 +70,7 @@ export function openStrategy(engine: Engine, spec: SearchSpec, space: Space, dat
       })
       const { start: _start, ...given } = spec.joint!
       const strategy = joint(space as JointSpace, supernet, quantization, remembering, budget, { ...jointDefaults, ...common, ...given })
-      return { ...strategy, warmups: epochs.warmup, supernet }
+      return { ...strategy, warmups: epochs.warmup, supernet, source: remembering }
     }
     default:
       throw new Error(`unknown search ${spec.search satisfies never}`)
