@@ -44,7 +44,6 @@ export interface JointOptions {
 
 export const jointDefaults = {
   ...evolutionDefaults,
-  learningRate: 3e-3,
   scoredSamples: 1000,
   architectureRate: 0.05,
   architectureEvery: 5,

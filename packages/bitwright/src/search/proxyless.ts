@@ -28,7 +28,7 @@ export interface ProxylessOptions {
   readonly beta: number
 }
 
-export const proxylessDefaults = { learningRate: 3e-3, architectureRate: 0.05, architectureEvery: 5, finalists: 12, beta: 1 } as const
+export const proxylessDefaults = { architectureRate: 0.05, architectureEvery: 5, finalists: 12, beta: 1 } as const
 
 export function proxyless(supernet: Supernet, source: SampleSource, budget: Budget, options: ProxylessOptions): Strategy {
   const space = requireAdditive(supernet.space, 'proxyless')

@@ -32,6 +32,7 @@ function openProxyless(budget: BudgetSpec = {}, seed = 1, more: Partial<Proxyles
     ...proxylessDefaults,
     seed,
     batchSize,
+    learningRate: 3e-3,
     warmupEpochs: 2,
     searchEpochs: 3,
     architectureRate: 0.1,

@@ -13,7 +13,7 @@ import { openSource, type SampleSource } from '../training/sample-source.ts'
 import { SharedQuantization } from '../training/shared-quantization.ts'
 import type { SearchSpec } from './api.ts'
 import { spaceOf } from './networks.ts'
-import { augmentationOf, training } from './session.ts'
+import { augmentationOf, supernetRate, training } from './session.ts'
 
 /** Networks that the baseline trains. */
 const randomNetworks = 5
@@ -44,7 +44,13 @@ export function openStrategy(engine: Engine, spec: SearchSpec, space: Space, dat
       labelSmoothing: training.labelSmoothing,
       weightDecay: training.weightDecay,
     })
-  const common = { seed, batchSize, warmupEpochs: epochs.warmup, searchEpochs: epochs.search }
+  const common = {
+    seed,
+    batchSize,
+    learningRate: supernetRate[dataset.kind],
+    warmupEpochs: epochs.warmup,
+    searchEpochs: epochs.search,
+  }
   switch (spec.search) {
     case 'proxyless':
       return { ...proxyless(openSupernet(source), source, budget, { ...proxylessDefaults, ...common }), warmups: epochs.warmup }

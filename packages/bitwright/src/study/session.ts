@@ -11,7 +11,7 @@ import type { RunDirectory } from './run-directory.ts'
 
 export type Spec = SearchSpec | TrainSpec
 
-/** Training defaults; the search's are in search/proxyless.ts. */
+/** Training defaults. */
 export const training = { optimizer: 'adam', learningRate: 3e-3, weightDecay: 0.05, labelSmoothing: 0.1 } as const
 interface Recipe {
   readonly optimizer: OptimizerName
@@ -25,6 +25,9 @@ const recipes: Readonly<Record<Dataset['kind'], Readonly<Record<'train' | 'quant
   // measured on CIFAR-10 (docs/images.md)
   image: { train: { optimizer: 'sgd', learningRate: 0.2, weightDecay: 5e-4, labelSmoothing: 0.1 }, quantize: training },
 }
+
+/** Peak of AdamW on shared weights. */
+export const supernetRate: Readonly<Record<Dataset['kind'], number>> = { audio: training.learningRate, image: 8e-3 }
 
 /** A stage's defaults for a kind of samples; a peak rate that is given for the training in float moves that of quantization with it. */
 export function recipeOf(kind: Dataset['kind'], stage: 'train' | 'quantize', learningRate?: number): Recipe {
