@@ -6,10 +6,10 @@
 // architecture has its bits searched, and the best on validation clips, with shared weights, is trained. So the sequential way has several times
 // the scores of the joint one.
 //
-//   node bench/joint-sequential.ts --data DIR --lists DIR --out DIR [--budgets 8k,12k,20k,6ms] [--target cortex-m4@80MHz] [--seeds 0,1,2]
+//   node bench/joint-sequential.ts --data DIR --lists DIR --out DIR [--budgets 8k,12k,20k,100ms] [--target cortex-m4@80MHz] [--seeds 0,1,2]
 //     [--widths 8,4,2] [--epochs warmup=8,search=32,train=60,quantize=60] [--candidates 256] [--only joint,sequential] [--threads N] [--json]
 //
-// A budget is bytes (`8k`), a latency on the target (`6ms`), or both (`8k+6ms`). Every search and training is a run in a folder of its own,
+// A budget is bytes (`8k`), a latency on the target (`100ms`), or both (`8k+100ms`). Every search and training is a run in a folder of its own,
 // resumed or skipped where it exists, so that the table can be filled over several sittings. The lists folder has sc12_train.txt, sc12_val.txt
 // and sc12_test.txt. Validation clips choose; test clips are scored once, by each cell's final model.
 import { existsSync, mkdirSync } from 'node:fs'
@@ -18,6 +18,7 @@ import { parseArgs } from 'node:util'
 import { Engine, openBackend } from '../packages/engine/src/index.ts'
 import { createProgress } from '../packages/bitwright/src/cli/progress.ts'
 import { searchRequest } from '../packages/bitwright/src/cli/search-request.ts'
+import { RunError, UsageError } from '../packages/bitwright/src/errors.ts'
 import { averageWidths } from '../packages/bitwright/src/search/front.ts'
 import type { SearchSpec } from '../packages/bitwright/src/study/api.ts'
 import { readCheckpoint } from '../packages/bitwright/src/study/checkpoint.ts'
@@ -34,7 +35,7 @@ const { values } = parseArgs({
     data: { type: 'string' },
     lists: { type: 'string' },
     out: { type: 'string' },
-    budgets: { type: 'string', default: '8k,12k,20k' },
+    budgets: { type: 'string', default: '8k,12k,20k,100ms' },
     target: { type: 'string', default: 'cortex-m4@80MHz' },
     seeds: { type: 'string', default: '0,1,2' },
     widths: { type: 'string', default: '8,4,2' },
@@ -48,7 +49,7 @@ const { values } = parseArgs({
 const { data, lists, out } = values
 if (data === undefined || lists === undefined || out === undefined) {
   console.error(
-    'usage: node bench/joint-sequential.ts --data DIR --lists DIR --out DIR [--budgets 8k,12k,6ms] [--target NAME] [--seeds 0,1,2]',
+    'usage: node bench/joint-sequential.ts --data DIR --lists DIR --out DIR [--budgets 8k,12k,100ms] [--target NAME] [--seeds 0,1,2]',
   )
   console.error('  [--widths 8,4,2] [--epochs warmup=N,..] [--candidates N] [--only joint,sequential] [--threads N] [--json]')
   process.exit(2)
@@ -178,7 +179,7 @@ async function sequentialRow(budget: string, seed: number, float: FloatSearch): 
     if (!existsSync(file)) atomicWrite(file, text)
     tried.push({ width, name: `bits-${base}`, more: { space: 'network', network: file } })
   }
-  if (tried.length === 0) throw new Error(`${budget}: no architecture fits at ${values.widths} bits`)
+  if (tried.length === 0) throw new RunError(`${budget}: no architecture fits at ${values.widths} bits`)
   let best: { spec: () => SearchSpec; width: number; accuracy: number } | undefined
   for (const { width, name, more } of tried) {
     const spec = () => request(budget, seed, name, more)
@@ -195,7 +196,8 @@ async function sequentialRow(budget: string, seed: number, float: FloatSearch): 
 
 const mean = (numbers: readonly number[]): number => numbers.reduce((sum, number) => sum + number, 0) / numbers.length
 /** Sample standard deviation. */
-function deviation(numbers: readonly number[]): number {
+function deviation(numbers: readonly number[]): number | null {
+  if (numbers.length < 2) return null
   const centre = mean(numbers)
   return Math.sqrt(numbers.reduce((sum, number) => sum + (number - centre) ** 2, 0) / (numbers.length - 1))
 }
@@ -232,23 +234,33 @@ function summary(rows: readonly Row[], budgets: readonly string[]) {
   })
 }
 
+async function measure(budgets: readonly string[]): Promise<Row[]> {
+  const rows: Row[] = []
+  const ways = values.only.split(',')
+  const dataset = await loadRunData(request(budgets[0], 0, ''), { onEvent: () => {}, onProgress: () => {}, shouldStop: () => false })
+  const backend = await openBackend({ threads: Number(values.threads) })
+  const engine = new Engine(backend)
+  for (const seed of values.seeds.split(',').map(Number)) {
+    const float = new FloatSearch(engine, dataset, request(budgets[0], seed, ''), join(out!, `float-s${seed}.bin`))
+    for (const budget of budgets) {
+      if (ways.includes('joint')) rows.push(await jointRow(budget, seed))
+      if (ways.includes('sequential')) rows.push(await sequentialRow(budget, seed, float))
+    }
+    float.dispose()
+  }
+  backend.close()
+  return rows
+}
+
 mkdirSync(out, { recursive: true })
 const budgets = values.budgets.split(',')
-const ways = values.only.split(',')
-const rows: Row[] = []
-const first = request(budgets[0], 0, '')
-const backend = await openBackend({ threads: Number(values.threads) })
-const engine = new Engine(backend)
-const dataset = await loadRunData(first, { onEvent: () => {}, onProgress: () => {}, shouldStop: () => false })
-for (const seed of values.seeds.split(',').map(Number)) {
-  const float = new FloatSearch(engine, dataset, request(budgets[0], seed, ''), join(out, `float-s${seed}.bin`))
-  for (const budget of budgets) {
-    if (ways.includes('joint')) rows.push(await jointRow(budget, seed))
-    if (ways.includes('sequential')) rows.push(await sequentialRow(budget, seed, float))
-  }
-  float.dispose()
+try {
+  const rows = await measure(budgets)
+  const summed = summary(rows, budgets)
+  if (values.json) console.log(JSON.stringify({ rows, summary: summed }))
+  else console.log(`${columns(rows)}\n\n${columns(summed)}`)
+} catch (error) {
+  if (!(error instanceof UsageError || error instanceof RunError)) throw error
+  console.error(error.message)
+  process.exit(error instanceof UsageError ? 2 : 1)
 }
-backend.close()
-const summed = summary(rows, budgets)
-if (values.json) console.log(JSON.stringify({ rows, summary: summed }))
-else console.log(`${columns(rows)}\n\n${columns(summed)}`)
