@@ -23,6 +23,7 @@ const redrawMs = 100
 const plainLineMs = 10_000
 const stageLabels: Record<StageName, string> = {
   data: 'reading data',
+  drift: 'comparing data',
   warmup: 'warm-up',
   search: 'search',
   train: 'train',
@@ -122,10 +123,13 @@ export function createProgress(
         say(`backend ${event.backend}, ${event.threads} ${event.threads === 1 ? 'thread' : 'threads'}`)
       } else if (event.type === 'data') {
         const { train, validation, test } = event.counts
+        const before = event.old ? `; before: ${event.old.train}, ${event.old.validation}, ${event.old.test}` : ''
         const skipped = event.skipped > 0 ? `, ${event.skipped} broken files skipped` : ''
         say(
-          `${event.classes.length} classes; ${event.things ?? 'clips'}: ${train} training, ${validation} validation, ${test} test${skipped}`,
+          `${event.classes.length} classes; ${event.things ?? 'clips'}: ${train} training, ${validation} validation, ${test} test${before}${skipped}`,
         )
+      } else if (event.type === 'drift') {
+        say(event.reason)
       } else if (event.type === 'resumed') {
         say(`resumed at ${labels[event.stage]}, epoch ${event.fromEpoch}`)
       }

@@ -23,6 +23,8 @@ interface DatasetBase {
   readonly classes: readonly string[]
   readonly splits: Readonly<Record<SplitName, readonly Sample[]>>
   readonly skipped: readonly SkippedFile[]
+  /** Of a run that adapts to new data: how many rows in front are those of the old. */
+  readonly oldRows?: number
 }
 
 export interface AudioDataset extends DatasetBase {

@@ -24,6 +24,9 @@ export interface ReportData {
   readonly candidates: readonly CandidateEvent[]
   /** One per stage and epoch, in order of training; what was trained again after a resume replaces the first time. */
   readonly epochs: readonly EpochEvent[]
+  /** Of a run that adapts another one. */
+  readonly drift?: EventOf<'drift'>
+  readonly adaptation?: EventOf<'adaptation'>
   /** What a joint search found. */
   readonly front?: EventOf<'front'>
   readonly network?: NetworkEvent
@@ -42,6 +45,7 @@ export type ModelKind = (typeof modelKinds)[number]
 export const modelLabels: Record<ModelKind, string> = { integer: 'integer', fakeQuantized: 'fake-quantized', float: 'float' }
 export const stageLabels: Record<StageName, string> = {
   data: 'data',
+  drift: 'drift',
   warmup: 'warm-up',
   search: 'search',
   train: 'train',
@@ -58,6 +62,8 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
   const evaluations: Partial<Record<SplitName, EvaluationEvent>> = {}
   let started: EventOf<'started'> | undefined
   let data: EventOf<'data'> | undefined
+  let drift: EventOf<'drift'> | undefined
+  let adaptation: EventOf<'adaptation'> | undefined
   let front: EventOf<'front'> | undefined
   let network: NetworkEvent | undefined
   let stream: StreamEvent | undefined
@@ -78,6 +84,12 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
         break
       case 'front':
         front = event
+        break
+      case 'drift':
+        drift = event
+        break
+      case 'adaptation':
+        adaptation = event
         break
       case 'network':
         network = event
@@ -113,6 +125,8 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
     ...(data && { data }),
     candidates: [...candidates.values()],
     epochs: [...epochs.values()].toSorted((a, b) => stageOrder.indexOf(a.stage) - stageOrder.indexOf(b.stage) || a.epoch - b.epoch),
+    ...(drift && { drift }),
+    ...(adaptation && { adaptation }),
     ...(front && { front }),
     ...(network && { network }),
     ...(stream && { stream }),

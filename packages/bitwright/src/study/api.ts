@@ -1,6 +1,7 @@
 // What the command line and the façade of a study (run.ts) agree on: validated requests in, events and results out. Types only.
-import type { ClassifierScores, Cost, FrontMember, LayerBits, StageName, StudyEvent } from './events.ts'
+import type { Adaptation, ClassifierScores, Cost, Drift, FrontMember, LayerBits, StageName, StudyEvent } from './events.ts'
 import type { Network } from '../network/network.ts'
+import type { InputForm } from './networks.ts'
 import type { SplitName } from '../data/dataset.ts'
 
 /** A fixed width of 1..8 bits, widths learned per layer, or those that the network has from a search. */
@@ -24,6 +25,22 @@ export interface DataSpec {
   readonly imageSize?: readonly [number, number]
   /** False: images are not mirrored in training. */
   readonly flip?: false
+  /** What a trained network takes, where the data is for one. */
+  readonly input?: InputForm
+  /** The classes of a trained network; the data may have fewer. */
+  readonly classes?: readonly string[]
+}
+
+/** Of a run that adapts another one: `data` of its request is the new data. */
+export interface AdaptSpec {
+  /** Folder of the run that is adapted. */
+  readonly from: string
+  /** The data of that run, and of those that it was adapted from. */
+  readonly old: readonly DataSpec[]
+  /** Share of old samples in every batch, 0 to less than 1. */
+  readonly replay: number
+  /** Trains whatever the data looks like. */
+  readonly force: boolean
 }
 
 /** Upper limits no emitted network exceeds; an absent one does not bind. */
@@ -44,6 +61,7 @@ export interface EpochsSpec {
 
 interface StudySpec {
   readonly data: DataSpec
+  readonly adapt?: AdaptSpec
   /** The network has no padding along time, so that it can run on a stream. */
   readonly streaming?: true
   readonly weightBits: BitsSpec
@@ -164,7 +182,8 @@ export interface EvaluateResult {
 }
 
 export interface RunResult {
-  readonly status: 'finished' | 'interrupted'
+  /** `unchanged`: there was nothing to adapt to, and nothing is kept of the run. */
+  readonly status: 'finished' | 'interrupted' | 'unchanged'
   readonly directory: string
   /** Path of model.bw; absent when interrupted. */
   readonly model?: string
@@ -175,6 +194,9 @@ export interface RunResult {
   /** Of a joint search: what there is to choose from, by rising bytes. */
   readonly front?: readonly FrontMember[]
   readonly evaluations: readonly EvaluateResult[]
+  /** Of a run that adapts another one. */
+  readonly drift?: Drift
+  readonly adaptation?: Adaptation
   /** Wall-clock seconds of all sittings together. */
   readonly seconds: number
 }

@@ -77,7 +77,7 @@ async function evaluationData(
   const words = classes.filter((name) => !name.startsWith('_'))
   const hasOthers = words.length < classes.length
   const plan = {
-    ...(hasOthers || data.words ? { words } : {}),
+    ...(data.classes ? { classes } : hasOthers || data.words ? { words } : {}),
     ...(data.lists ? { lists: data.lists, split: 'lists' as const } : { split: data.split }),
     ...(data.salt ? { salt: data.salt } : {}),
   }

@@ -33,7 +33,7 @@ export interface FrontMember {
   readonly network: Network
 }
 
-export type StageName = 'data' | 'warmup' | 'search' | 'train' | 'quantize' | 'convert' | 'evaluate'
+export type StageName = 'data' | 'drift' | 'warmup' | 'search' | 'train' | 'quantize' | 'convert' | 'evaluate'
 
 export interface Accuracy {
   /** 0..1 */
@@ -104,11 +104,67 @@ export interface StreamEvaluation {
   readonly curve: readonly { readonly threshold: number; readonly recall: number; readonly falseAcceptsPerHour: number }[]
 }
 
+/** How a model does on validation samples. */
+export interface Standing {
+  readonly accuracy: number
+  /** Mean probability of its own answers. */
+  readonly confidence: number
+  readonly count: number
+}
+
+/** How far new data lies from old (study/drift.ts). */
+export interface Drift {
+  /** Of the layers' statistics, in standard deviations: new data against old. */
+  readonly distance: number
+  /** The same of halves of one kind of data: the largest that was seen. */
+  readonly floor: number
+  /** By layer with batch norm: root mean squares over its channels of the mean's shift, in standard deviations, and of the variances' log ratio. */
+  readonly layers: readonly { readonly id: string; readonly shift: number; readonly logVarianceRatio: number; readonly distance: number }[]
+  /** The integer model on validation samples, as it is and with norms and ranges taken anew from new data; absent without old data. */
+  readonly old?: { readonly before: Standing; readonly reestimated: Standing }
+  readonly new: { readonly before: Standing; readonly reestimated: Standing }
+  /** Accuracy on the old validation data that the run itself recorded, where that data is gone. */
+  readonly recorded?: { readonly accuracy: number; readonly count: number }
+  readonly verdict: 'none' | 'statistics' | 'training'
+  /** The verdict in plain words. */
+  readonly reason: string
+  /** Multiply-accumulates of all this. */
+  readonly macs: number
+}
+
+/** Accuracies of the integer models before, with norms and ranges taken anew, and in the end. */
+export interface Adapted {
+  readonly before: number
+  readonly reestimated: number
+  readonly adapted: number
+  readonly count: number
+}
+
+/** What a run that adapts another one came to. */
+export interface Adaptation {
+  /** Share of old samples in what was trained on. */
+  readonly replay: number
+  readonly splits: readonly { readonly split: 'validation' | 'test'; readonly old?: Adapted; readonly new: Adapted }[]
+  /** Whether the network is the one that was deployed; another one has other weights too. */
+  readonly network: 'kept' | 'searched'
+  /** All of the run, and all of the one that was adapted; multiply-accumulates where they were counted. */
+  readonly cost: { readonly seconds: number; readonly macs: number }
+  readonly original: { readonly seconds?: number; readonly macs?: number }
+}
+
 /** `epoch` counts the finished epochs of its stage: 1 after the first. */
 export type StudyEvent =
   | { type: 'started'; command: string; spec: Record<string, unknown>; version: string; backend: string; threads: number }
-  /** `things`: what the samples are called, clips where absent. */
-  | { type: 'data'; directory: string; classes: readonly string[]; counts: Record<SplitName, number>; skipped: number; things?: string }
+  /** `things`: what the samples are called, clips where absent. `old`: of the data before, where a run adapts to new. */
+  | {
+      type: 'data'
+      directory: string
+      classes: readonly string[]
+      counts: Record<SplitName, number>
+      skipped: number
+      things?: string
+      old?: Record<SplitName, number>
+    }
   | { type: 'stage'; stage: StageName; state: 'started' | 'finished'; seconds?: number }
   | {
       type: 'epoch'
@@ -122,6 +178,8 @@ export type StudyEvent =
       validationLoss?: number
       validationAccuracy?: number
       expectedMacs?: number
+      /** Multiply-accumulates of this epoch; a backward pass counts twice the forward one. */
+      macs?: number
       /** Steps of a search that were left out because a loss was no number. */
       lostSteps?: { readonly count: number; readonly reason: string }
       averageWeightBits?: number
@@ -140,8 +198,10 @@ export type StudyEvent =
       chosen?: boolean
       dropped?: string
     }
-  /** What a joint search found, by rising bytes. */
-  | { type: 'front'; members: readonly FrontMember[]; chosen: number }
+  /** What a joint search found, by rising bytes, and the multiply-accumulates of all of it. `chosen` -1: the deployed network, which is not on it. */
+  | { type: 'front'; members: readonly FrontMember[]; chosen: number; macs?: number }
+  | ({ type: 'drift' } & Drift)
+  | ({ type: 'adaptation' } & Adaptation)
   | { type: 'network'; network: Network; cost: Cost; layers: readonly LayerBits[] }
   | {
       type: 'evaluation'

@@ -38,6 +38,7 @@ const imageSide = 32
 
 /** @throws UsageError where the request and its network do not go together */
 export function inputOf(spec: SearchSpec | TrainSpec): InputForm {
+  if (spec.data.input) return spec.data.input
   const { seconds, imageSize } = spec.data
   const name = networkOf(spec)
   const isGiven = name !== undefined && isFile(name)

@@ -3,7 +3,7 @@ import { Engine, openBackend } from '@bitwright/engine'
 import { afterAll, describe, expect, test } from 'vitest'
 import type { ImageDataset, Sample, SplitName } from '../data/dataset.ts'
 import { joinDatasets, rowsOf } from '../data/join.ts'
-import { partOf, ReplaySource } from './replay-source.ts'
+import { isOld as isOldOf, partOf, ReplaySource } from './replay-source.ts'
 
 const backend = await openBackend({ backend: 'wasm', threads: 1 })
 afterAll(() => backend.close())
@@ -21,14 +21,13 @@ function images(directory: string, counts: readonly [number, number, number], fi
 
 const old = images('old', [23, 8, 4], 0)
 const fresh = images('new', [40, 6, 3], 100)
-const data = { dataset: joinDatasets([old, fresh]), oldRows: rowsOf(old) }
+const data = { ...joinDatasets([old, fresh]), oldRows: rowsOf(old) }
 const frontEnd = { kind: 'image', height: 1, width: 1, channels: 1 } as const
 const open = (share: number) => new ReplaySource(new Engine(backend), data, frontEnd, { share, seed: 7 })
-const isOld = ({ index }: Sample) => index < data.oldRows
+const isOld = (sample: Sample) => isOldOf(data, sample)
 
 test('joined rows are those of the parts', () => {
-  const { dataset } = data
-  expect(dataset.kind === 'image' && [...dataset.pixels]).toEqual([...old.pixels, ...fresh.pixels])
+  expect(data.kind === 'image' && [...data.pixels]).toEqual([...old.pixels, ...fresh.pixels])
   for (const split of ['train', 'validation', 'test'] as SplitName[]) {
     expect(partOf(data, 'old').splits[split]).toEqual(old.splits[split])
     expect(partOf(data, 'new').splits[split].map(({ path }) => path)).toEqual(fresh.splits[split].map(({ path }) => path))

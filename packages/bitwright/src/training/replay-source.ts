@@ -9,17 +9,14 @@ import { splitNames } from '../data/plan.ts'
 import type { FrontEnd } from '../network/network.ts'
 import { openSource, type SampleSource, type SourceOptions } from './sample-source.ts'
 
-/** A dataset whose first rows are old. */
-export interface OldAndNew {
-  readonly dataset: Dataset
-  readonly oldRows: number
-}
-
 export type Part = 'old' | 'new'
 
-/** One of both, with the rows that it has in the whole. */
-export function partOf({ dataset, oldRows }: OldAndNew, part: Part): Dataset {
-  const isOwn = ({ index }: Sample) => index < oldRows === (part === 'old')
+/** Whether a sample is one of the old data. */
+export const isOld = ({ oldRows = 0 }: Dataset, { index }: Sample): boolean => index < oldRows
+
+/** The old or the new samples alone, with the rows that they have in the whole. */
+export function partOf(dataset: Dataset, part: Part): Dataset {
+  const isOwn = (sample: Sample) => isOld(dataset, sample) === (part === 'old')
   const { train, validation, test } = dataset.splits
   return { ...dataset, splits: { train: train.filter(isOwn), validation: validation.filter(isOwn), test: test.filter(isOwn) } }
 }
@@ -37,13 +34,13 @@ export class ReplaySource implements SampleSource {
   /** @param share of the old samples, 0 to less than 1 */
   constructor(
     engine: Engine,
-    data: OldAndNew,
+    dataset: Dataset,
     frontEnd: FrontEnd,
     { share, seed, ...options }: SourceOptions & { share: number; seed: number },
   ) {
-    const open = (dataset: Dataset) => openSource(engine, dataset, frontEnd, options)
-    const [old, fresh] = [partOf(data, 'old'), partOf(data, 'new')]
-    this.source = open(data.dataset)
+    const open = (own: Dataset) => openSource(engine, own, frontEnd, options)
+    const [old, fresh] = [partOf(dataset, 'old'), partOf(dataset, 'new')]
+    this.source = open(dataset)
     this.parts = { old: open(old), new: open(fresh) }
     this.share = share
     const splits = splitNames.map((split) => {
@@ -51,7 +48,7 @@ export class ReplaySource implements SampleSource {
       const order = new Random(seed, 'replayed', split).permutation(old.splits[split].length)
       return [split, [...Array.from(order.subarray(0, wanted), (i) => old.splits[split][i]), ...fresh.splits[split]]]
     })
-    this.dataset = { ...data.dataset, splits: Object.fromEntries(splits) as Dataset['splits'] }
+    this.dataset = { ...dataset, splits: Object.fromEntries(splits) as Dataset['splits'] }
   }
 
   epochOrder(seed: number, epoch: number): Sample[] {
