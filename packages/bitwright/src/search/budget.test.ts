@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { memory } from '../hardware/index.ts'
 import { targetModel } from '../hardware/targets.ts'
 import { withBits } from '../network/transform.ts'
-import { randomDecisions } from '../spaces/decisions.ts'
-import { kwsE2e, kwsMfcc } from '../spaces/index.ts'
+import { extremes, randomDecisions } from '../spaces/decisions.ts'
+import { jointSpace, kwsE2e, kwsMfcc } from '../spaces/index.ts'
 import type { BudgetSpec } from '../study/api.ts'
 import { bestFirst, Budget, type BudgetOptions, probableWithin } from './budget.ts'
 import { drawWithin } from './random.ts'
@@ -74,6 +74,20 @@ describe('Budget', () => {
     expect(short.violation(short.price(network))).toBeCloseTo(1 / 0.999 - 1, 9)
     expect(make({ latencyMs: 1e9 }).admit(space, decisions)).toBeUndefined()
     expect(() => make({ latencyMs: 1e-6 }, { hardware }).requireFeasible(space)).toThrow(/latencyMs \S+ exceeds 0\.000001; raise/)
+  })
+
+  it('knows that few bits can take longer than many', () => {
+    const space = jointSpace(spaces[1])
+    const { smallest } = extremes(space)
+    const hardware = targetModel('cortex-m4')
+    const searched = { hardware, weightBits: 'searched', activationBits: 'searched' } as const
+    const price = (activations: number) =>
+      hardware.price(space.build(smallest.map((option, i) => (space.choices[i].name.endsWith('.activationBits') ? activations : option))))
+    const [narrow, wide] = [price(0), price(2)]
+    expect(wide.latencyMs!).toBeLessThan(narrow.latencyMs!)
+    const limits = { latencyMs: wide.latencyMs!, flashBytes: wide.flashBytes }
+    expect(() => make(limits, searched).requireFeasible(space)).not.toThrow()
+    expect(() => make({ ...limits, latencyMs: 0.99 * wide.latencyMs! }, searched).requireFeasible(space)).toThrow(/latencyMs \S+ exceeds/)
   })
 
   it('prices fixed widths as they are and trained ones at 8 bits', () => {

@@ -3,7 +3,7 @@ import type { CostModel } from '../hardware/cost-model.ts'
 import { excessOver, limitedCosts, limits } from '../hardware/limits.ts'
 import type { Network } from '../network/network.ts'
 import { withBits } from '../network/transform.ts'
-import { decisionMacs, extremes, isAdditive } from '../spaces/decisions.ts'
+import { choicesOf, decisionMacs, extremes, isAdditive } from '../spaces/decisions.ts'
 import type { AdditiveSpace, Space } from '../spaces/space.ts'
 import type { BitsSpec, BudgetSpec } from '../study/api.ts'
 import type { Cost } from '../study/events.ts'
@@ -78,11 +78,19 @@ export class Budget {
     return this.excess(cost) ? undefined : { network, cost }
   }
 
-  /** @throws UsageError when even the smallest member does not fit. */
+  /** @throws UsageError when even the smallest member does not fit, at any width: fewer bits are fewer bytes, but can take longer. */
   requireFeasible(space: Space): void {
     const { smallest } = extremes(space)
-    const cost = this.price(space.build(smallest))
-    const excess = this.excess(cost)
+    const bits = choicesOf(space, 'bits')
+    const isWeights = (choice: number) => space.choices[choice].name.endsWith('.weightBits')
+    const widths = Array.from({ length: bits.length > 0 ? space.choices[bits[0]].options.length : 1 }, (_, option) => option)
+    const members = widths.flatMap((weights) =>
+      widths.map((activations) =>
+        smallest.map((option, choice) => (bits.includes(choice) ? (isWeights(choice) ? weights : activations) : option)),
+      ),
+    )
+    const costs = members.map((decisions) => this.price(space.build(decisions)))
+    const excess = this.excess(costs.reduce((least, cost) => (this.violation(cost) < this.violation(least) ? cost : least)))
     if (excess)
       throw new UsageError(
         `the budget cannot be met: the smallest member of ${space.name} has ${excess}; raise the limit (${limits.map(({ flag }) => flag).join(', ')}) or choose another space`,
