@@ -23,8 +23,8 @@ describe('the sizes', () => {
     const smallest = space.build(member((options) => (options.includes('identity') ? options.indexOf('identity') : 0)))
     const largest = space.build(member((options) => options.findLastIndex((option) => option !== 'identity')))
     const [low, high] = [countNetwork(smallest), countNetwork(largest)]
-    expect([low.macs / 1e6, low.params / 1e3].map(Math.round)).toEqual([4, 17])
-    expect([high.macs / 1e6, high.params / 1e3].map(Math.round)).toEqual([46, 380])
+    expect([low.macs / 1e6, low.params / 1e3].map(Math.round)).toEqual([2, 16])
+    expect([high.macs / 1e6, high.params / 1e3].map(Math.round)).toEqual([41, 376])
     const shapes = inferShapes(largest)
     expect(shapes.get(largest.nodes.find(({ id }) => id.startsWith('last@'))!.id)).toEqual([8, 8, 96])
   })

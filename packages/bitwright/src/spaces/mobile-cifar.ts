@@ -1,6 +1,7 @@
 // Small images, e.g. CIFAR-10: the mobile blocks of MobileNetV2 (Sandler et al., arXiv 1801.04381) with the choices of ProxylessNAS (Cai et
 // al., arXiv 1812.00332: kernels 3, 5 and 7, expansions 3 and 6, identity for depth) and of once-for-all networks (arXiv 1908.09791: width).
-// Sizes are ours, for models of some tens of kilobytes: at 32x32x3 from about 4 to 45 million MACs and 17,000 to 380,000 parameters. The
+// Sizes are ours, for models of some tens of kilobytes: at 32x32x3 from about 2 to 41 million MACs and 16,000 to 376,000 parameters; the first
+// stage expands less, as its maps are the largest. The
 // ids of layers whose shapes follow from widths end in `@inputs-outputs` of their block.
 import { classifier, convolution, mobileBlock, network } from '../network/blocks.ts'
 import type { Network, NetworkNode } from '../network/network.ts'
@@ -24,15 +25,16 @@ interface Stage {
   /** Of the first block. */
   readonly stride: number
   readonly blocks: number
+  readonly expansions: readonly number[]
 }
 
 const stemChannels = 16
 const headChannels = 96
 const stages: readonly Stage[] = [
-  { name: 's1', widths: [12, 16, 20], stride: 1, blocks: 1 },
-  { name: 's2', widths: [16, 24, 32], stride: 2, blocks: 3 },
-  { name: 's3', widths: [24, 40, 56], stride: 2, blocks: 3 },
-  { name: 's4', widths: [40, 60, 80], stride: 1, blocks: 2 },
+  { name: 's1', widths: [12, 16, 20], stride: 1, blocks: 1, expansions: [1, 3] },
+  { name: 's2', widths: [16, 24, 32], stride: 2, blocks: 3, expansions: [3, 6] },
+  { name: 's3', widths: [24, 40, 56], stride: 2, blocks: 3, expansions: [3, 6] },
+  { name: 's4', widths: [40, 60, 80], stride: 1, blocks: 2, expansions: [3, 6] },
 ]
 
 interface BlockOption {
@@ -40,9 +42,8 @@ interface BlockOption {
   /** Absent: identity. */
   readonly block?: { readonly expansion: number; readonly kernel: number }
 }
-const blockOptions: readonly BlockOption[] = [3, 6].flatMap((expansion) =>
-  [3, 5, 7].map((kernel) => ({ name: `e${expansion}k${kernel}`, block: { expansion, kernel } })),
-)
+const blockOptions = (expansions: readonly number[]): BlockOption[] =>
+  expansions.flatMap((expansion) => [3, 5, 7].map((kernel) => ({ name: `e${expansion}k${kernel}`, block: { expansion, kernel } })))
 const identity: BlockOption = { name: 'identity' }
 
 /** One path choice; its widths follow from the choices of its stage and the one before. */
@@ -54,7 +55,7 @@ interface Place {
   readonly options: readonly BlockOption[]
 }
 
-const places: readonly Place[] = stages.flatMap(({ name, stride, blocks }, stage) =>
+const places: readonly Place[] = stages.flatMap(({ name, stride, blocks, expansions }, stage) =>
   Array.from({ length: blocks }, (_, block) => {
     const isFirst = block === 0
     return {
@@ -62,7 +63,7 @@ const places: readonly Place[] = stages.flatMap(({ name, stride, blocks }, stage
       stage,
       isFirst,
       stride: isFirst ? stride : 1,
-      options: isFirst ? blockOptions : [...blockOptions, identity],
+      options: isFirst ? blockOptions(expansions) : [...blockOptions(expansions), identity],
     }
   }),
 )
