@@ -87,6 +87,22 @@ describe('progress', () => {
     expect(line.take()).toMatch(/^train {2}epoch 10\/10 {2}loss 0.500 .*validation 87.3 % .*done in 2:10\n$/)
   })
 
+  test('goes on counting where an earlier sitting stopped, warm-up and search apart', () => {
+    const at = (fromEpoch: number, stage: 'warmup' | 'search'): string => {
+      const line = setUp(false)
+      line.onEvent({ type: 'resumed', fromEpoch, stage: 'search' })
+      const said = line.take()
+      line.onEvent({ type: 'stage', stage, state: 'started' })
+      line.take()
+      line.wait(20_000)
+      line.onProgress({ stage, done: 1, total: 4, text: 'steps' })
+      return said + line.take()
+    }
+    expect(at(1, 'warmup')).toMatch(/^resumed at warm-up, after epoch 1\nwarm-up {2}epoch 2\/2/)
+    expect(at(2, 'search')).toMatch(/^resumed at search\nsearch {2}epoch 1\/4/)
+    expect(at(5, 'search')).toMatch(/^resumed at search, after epoch 3\nsearch {2}epoch 4\/4/)
+  })
+
   test('says how many clips there are and which were skipped', () => {
     const line = setUp(false)
     line.onEvent({ type: 'data', directory: 'd', classes: ['a', 'b'], counts: { train: 5, validation: 2, test: 3 }, skipped: 1 })

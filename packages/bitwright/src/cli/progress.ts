@@ -49,13 +49,18 @@ export function createProgress(
   let drawnAt = -Infinity
   const stageStart = new Map<StageName, number>()
   const secondsPerEpoch = new Map<StageName, number>()
+  /** Epochs that an earlier sitting has done. */
+  let before: { readonly stage: StageName; readonly epoch: number } | undefined
+
+  /** Epochs of the stage that are done. */
+  const epochsDone = (current: EpochEvent | undefined): number => current?.epoch ?? (before?.stage === stage ? before!.epoch : 0)
 
   function line(): string {
     if (stage === undefined) return ''
     const parts = [labels[stage]]
     const current = last?.stage === stage ? last : undefined
     const planned = current?.epochs ?? plannedEpochs(stage)
-    if (planned) parts.push(`epoch ${Math.min(planned, (current?.epoch ?? 0) + (within ? 1 : 0)) || 1}/${planned}`)
+    if (planned) parts.push(`epoch ${Math.min(planned, epochsDone(current) + (within ? 1 : 0)) || 1}/${planned}`)
     if (within && within.total > 0) parts.push(`${bar(within.done / within.total)} ${within.done}/${within.total} ${within.text}`)
     if (current) parts.push(...metrics(current))
     const left = secondsLeft(current)
@@ -76,7 +81,7 @@ export function createProgress(
     pace ??= [...secondsPerEpoch.values()].at(-1)
     if (pace === undefined) return undefined
     const later = trainedStages.slice(trainedStages.indexOf(stage as (typeof trainedStages)[number]) + 1)
-    const here = Math.max(0, (current?.epochs ?? epochs[stage as keyof EpochsSpec]) - (current?.epoch ?? 0) - fraction)
+    const here = Math.max(0, (current?.epochs ?? epochs[stage as keyof EpochsSpec]) - epochsDone(current) - fraction)
     return pace * (here + later.reduce((sum, name) => sum + epochs[name], 0))
   }
 
@@ -131,7 +136,11 @@ export function createProgress(
       } else if (event.type === 'drift') {
         say(event.reason)
       } else if (event.type === 'resumed') {
-        say(`resumed at ${labels[event.stage]}, epoch ${event.fromEpoch}`)
+        // a search's checkpoints count its warm-up's epochs
+        const warmup = event.stage === 'search' ? (epochs?.warmup ?? 0) : 0
+        before =
+          event.fromEpoch < warmup ? { stage: 'warmup', epoch: event.fromEpoch } : { stage: event.stage, epoch: event.fromEpoch - warmup }
+        say(`resumed at ${labels[before.stage]}${before.epoch > 0 ? `, after epoch ${before.epoch}` : ''}`)
       }
     },
     onProgress(progress) {
