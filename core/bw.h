@@ -9,7 +9,7 @@
 #define BITWRIGHT_CORE_H
 #include <stdint.h>
 
-#define BW_VERSION 2u
+#define BW_VERSION 3u
 #define BW_MAGIC 0x4c4d5742u /* "BWML" */
 
 #define BW_MAX_BANDS 128 /* and the most coefficients of a frame */
@@ -68,7 +68,9 @@ typedef struct {
 
 typedef struct {
   uint8_t op, weightKind, depthwise, logMagnitude; /* weightKind: bw_weight's, and their order (weights.h), or 0: cut-offs (sinc.h) */
-  uint16_t input[2], output, accumulatorShift; /* of a convolution's sums, to the left, before the bias is added */
+  uint16_t input[2], output; /* input[1]: of an addition; of a convolution the exponents of its compact parameters (parameters.h) */
+  uint8_t accumulatorShift; /* of a convolution's sums, to the left, before the bias is added */
+  uint8_t compact;          /* 1 if its parameters are */
   uint16_t kernel[2], stride[2], padding[4]; /* padding: top, bottom, left, right */
   uint32_t weights, parameters;              /* offsets in the image */
   uint32_t scratch;                          /* offset in the arena */
@@ -88,7 +90,7 @@ int bw_open(bw_model *model, const void *image, uint32_t length);
 uint64_t bw_prepared_bytes(const bw_model *model);
 void bw_prepare(bw_model *model, void *memory);
 /* Bytes of scratch a layer needs in the arena; with fewer rows of input, fewer. */
-uint32_t bw_scratch_bytes(const bw_layer *layer, const bw_tensor *input);
+uint32_t bw_scratch_bytes(const bw_layer *layer, const bw_tensor *input, const bw_tensor *output);
 void bw_get_tensor(const bw_model *model, uint32_t index, bw_tensor *tensor);
 void bw_get_layer(const bw_model *model, uint32_t index, bw_layer *layer);
 

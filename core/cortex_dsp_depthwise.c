@@ -114,7 +114,7 @@ int bw_run_depthwise(const bw_step *s) {
   uint32_t c, i, j, k;
   if (bw_layout(&s->l) != BW_PAIRED_INPUTS) return 0;
   w.line = bw_round_up(w.line, 2);
-  memset(plane, 0, bw_scratch_bytes(&s->l, &s->x) - (size_t)((uint8_t *)plane - s->scratch));
+  memset(plane, 0, bw_work_bytes(&s->l, &s->x) - (size_t)((uint8_t *)plane - s->scratch));
   for (c = 0; c < s->y.channels; c++) {
     uint32_t weights[6];
     fill_plane(s, &w, c, plane);

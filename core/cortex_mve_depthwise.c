@@ -109,7 +109,7 @@ ALWAYS void depthwise(const bw_step *s, const int isSigned) {
   const int small = s->l.kernel[0] == 3 && s->l.kernel[1] == 3 && w.stride[0] == 1;
   uint32_t c, i, j, k, m;
   int32_t wide[9];
-  memset(s->scratch, 0, bw_scratch_bytes(&s->l, &s->x));
+  memset(s->scratch, 0, bw_work_bytes(&s->l, &s->x));
   for (c = 0; c < channels; c++) {
     fill_plane(s, &w, c, plane);
     for (j = 0, k = 0; j < w.kernel[1]; j++)

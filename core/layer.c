@@ -7,6 +7,7 @@
 
 #include "arithmetic.h"
 #include "cortex.h"
+#include "parameters.h"
 #include "prepared.h"
 #include "sinc.h"
 #include "values.h"
@@ -251,8 +252,23 @@ static void crop(const bw_step *s) {
   for (i = 0; i < count; i++) store(&s->y, s->out, i, fetch1(&s->x, s->in, first + i));
 }
 
-void bw_run_step(const bw_model *m, uint32_t layer, const bw_step *s) {
+/* Compact parameters as wide ones behind what the kernel works in. */
+static void widen_parameters(bw_step *s) {
+  const uint32_t channels = s->y.channels;
+  uint8_t *to = s->scratch + bw_work_bytes(&s->l, &s->x);
+  int32_t *biases = (int32_t *)(void *)to, *multipliers = biases + channels;
+  uint32_t c;
+  for (c = 0; c < channels; c++) {
+    const bw_channel channel = bw_load_channel(&s->l, s->parameters, channels, c);
+    biases[c] = channel.bias, multipliers[c] = channel.multiplier;
+    to[8 * channels + c] = (uint8_t)channel.shift;
+  }
+  s->parameters = to;
+}
+
+void bw_run_step(const bw_model *m, uint32_t layer, bw_step *s) {
   if (m->prepared && bw_run_prepared(m, layer, s)) return;
+  if (s->l.compact) widen_parameters(s);
   if (bw_run_cortex(s)) return;
   switch (s->l.op) {
     case BW_CONVOLUTION:

@@ -12,7 +12,9 @@ typedef struct {
 } bw_step;
 
 void bw_load_step(const bw_model *model, uint32_t layer, uint8_t *arena, bw_step *step);
-/* Runs a step of this layer, prepared where the model is. A reshape needs no running. */
-void bw_run_step(const bw_model *model, uint32_t layer, const bw_step *step);
+/* Runs a step of this layer, prepared where the model is; compact parameters are made wide in its scratch before. A reshape needs no running. */
+void bw_run_step(const bw_model *model, uint32_t layer, bw_step *step);
+/* The part of the scratch that the layer's kernel works in. */
+uint32_t bw_work_bytes(const bw_layer *layer, const bw_tensor *input);
 
 #endif

@@ -4,6 +4,8 @@
 
 #include "arithmetic.h"
 #include "bw.h"
+#include "layer.h"
+#include "parameters.h"
 #include "sinc.h"
 #include "weights.h"
 
@@ -49,20 +51,25 @@ static uint64_t depth(const bw_layer *l, uint32_t inputChannels) {
 
 /* Dense: two int16 columns and four rows of int8 weights, each padded to 8; pixel by pixel two columns, for vectors one. Depthwise: one
  * channel's plane inside its border and its taps, as int16 in even rows and columns. (layer.c) */
-uint32_t bw_scratch_bytes(const bw_layer *l, const bw_tensor *x) {
-  uint64_t size, k;
+static uint64_t work_bytes(const bw_layer *l, const bw_tensor *x) {
+  uint64_t k;
   if (l->op != BW_CONVOLUTION) return 0;
   if (l->depthwise) {
     const uint64_t rows = (uint64_t)x->height + l->padding[0] + l->padding[1], columns = (uint64_t)x->width + l->padding[2] + l->padding[3];
     const uint64_t even = (rows + rows % 2) * (columns + columns % 2), taps = (l->kernel[0] + 1u) / 2 * 2 * ((l->kernel[1] + 1u) / 2 * 2);
-    size = 2 * (even + taps) + 8;
-  } else {
-    k = bw_padded_depth(l, (uint32_t)depth(l, x->channels));
-    if (bw_layout(l) == BW_VECTORS) size = 2 * k;
-    else if (bw_by_pixels(l)) size = 4 * ((k + 3) & ~(uint64_t)3);
-    else size = 8 * ((k + 7) & ~(uint64_t)7);
+    return 2 * (even + taps) + 8;
   }
-  return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+  k = bw_padded_depth(l, (uint32_t)depth(l, x->channels));
+  if (bw_layout(l) == BW_VECTORS) return 2 * k;
+  return bw_by_pixels(l) ? 4 * ((k + 3) & ~(uint64_t)3) : 8 * ((k + 7) & ~(uint64_t)7);
+}
+
+static uint32_t limited(uint64_t size) { return size > UINT32_MAX ? UINT32_MAX : (uint32_t)size; }
+
+uint32_t bw_work_bytes(const bw_layer *l, const bw_tensor *x) { return limited(work_bytes(l, x)); }
+
+uint32_t bw_scratch_bytes(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
+  return limited(work_bytes(l, x) + (l->compact ? 9u * y->channels : 0));
 }
 
 static int inside(const bw_model *m, uint32_t offset, uint64_t size) {
@@ -158,7 +165,7 @@ static int check_shape(const bw_model *m, const bw_layer *l, const bw_tensor *x,
       channels = y->channels;
       if (l->weightKind == 0 && (l->depthwise || x->channels != 1 || channels * k > LIMIT_MADE)) return BW_BAD_LAYER;
       if (!inside(m, l->weights, bw_weight_bytes(l, channels, (uint32_t)k))) return BW_BAD_DATA;
-      return inside(m, l->parameters, channels * (l->logMagnitude ? 13 : 9)) ? BW_OK : BW_BAD_DATA;
+      return inside(m, l->parameters, channels * bw_parameter_bytes(l)) ? BW_OK : BW_BAD_DATA;
     case BW_AVERAGE_POOL:
       if (l->padding[0] | l->padding[1] | l->padding[2] | l->padding[3]) return BW_BAD_SHAPE;
       if (x->channels != y->channels) return BW_BAD_SHAPE;
@@ -195,7 +202,7 @@ static int check_alive(const bw_model *m, uint32_t reader, uint32_t index) {
     bw_get_tensor(m, l.output, &other);
     bw_get_tensor(m, l.input[0], &source);
     if (overlap(t.offset, bytes(&t), other.offset, bytes(&other))) return BW_BAD_OVERLAP;
-    if (overlap(t.offset, bytes(&t), l.scratch, bw_scratch_bytes(&l, &source))) return BW_BAD_OVERLAP;
+    if (overlap(t.offset, bytes(&t), l.scratch, bw_scratch_bytes(&l, &source, &other))) return BW_BAD_OVERLAP;
   }
   return index == 0 ? BW_OK : BW_BAD_ORDER;
 }
@@ -219,7 +226,7 @@ static int may_overlap(const bw_layer *l, const bw_tensor *x, const bw_tensor *y
 }
 
 static int check_arena(const bw_model *m, uint32_t at, const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
-  uint32_t scratch = bw_scratch_bytes(l, x), i;
+  uint32_t scratch = bw_scratch_bytes(l, x, y), i;
   int status = check_alive(m, at, l->input[0]);
   if (status == BW_OK && l->op == BW_ADD) status = check_alive(m, at, l->input[1]);
   if (status != BW_OK || l->op == BW_RESHAPE) return status;
@@ -267,7 +274,7 @@ static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x
       bw_get_tensor(m, l->output, &y);
       k = (uint32_t)depth(l, x->channels);
       for (c = 0; c < y.channels; c++) {
-        int64_t bias = (int32_t)bw_load32(p + 4 * c), sum = magnitudes(l, m->image + l->weights, c, k) * reach(x);
+        int64_t bias = bw_load_channel(l, p, y.channels, c).bias, sum = magnitudes(l, m->image + l->weights, c, k) * reach(x);
         if (bias < 0) bias = -bias;
         if (l->logMagnitude) {
           if (sum > limit || sum + (int64_t)bw_load32(p + 4 * (2 * y.channels + c)) > UINT32_MAX) return BW_BAD_RANGE;
@@ -276,7 +283,7 @@ static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x
           return BW_BAD_RANGE;
         }
       }
-      return check_shifts(p + 4 * (l->logMagnitude ? 3 : 2) * (uint32_t)y.channels, y.channels);
+      return l->compact ? BW_OK : check_shifts(p + 4 * (l->logMagnitude ? 3 : 2) * (uint32_t)y.channels, y.channels);
     case BW_ADD:
       for (i = 0; i < 2; i++) {
         bw_tensor t;
@@ -302,6 +309,8 @@ static int check_layer(const bw_model *m, uint32_t at, uint64_t *work) {
   bw_get_layer(m, at, &l);
   if (l.op > BW_CROP || (l.accumulatorShift != 0 && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
   if (l.accumulatorShift > LIMIT_SHIFT) return BW_BAD_LAYER;
+  if (l.compact > 1 || (l.compact && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
+  if (l.compact && (bw_scale_exponent(&l) < BW_LEAST_EXPONENT || bw_scale_exponent(&l) > BW_MOST_EXPONENT)) return BW_BAD_LAYER;
   if (l.input[0] >= m->header.tensorCount || l.output >= m->header.tensorCount || l.output == 0) return BW_BAD_LAYER;
   if (l.op == BW_ADD && l.input[1] >= m->header.tensorCount) return BW_BAD_LAYER;
   for (i = 0; i < at; i++) {

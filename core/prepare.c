@@ -2,6 +2,7 @@
 #include "prepared.h"
 
 #include "arithmetic.h"
+#include "parameters.h"
 #include "rounding.h"
 #include "sinc.h"
 #include "weights.h"
@@ -151,7 +152,7 @@ static void prepare_convolution(const bw_model *m, const bw_layer *l, const bw_t
   int32_t *places = take(s, l->depthwise ? 4 * (uint64_t)(taps + 1) : 0);
   uint32_t *offsets = take(s, l->logMagnitude ? 4 * (uint64_t)padded : 0);
   int64_t *sums = take(s, 8 * (uint64_t)channels);
-  const uint8_t *p = m->image + l->parameters, *shifts = p + 4 * (l->logMagnitude ? 3 : 2) * channels;
+  const uint8_t *p = m->image + l->parameters;
   uint32_t c, first;
   if (!s->memory) return;
   to->weights = weights, to->epilogues = epilogues, to->taps = places, to->logOffsets = offsets;
@@ -171,11 +172,11 @@ static void prepare_convolution(const bw_model *m, const bw_layer *l, const bw_t
     int fits = 1, rounds = 1;
     for (c = first; c < first + vectors * L; c++) {
       const uint32_t channel = first + panel_channel(vectors, (c - first) / L, c % L), from = channel < channels ? channel : channels - 1;
-      const int32_t bias = (int32_t)bw_load32(p + 4 * from), multiplier = (int32_t)bw_load32(p + 4 * (channels + from)), shift = (int8_t)shifts[from];
+      const bw_channel e = bw_load_channel(l, p, channels, from);
       const int64_t sum = l->logMagnitude ? (int64_t)32 << 16 : sums[from] * reach(x);
-      const bw_rounding r = {l->logMagnitude ? 0 : -sum, sum, l->accumulatorShift, bias, multiplier, shift, y->min - y->zeroPoint, y->max - y->zeroPoint};
+      const bw_rounding r = {l->logMagnitude ? 0 : -sum, sum, l->accumulatorShift, e.bias, e.multiplier, e.shift, y->min - y->zeroPoint, y->max - y->zeroPoint};
       float *const at = roundings + 2 * L * (c / L) + c % L;
-      fits &= lay_epilogue(epilogues + L * FIELDS * (c / L), c % L, bias, multiplier, shift, (sum << l->accumulatorShift) + (bias < 0 ? -(int64_t)bias : bias));
+      fits &= lay_epilogue(epilogues + L * FIELDS * (c / L), c % L, e.bias, e.multiplier, e.shift, (sum << l->accumulatorShift) + (e.bias < 0 ? -(int64_t)e.bias : e.bias));
       if (l->logMagnitude) offsets[c] = bw_load32(p + 4 * (2 * channels + from));
       at[0] = at[L] = 0;
       if (rounds && channel < channels) rounds = bw_find_rounding(&r, at, at + L);

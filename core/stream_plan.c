@@ -99,7 +99,7 @@ static uint64_t plan_state(bw_stream *s) {
   end = bytes;
   for (i = 0; i < m->header.layerCount; i++) {
     bw_layer l;
-    bw_tensor x;
+    bw_tensor x, y;
     map_plan *to;
     uint64_t at, size;
     bw_get_layer(m, i, &l);
@@ -112,7 +112,8 @@ static uint64_t plan_state(bw_stream *s) {
     }
     stream_tensor(m, l.input[0], &x);
     x.height = l.kernel[0];
-    size = bw_scratch_bytes(&l, &x);
+    bw_get_tensor(m, l.output, &y);
+    size = bw_scratch_bytes(&l, &x, &y);
     if (size == 0) continue;
     at = place(m, maps, i, bytes, up16(size));
     layers[i].scratch = (uint32_t)at;

@@ -3,7 +3,7 @@
 // section 5.2) do it; several orders are tried and the smallest result is kept. A reshape's output is its input's memory.
 
 import { paddedDepth } from './packing.ts'
-import type { IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
+import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
 
 export const alignment = 16
 const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
@@ -54,9 +54,13 @@ export function overlapRange(model: IntegerModel, layer: IntegerLayer, input: nu
 
 const even = (size: number): number => size + (size % 2)
 
-/** Bytes of scratch of a layer; the same rule as bw_scratch_bytes in core/open.c. */
+/** Bytes of scratch of a layer: what its kernel works in and its compact parameters as wide ones; the same rule as bw_scratch_bytes in core/open.c. */
 export function scratchBytes(model: IntegerModel, layer: IntegerLayer): number {
   if (layer.op !== 'convolution') return 0
+  return workBytes(model, layer) + (layer.compact ? 9 * model.tensors[layer.output].shape[2] : 0)
+}
+
+function workBytes(model: IntegerModel, layer: IntegerConvolution): number {
   const taps = filterTaps(model, layer)
   if (isDepthwise(model, layer)) {
     const [height, width] = model.tensors[layer.input].shape

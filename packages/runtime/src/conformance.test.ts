@@ -20,10 +20,10 @@ import { inOneContainer, randomClip, randomFilters, randomModel, referenceLogits
 import { randomSeparable } from './testing/random-separable.ts'
 import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
 
-const cases = Array.from({ length: 420 }, (_, seed) => {
-  const draw = seededDraw(seed)
+const cases = Array.from({ length: 440 }, (_, seed) => {
+  const draw = seededDraw(seed < 300 ? seed : seed + 288) // where all changes of container come up
   const families = [undefined, 'plain', 'dsp', 'helium'] as const
-  const drawn = seed < 240 ? randomModel(draw) : seed < 360 ? randomSeparable(draw, seed >= 300) : randomFilters(draw)
+  const drawn = seed < 240 ? randomModel(draw) : seed < 380 ? randomSeparable(draw, seed >= 300) : randomFilters(draw)
   const [random, target] = [seed % 8 < 4 && seed < 300 ? inOneContainer(drawn) : drawn, families[seed % families.length]]
   const model = target ? packModel(random, target) : random
   return { seed, model, bytes: encodeModel(model), clip: randomClip(draw, model.frontEnd) }
@@ -83,6 +83,7 @@ async function agreesWithReference(open: (file: Uint8Array) => Model | Promise<M
           .add(layer.cutoffs ? 'made weights' : layer.oddWeights ? 'odd weights' : 'weights')
           .add(layer.logOffset ? 'logarithm' : layer.accumulatorShift ? 'shifted sums' : 'linear')
           .add(`input ${model.tensors[layer.input].containerBits}`)
+          .add(`${layer.compact ? 'compact' : 'wide'} ${layer.groups > 1 ? 'depthwise' : 'dense'}`)
           .add(`${layer.packing ?? 'stream'} ${layer.weightBits}`)
     }
   }
@@ -101,6 +102,10 @@ async function agreesWithReference(open: (file: Uint8Array) => Model | Promise<M
     'crop',
     'logarithm',
     'shifted sums',
+    'compact dense',
+    'compact depthwise',
+    'wide dense',
+    'wide depthwise',
     'input 2',
     'input 4',
     'input 8',

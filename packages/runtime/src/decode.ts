@@ -1,5 +1,6 @@
 // .bw file to integer model: the inverse of encode.ts. The core checks the file first, so that reading it needs no checks.
 
+import { expandChannel, largestScale } from './compact.ts'
 import { BadModelError } from './errors.ts'
 import {
   defaultTensorNames,
@@ -99,6 +100,11 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
     return values
   }
   const shifts = (count: number): Int8Array => Int8Array.from({ length: count }, (_, i) => view.getInt8(from + i))
+  const wideParameters = (channels: number, isLogarithm: boolean) => {
+    const [bias, multiplier] = [words(channels), words(channels)]
+    const logOffset = isLogarithm ? { logOffset: Uint32Array.from(words(channels)) } : {}
+    return { bias, multiplier, shift: shifts(channels), ...logOffset }
+  }
   switch (op) {
     case 'convolution': {
       const channels = tensors[output].shape[2]
@@ -112,16 +118,15 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
         kind === 0
           ? madeWeights(view, weightsAt, channels, taps)
           : storedWeights(view, weightsAt, kind, channels, taps, depthwise ? undefined : packing)
-      const [bias, multiplier] = [words(channels), words(channels)]
-      const logOffset = view.getUint8(at + 3) === 1 ? { logOffset: Uint32Array.from(words(channels)) } : {}
-      const shift = shifts(channels)
-      const left = view.getUint16(at + 10, true)
+      const isLogarithm = view.getUint8(at + 3) === 1
+      const parameters = view.getUint8(at + 11) === 1 ? compactParameters(view, at, channels) : wideParameters(channels, isLogarithm)
+      const left = view.getUint8(at + 10)
       const accumulatorShift = left === 0 ? {} : { accumulatorShift: left }
       const groups = depthwise ? channels : 1
       const padding = [...pair(20), ...pair(24)] as [number, number, number, number]
       const shape = { kernelSize, stride: pair(16), padding, groups }
       const order = packing ? { packing } : {}
-      return { op, name, input, output, ...shape, ...coded, ...order, ...accumulatorShift, bias, multiplier, shift, ...logOffset }
+      return { op, name, input, output, ...shape, ...coded, ...order, ...accumulatorShift, ...parameters }
     }
     case 'add':
       return { op, name, inputs: [input, second], output, multiplier: words(3), shift: shifts(3) }
@@ -134,6 +139,22 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
       return { op, name, input, output }
     default:
       return op satisfies never
+  }
+}
+
+/** @param at of the layer's record */
+function compactParameters(view: DataView, at: number, channels: number) {
+  const compact = { scaleExponent: view.getInt8(at + 6), biasExponent: view.getInt8(at + 7) }
+  const from = view.getUint32(at + 32, true)
+  const expanded = Array.from({ length: channels }, (_, i) => {
+    const code = view.getInt32(from + 4 * i, true)
+    return expandChannel(compact, { scale: code & largestScale, bias: code >> 17 })
+  })
+  return {
+    compact,
+    bias: Int32Array.from(expanded, ({ bias }) => bias),
+    multiplier: Int32Array.from(expanded, ({ multiplier }) => multiplier),
+    shift: Int8Array.from(expanded, ({ shift }) => shift),
   }
 }
 

@@ -1,6 +1,7 @@
 // Integer model to .bw file (docs/bw-format.md): records, packed weights, the arena plan, names, checksum.
 
 import { isDepthwise, filterTaps, layerInputs } from './arena.ts'
+import { biasExponents, compactChannel, scaleExponents, type CompactForm } from './compact.ts'
 import { crc32 } from './crc32.ts'
 import { BadModelError } from './errors.ts'
 import {
@@ -124,7 +125,12 @@ function writeLayer(view: DataView, at: number, model: IntegerModel, layer: Inte
     view.setUint8(at + 1, layer.cutoffs ? 0 : weightBits + (layer.oddWeights ? oddKind : 0) + packed)
     view.setUint8(at + 2, depthwise ? 1 : 0)
     view.setUint8(at + 3, layer.logOffset ? 1 : 0)
-    words(10, [layer.accumulatorShift ?? 0], 'accumulatorShift')
+    view.setUint8(at + 10, integer(layer.accumulatorShift ?? 0, 0, 255, what('accumulatorShift')))
+    if (layer.compact) {
+      view.setInt8(at + 6, integer(layer.compact.scaleExponent, ...scaleExponents, what('scaleExponent')))
+      view.setInt8(at + 7, integer(layer.compact.biasExponent, ...biasExponents, what('biasExponent')))
+      view.setUint8(at + 11, 1)
+    }
     words(20, layer.padding, 'padding')
   }
   view.setUint32(at + 28, layout.weights[index].offset, true)
@@ -135,6 +141,10 @@ function writeLayer(view: DataView, at: number, model: IntegerModel, layer: Inte
 function writeParameters(view: DataView, at: number, model: IntegerModel, layer: IntegerLayer): void {
   if (layer.op === 'reshape' || layer.op === 'crop') return
   const count = layer.op === 'convolution' ? model.tensors[layer.output].shape[2] : layer.op === 'add' ? 3 : 1
+  if (layer.op === 'convolution' && layer.compact) {
+    writeCompact(view, at, layer, layer.compact, count)
+    return
+  }
   const columns: [string, ArrayLike<number>][] = [['multipliers', layer.multiplier]]
   if (layer.op === 'convolution') columns.unshift(['biases', layer.bias])
   if (layer.op === 'convolution' && layer.logOffset) columns.push(['offsets of the logarithm', layer.logOffset])
@@ -144,6 +154,21 @@ function writeParameters(view: DataView, at: number, model: IntegerModel, layer:
   }
   expectLength(layer, 'shifts', layer.shift, count)
   for (let i = 0; i < count; i++) view.setInt8(at + i, layer.shift[i])
+}
+
+function writeCompact(view: DataView, at: number, layer: IntegerConvolution, form: CompactForm, count: number): void {
+  if (layer.logOffset) throw new BadModelError(`layer ${layer.name}: a log-magnitude has no compact parameters`)
+  expectLength(layer, 'biases', layer.bias, count)
+  expectLength(layer, 'multipliers', layer.multiplier, count)
+  expectLength(layer, 'shifts', layer.shift, count)
+  for (let i = 0; i < count; i++) {
+    const code = compactChannel(form, { bias: layer.bias[i], multiplier: layer.multiplier[i], shift: layer.shift[i] })
+    if (!code) {
+      const values = `bias ${layer.bias[i]}, multiplier ${layer.multiplier[i]}, shift ${layer.shift[i]}`
+      throw new BadModelError(`layer ${layer.name}: channel ${i} has no compact form: ${values}`)
+    }
+    view.setUint32(at + 4 * i, code.scale + code.bias * 2 ** 17, true)
+  }
 }
 
 /** Two uint16 a channel; the weights of the model must be what they make. */

@@ -97,11 +97,13 @@ test('every truncation of a file is refused', () => {
   for (let length = 0; length < originals[0].length; length++) expect(() => load(originals[0].slice(0, length))).toThrow(BadModelError)
 })
 
-test('every single flipped bit is refused', () => {
+test('every single flipped bit is refused, but those that make an older version of the number', () => {
   const bytes = originals[1].slice()
+  const version = new DataView(bytes.buffer)
   for (let bit = 0; bit < 8 * bytes.length; bit++) {
     bytes[bit >> 3] ^= 1 << (bit & 7)
-    expect(() => load(bytes)).toThrow(BadModelError)
+    if ([1, 2].includes(version.getUint32(4, true))) expect(load(bytes).integerModel).toEqual(load(originals[1]).integerModel)
+    else expect(() => load(bytes)).toThrow(BadModelError)
     bytes[bit >> 3] ^= 1 << (bit & 7)
   }
 })

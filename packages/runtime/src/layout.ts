@@ -7,7 +7,7 @@ import type { IntegerLayer, IntegerModel } from './model.ts'
 import { packedBytes } from './packing.ts'
 
 export const magic = 0x4c4d5742
-export const version = 2
+export const version = 3
 export const headerBytes = 84
 export const tensorRecordBytes = 24
 export const layerRecordBytes = 40
@@ -49,7 +49,7 @@ export function weightBytes(model: IntegerModel, layer: IntegerLayer): number {
 export function parameterBytes(model: IntegerModel, layer: IntegerLayer): number {
   switch (layer.op) {
     case 'convolution':
-      return model.tensors[layer.output].shape[2] * (layer.logOffset ? 13 : 9)
+      return model.tensors[layer.output].shape[2] * (layer.compact ? 4 : layer.logOffset ? 13 : 9)
     case 'add':
       return 15
     case 'averagePool':

@@ -5,6 +5,7 @@
 // requantize is gemmlowp's: saturating rounding doubling high multiply by a Q31 multiplier, then a rounding right shift
 // (shift > 0 is a left shift applied before, as in TFLite's MultiplyByQuantizedMultiplier).
 
+import type { CompactForm } from './compact.ts'
 import type { Packing } from './packing.ts'
 
 /** An activation tensor. Shape [height, width, channels]; container is what a value occupies in the arena, values stay in [min, max]. */
@@ -50,6 +51,9 @@ export interface IntegerConvolution extends LayerBase {
   /** The sum is this many bits to the left of the bias, 0..24: biases have fractions of the sum's unit, which at one to four bits is
    *  large. Absent: 0; always with logOffset. */
   readonly accumulatorShift?: number
+  /** The file has four bytes a channel for bias, multiplier and shift, which must then be what such bytes stand for (compact.ts); else, and always
+   *  with logOffset, nine. */
+  readonly compact?: CompactForm
   readonly bias: Int32Array
   readonly multiplier: Int32Array
   readonly shift: Int8Array

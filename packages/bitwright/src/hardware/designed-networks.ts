@@ -1,7 +1,16 @@
 // Networks that are made to be measured: small, of every kind of layer, with widths, channels, kernels, strides and maps drawn apart from each
 // other, so that a law can tell their shares. And numbers for networks that have none, since a device's work depends on a few of them.
 import { Random } from '@bitwright/engine'
-import { type IntegerLayer, type IntegerModel, type IntegerSpectralFrontEnd, sincFilters } from '@bitwright/runtime'
+import {
+  expandChannel,
+  fractionBits,
+  type IntegerLayer,
+  type IntegerModel,
+  type IntegerSpectralFrontEnd,
+  largestScale,
+  scaleExponentOf,
+  sincFilters,
+} from '@bitwright/runtime'
 import { classifier, convolution, mobileBlock, network } from '../network/blocks.ts'
 import { weightedNodes } from '../network/graph.ts'
 import type { FrontEnd, Network, NetworkNode, Pair, Shape } from '../network/network.ts'
@@ -186,8 +195,20 @@ function withNumbers(draw: Draw, layer: IntegerLayer): IntegerLayer {
     return { ...layer, ...common, ...logarithm, cutoffs, weights: sincFilters(cutoffs, depth), shift: layer.shift.map(() => -12) }
   }
   const weights = layer.weights.map(() => (layer.weightBits === 1 ? 2 * draw.below(2) - 1 : draw.below(2 * half) - half))
-  const shift = Math.min(-2, -Math.ceil(Math.log2(Math.sqrt(depth) * half)) - 1)
-  return { ...layer, ...common, weights, shift: layer.shift.map(() => shift) }
+  const shift = Math.min(-6, -Math.ceil(Math.log2(Math.sqrt(depth) * half)) - 1)
+  if (!layer.compact) return { ...layer, ...common, weights, shift: layer.shift.map(() => shift) }
+  const compact = { scaleExponent: scaleExponentOf(shift), biasExponent: shift }
+  const channels = Array.from(layer.bias, () => {
+    return expandChannel(compact, { scale: largestScale - draw.below(2 ** fractionBits), bias: draw.from(-1000, 1000) })
+  })
+  return {
+    ...layer,
+    weights,
+    compact,
+    bias: Int32Array.from(channels, ({ bias }) => bias),
+    multiplier: Int32Array.from(channels, ({ multiplier }) => multiplier),
+    shift: Int8Array.from(channels, (channel) => channel.shift),
+  }
 }
 
 /** The integer model of a network, with numbers as a converted one has them: any weights, and shifts to the right. */

@@ -5,7 +5,7 @@
 // Integer ranges: signed b bits -2^(b-1) .. 2^(b-1) - 1 with zero point 0; unsigned b <= 7 bits 0 .. 2^b - 1 with zero point 0;
 // unsigned 8 bits -128 .. 127 with zero point -128. relu and relu6 are min = zeroPoint (the learned range is what clips above).
 // Containers: 1-2 bits in 2, 3-4 in 4, 5-8 in 8; raw audio and the logits in 16. A pixel p is stored as p - 128.
-import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from '@bitwright/runtime'
+import { type IntegerConvolution, type IntegerLayer, type IntegerModel, type IntegerTensor, scaleExponentOf } from '@bitwright/runtime'
 import { throughViews, nodesById } from '../network/graph.ts'
 import type { Network, NetworkNode, Shape, WeightedNetworkNode } from '../network/network.ts'
 import { inferShapes } from '../network/shapes.ts'
@@ -36,7 +36,19 @@ export function integerRange({ bits, signed }: ValueStorage): Range {
 // cut-offs between which nothing passes.
 const multipliers = (count: number): Int32Array => new Int32Array(count).fill(2 ** 30)
 
-function convolutionSkeleton(node: WeightedNetworkNode, input: number, output: number, inputChannels: number): IntegerConvolution {
+/** Compact parameters but where they would be too coarse (16-bit logits), have no form (logarithms, filters with negative factors), or no batch
+ *  norm to share their rounding with (settleNorms). */
+function isCompact({ op, activation, normalization }: WeightedNetworkNode, outputBits: number): boolean {
+  return op !== 'sinc' && activation !== 'logMagnitude' && normalization !== 'none' && outputBits < 16
+}
+
+function convolutionSkeleton(
+  node: WeightedNetworkNode,
+  input: number,
+  output: number,
+  inputChannels: number,
+  outputBits: number,
+): IntegerConvolution {
   const { id: name, channels, activation, weightBits = 8 } = node
   const isLinear = node.op === 'linear'
   const kernelSize = isLinear ? ([1, 1] as const) : node.kernelSize
@@ -52,6 +64,7 @@ function convolutionSkeleton(node: WeightedNetworkNode, input: number, output: n
     groups,
     weightBits,
     weights: new Int8Array((channels * kernelSize[0] * kernelSize[1] * inputChannels) / groups).fill(node.op === 'sinc' ? 0 : 1),
+    ...(isCompact(node, outputBits) ? { compact: { scaleExponent: scaleExponentOf(0), biasExponent: 0 } } : {}),
     bias: new Int32Array(channels),
     multiplier: multipliers(channels),
     shift: new Int8Array(channels),
@@ -60,7 +73,13 @@ function convolutionSkeleton(node: WeightedNetworkNode, input: number, output: n
   }
 }
 
-function layerSkeleton(node: NetworkNode, inputs: readonly number[], output: number, inputShape: Shape): IntegerLayer {
+function layerSkeleton(
+  node: NetworkNode,
+  inputs: readonly number[],
+  output: number,
+  inputShape: Shape,
+  { bits }: ValueStorage,
+): IntegerLayer {
   const [input] = inputs
   const base = { name: node.id, output }
   const pool = { ...base, op: 'averagePool', input, multiplier: multipliers(1), shift: new Int8Array(1) } as const
@@ -68,7 +87,7 @@ function layerSkeleton(node: NetworkNode, inputs: readonly number[], output: num
     case 'convolution':
     case 'sinc':
     case 'linear':
-      return convolutionSkeleton(node, input, output, inputShape[2])
+      return convolutionSkeleton(node, input, output, inputShape[2], bits)
     case 'reshape':
     case 'crop':
       return { ...base, op: node.op, input }
@@ -124,7 +143,7 @@ export function lowerSkeleton(network: Network): LoweredNetwork {
     const output = addTensor(node.id, shape, stored)
     tensors.set(node.id, output)
     layers.set(node.id, modelLayers.length)
-    modelLayers.push(layerSkeleton(node, inputs, output, inputShape))
+    modelLayers.push(layerSkeleton(node, inputs, output, inputShape, stored))
   }
   const { name, classes, frontEnd } = network
   return { model: { name, classes, frontEnd, tensors: modelTensors, layers: modelLayers }, layers, tensors, narrowing }

@@ -38,11 +38,11 @@ describe('memory', () => {
         ...classifier('d', 2),
       ],
     )
-    // While c runs: 2000 bytes of audio, 400 values, scratch 8 * 16 bytes; everything rounded up to 16.
+    // While c runs: 2000 bytes of audio, 400 values, scratch 8 * 16 bytes and nine for each of 4 channels; everything rounded up to 16.
     const at = (activationBits: number) => memory.price(withBits(net, { weightBits: 4, activationBits }))
-    expect(at(8).ramBytes).toBe(2000 + 400 + 128)
-    expect(at(4).ramBytes).toBe(2000 + 208 + 128)
-    expect(at(2).ramBytes).toBe(2000 + 112 + 128)
+    expect(at(8).ramBytes).toBe(2000 + 400 + 176)
+    expect(at(4).ramBytes).toBe(2000 + 208 + 176)
+    expect(at(2).ramBytes).toBe(2000 + 112 + 176)
     const nodes = new Map(at(2).nodes.map((node) => [node.id, node]))
     expect(nodes.get('c')).toEqual({ id: 'c', params: 48, macs: 4000, bitOperations: 4000 * 8 * 16, weightBytes: 40, outputBytes: 100 }) // edge layer: 8-bit weights
     expect(nodes.get('d')).toEqual({ id: 'd', params: 24, macs: 1600, bitOperations: 1600 * 4 * 2, weightBytes: 8, outputBytes: 400 }) // stream for the pool

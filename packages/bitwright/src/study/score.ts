@@ -5,7 +5,7 @@ import type { Sample, SplitName } from '../data/dataset.ts'
 import { withoutBits } from '../network/transform.ts'
 import type { Network } from '../network/network.ts'
 import type { SampleSource } from '../training/sample-source.ts'
-import { convertNetwork } from '../training/convert.ts'
+import { convertNetwork, settleNorms } from '../training/convert.ts'
 import { argMax, Evaluator, scores } from '../training/evaluate.ts'
 import { compareAnswers, integerLogits, type Progress } from '../training/integer-evaluator.ts'
 import type { Quantization } from '../training/quantization.ts'
@@ -74,8 +74,9 @@ async function scoreAll(
   const { store, source, quantization } = trained
   const { classes } = trained.network
   const integer = await integerLogits(trained.model, source.dataset, clips, { onProgress })
-  const fake = await logitsOf(engine, quantization.network, store, source, clips, quantization)
   const quantized = store.snapshot()
+  settleNorms({ network: trained.network, store, quantization }, decodeModel(trained.model))
+  const fake = await logitsOf(engine, quantization.network, store, source, clips, quantization)
   store.restore(trained.floatParameters)
   const float = await logitsOf(engine, withoutBits(trained.network), store, source, clips)
   store.restore(quantized)

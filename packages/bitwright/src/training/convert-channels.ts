@@ -26,6 +26,33 @@ export function channelAffine(store: ParameterStore, node: WeightedNetworkNode):
   return { slope: exact.map(Math.fround), offset: exact.map((slope, c) => Math.fround(shift[c] - slope * mean[c])) }
 }
 
+/** Another slope may differ by this part of itself, another offset by a step of the output: what is further away only does the same. */
+const slopeTolerance = 2 ** -12
+
+/** Changes a batch norm so that channelAffine gives these numbers, where they are near what it gives. @param step of the output */
+export function setChannelAffine(
+  store: ParameterStore,
+  node: WeightedNetworkNode,
+  wanted: { readonly slope: readonly number[]; readonly offset: readonly number[] },
+  step: number,
+): void {
+  const given = channelAffine(store, node)
+  const at = (suffix: string): Float32Array => store.value(`${normalizationPrefix(node)}.${suffix}`)
+  const epsilon = Math.fround(batchNormEpsilon)
+  const isAffine = node.normalization === 'affine'
+  for (let c = 0; c < node.channels; c++) {
+    const slope = Math.abs(wanted.slope[c] / given.slope[c] - 1) < slopeTolerance ? wanted.slope[c] : given.slope[c]
+    const offset = Math.abs(wanted.offset[c] - given.offset[c]) < step ? wanted.offset[c] : given.offset[c]
+    if (isAffine) {
+      at('scale')[c] = slope * Math.sqrt(at('variance')[c] + epsilon)
+      at('offset')[c] = offset + slope * at('mean')[c]
+    } else if (1 / slope ** 2 > epsilon) {
+      at('variance')[c] = 1 / slope ** 2 - epsilon
+      at('mean')[c] = -offset / slope
+    }
+  }
+}
+
 /** The epsilon of a log-magnitude in whole units of the sums. @param unit what one of them is worth */
 export function wholeEpsilon(unit: number): number {
   return Math.max(1, Math.round(logMagnitudeEpsilon / unit))

@@ -14,7 +14,7 @@ import { withBits } from '../network/transform.ts'
 import { ActivationStatistics } from '../quantizers/index.ts'
 import type { SampleSource } from './sample-source.ts'
 import { foldOffset } from './convert-channels.ts'
-import { convertNetwork } from './convert.ts'
+import { convertNetwork, settleNorms } from './convert.ts'
 import { Evaluator } from './evaluate.ts'
 import { createStore } from './initialize.ts'
 import { compareAnswers, integerLogits } from './integer-evaluator.ts'
@@ -203,10 +203,11 @@ describe('convertNetwork', () => {
     let [same, within, all] = [0, 0, 0]
     for (let seed = 0; seed < 40; seed++) {
       const quantized = await quantizedRandomNetwork(seed)
+      const model = convertNetwork(quantized)
+      settleNorms(quantized, model)
       const evaluator = new Evaluator(engine, quantized.network, quantized.store, { quantization: quantized.quantization })
       const { logits } = await evaluator.logits(source, clips)
       evaluator.dispose()
-      const model = convertNetwork(quantized)
       const whole = await integerLogits(model, dataset, clips)
       clips.forEach((clip, i) => {
         const { differing, largestDifference } = compareAnswers([clip], [logits[i]], [whole[i]], model.tensors.at(-1)!.scale)
@@ -238,12 +239,19 @@ describe('convertNetwork', () => {
       tuner.initializeQuantizers()
       for (let epoch = 0; epoch < 2; epoch++) await tuner.epoch(epoch)
       tuner.dispose()
-      const evaluator = new Evaluator(engine, start, store, { quantization })
-      const { logits } = await evaluator.logits(source, clips)
-      evaluator.dispose()
-      const largestLogit = Math.max(...logits.flatMap((row) => [...row].map(Math.abs)))
-      const model = convertNetwork({ network: quantization.decided(), store, quantization, largestLogit })
+      const logitsOf = async () => {
+        const evaluator = new Evaluator(engine, start, store, { quantization })
+        const { logits } = await evaluator.logits(source, clips)
+        evaluator.dispose()
+        return logits
+      }
+      const largestLogit = Math.max(...(await logitsOf()).flatMap((row) => [...row].map(Math.abs)))
+      const conversion = { network: quantization.decided(), store, quantization, largestLogit }
+      const model = convertNetwork(conversion)
       expect(model.tensors.at(-1)!.scale).toBe(Math.fround((2 * largestLogit) / 32767))
+      settleNorms(conversion, model)
+      expect(convertNetwork(conversion)).toEqual(model)
+      const logits = await logitsOf()
       const whole = await integerLogits(model, dataset, clips)
       const { differing, largestDifference } = compareAnswers(clips, logits, whole, model.tensors.at(-1)!.scale)
       expect([bits, differing]).toEqual([bits, []])

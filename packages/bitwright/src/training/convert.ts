@@ -16,8 +16,9 @@ import { isView, isWeighted, nodesById, throughViews } from '../network/graph.ts
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import { storageOf } from '../network/storage.ts'
 import { type ActivationQuantizer, MadeFilters } from '../quantizers/index.ts'
-import { channelAffine, foldOffset, wholeEpsilon } from './convert-channels.ts'
-import { type Multiplier, requantizer, fixedPoint } from './multiplier.ts'
+import { compactParameters, type RealChannel } from './compact.ts'
+import { channelAffine, foldOffset, setChannelAffine, wholeEpsilon } from './convert-channels.ts'
+import { type Multiplier, realFactor, requantizer, fixedPoint } from './multiplier.ts'
 import { type Quantized, Recorder } from './record.ts'
 
 export interface ConversionOptions {
@@ -77,6 +78,25 @@ export function convertNetwork(options: ConversionOptions): IntegerModel {
   }
   for (const at of narrowing.values()) newLayers[at] = rescaling(newLayers[at], newTensors)
   return { ...model, tensors: newTensors, layers: newLayers }
+}
+
+/**
+ * Rounds the batch norms in the store to what the model's compact parameters hold of them, so that the fake-quantized network computes
+ * what the model does, whose own rounding (compact.ts) it cannot know.
+ */
+export function settleNorms(options: ConversionOptions, model: IntegerModel): void {
+  const { network, store } = options
+  const { layers } = lowerSkeleton(network)
+  const weights = floatWeights(options)
+  for (const node of network.nodes) {
+    const layer = isWeighted(node) ? (model.layers[layers.get(node.id)!] as IntegerConvolution) : undefined
+    if (!isWeighted(node) || !layer?.compact) continue
+    const { scale, slope } = layerSums(node, layer, model.tensors, weights.get(node.id)!, options)
+    const step = 1 / Math.fround(1 / model.tensors[layer.output].scale)
+    const factors = Array.from(layer.multiplier, (multiplier, c) => realFactor({ multiplier, shift: layer.shift[c] }) * step)
+    const rounded = factors.map((factor, c) => (Math.sign(slope[c]) * factor * 2 ** (layer.accumulatorShift ?? 0)) / scale[c])
+    setChannelAffine(store, node, { slope: rounded, offset: factors.map((factor, c) => factor * layer.bias[c]) }, step)
+  }
 }
 
 /** Float weights by id of the layer; those of a sinc layer made from its cut-offs. */
@@ -170,35 +190,43 @@ function weighted(layer: IntegerConvolution, sums: LayerSums, tensors: readonly 
   const taps = sums.integers.length / channels
   const accumulatorShift = logarithm ? 0 : bestShift(sums, output)
   const weights = sums.integers.slice()
-  const bias = new Int32Array(channels)
   const logOffset = new Uint32Array(channels)
-  const factors: Multiplier[] = []
   // in float32, like the product it is in evaluation: a value half way between two steps goes the same way
   const inverse = Math.fround(1 / output.scale)
+  const affine: RealChannel[] = []
   for (let c = 0; c < channels; c++) {
     const [scale, slope, offset, largest] = [sums.scale[c], sums.slope[c], sums.offset[c], sums.largest[c]]
-    if (logarithm) logOffset[c] = Math.min(2 ** 32 - 1 - largest, wholeEpsilon(scale))
-    else if (slope < 0 && !sums.cutoffs) for (let tap = 0; tap < taps; tap++) weights[c * taps + tap] *= -1
-    const folded = logarithm
-      ? foldOffset((slope * Math.LN2) / 2 ** 16, slope * Math.log(scale) + offset, int32Max - largestLog2)
-      : foldOffset(
-          Math.fround(sums.cutoffs ? slope * scale : Math.abs(slope * scale)) / 2 ** accumulatorShift,
-          offset,
-          int32Max - largest * 2 ** accumulatorShift,
-        )
-    bias[c] = folded.bias
-    factors.push(requantizer(folded.factor * inverse, reachOf(output)))
+    if (logarithm) {
+      logOffset[c] = Math.min(2 ** 32 - 1 - largest, wholeEpsilon(scale))
+      affine.push({ factor: (slope * Math.LN2) / 2 ** 16, offset: slope * Math.log(scale) + offset, largest: largestLog2 })
+      continue
+    }
+    if (slope < 0 && !sums.cutoffs) for (let tap = 0; tap < taps; tap++) weights[c * taps + tap] *= -1
+    const factor = Math.fround(sums.cutoffs ? slope * scale : Math.abs(slope * scale)) / 2 ** accumulatorShift
+    affine.push({ factor, offset, largest: largest * 2 ** accumulatorShift })
   }
   return {
     ...layer,
     weights,
     ...(sums.isOdd && layer.weightBits > 1 ? { oddWeights: true as const } : {}),
     ...(sums.cutoffs ? { cutoffs: sums.cutoffs } : {}),
-    bias,
-    ...columns(factors),
     ...(accumulatorShift > 0 ? { accumulatorShift } : {}),
+    ...(layer.compact ? compact(affine, inverse, output) : wide(affine, inverse, output)),
     ...(logarithm ? { logOffset } : {}),
   }
+}
+
+/** Whole biases and full multipliers. */
+function wide(channels: readonly RealChannel[], inverse: number, output: IntegerTensor) {
+  const folded = channels.map(({ factor, offset, largest }) => foldOffset(factor, offset, int32Max - largest))
+  const factors = folded.map(({ factor }) => requantizer(factor * inverse, reachOf(output)))
+  return { bias: Int32Array.from(folded, ({ bias }) => bias), ...columns(factors) }
+}
+
+function compact(channels: readonly RealChannel[], inverse: number, { min, max, zeroPoint }: IntegerTensor) {
+  const inSteps = channels.map(({ factor, offset, largest }) => ({ factor: factor * inverse, offset: offset * inverse, largest }))
+  const { form, channels: held } = compactParameters(inSteps, [min - zeroPoint, max - zeroPoint])
+  return { compact: form, bias: Int32Array.from(held, ({ bias }) => bias), ...columns(held) }
 }
 
 /** The shift of the sums that makes the worst error of any channel, in output steps, least: of rounding its bias, or of a bias that has no room. */

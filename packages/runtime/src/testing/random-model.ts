@@ -1,5 +1,6 @@
 // Seeded random integer models for the tests: every kind of layer, width, container and padding, awkward channel counts.
 
+import { type CompactForm, biasShift, expandChannel, fractionBits, largestBias, largestScale } from '../compact.ts'
 import { interpret } from '../reference.ts'
 import type { IntegerConvolution, IntegerFrontEnd, IntegerLayer, IntegerModel, IntegerTensor } from '../model.ts'
 import { sincFilters } from '../sinc-filter.ts'
@@ -39,6 +40,29 @@ function multiplierOf(draw: Draw, real: number): { multiplier: number; shift: nu
   while (real < 0.5 && shift > -31) [real, shift] = [real * 2, shift - 1]
   while (real >= 1 && shift < 30) [real, shift] = [real / 2, shift + 1]
   return { multiplier: Math.min(2 ** 31 - 1, Math.round(real * 2 ** 31)), shift }
+}
+
+/** Parameters near the given ones that four bytes a channel stand for: scales of all exponents, zero and those that underflow among them. */
+function randomCompact(draw: Draw, reals: readonly number[], biases: readonly number[]) {
+  const high = Math.ceil(Math.log2(Math.max(...reals)))
+  const scaleExponent = Math.max(-62, Math.min(2, high - 28 + pick(draw, [0, 0, 1, 5, 12, 20])))
+  const form: CompactForm = { scaleExponent, biasExponent: high + draw(12) }
+  const parameters = reals.map((real, c) => {
+    const exponent = Math.max(0, Math.floor(Math.log2(real / 2 ** scaleExponent)) - fractionBits + 1)
+    const fraction = Math.round(real / 2 ** (scaleExponent + Math.max(exponent, 1) - 1))
+    const near = exponent > 15 ? largestScale : Math.min(largestScale, Math.max(0, exponent - 1) * 2 ** fractionBits + fraction)
+    const scale = draw(20) === 0 ? pick(draw, [0, 1, 2, 8191, 8192, largestScale, draw(largestScale)]) : near
+    const { shift, multiplier } = expandChannel(form, { scale, bias: 0 })
+    const length = multiplier === 0 ? scaleExponent + fractionBits + 1 : shift + 1 - Math.clz32(multiplier)
+    const bias = Math.trunc(biases[c] / 2 ** biasShift(form.biasExponent, length))
+    return expandChannel(form, { scale, bias: Math.max(-largestBias - 1, Math.min(largestBias, bias)) })
+  })
+  return {
+    compact: form,
+    bias: Int32Array.from(parameters, ({ bias }) => bias),
+    multiplier: Int32Array.from(parameters, ({ multiplier }) => multiplier),
+    shift: Int8Array.from(parameters, ({ shift }) => shift),
+  }
 }
 
 /** `streams`: sound in, nothing padded along time, sums that meet over crops. */
@@ -279,7 +303,7 @@ export function randomWeights(
   shape: Pick<IntegerConvolution, 'kernelSize' | 'groups'>,
 ): Pick<
   IntegerConvolution,
-  'weightBits' | 'oddWeights' | 'weights' | 'cutoffs' | 'accumulatorShift' | 'bias' | 'multiplier' | 'shift' | 'logOffset'
+  'weightBits' | 'oddWeights' | 'weights' | 'cutoffs' | 'accumulatorShift' | 'compact' | 'bias' | 'multiplier' | 'shift' | 'logOffset'
 > {
   const channels = y.shape[2]
   const taps = shape.kernelSize[0] * shape.kernelSize[1] * (x.shape[2] / shape.groups)
@@ -299,19 +323,22 @@ export function randomWeights(
   const room = Math.min(24, Math.floor(Math.log2((2 ** 31 - 1) / (taps * half * reach + typical + 1))))
   const accumulatorShift = logarithm || room < 1 ? 0 : draw(room + 1)
   const unit = 2 ** accumulatorShift
-  const scales = Array.from({ length: channels }, () =>
-    multiplierOf(draw, (logarithm ? 2 ** -17 : 1 / typical / unit) * levels * (0.05 + draw(10) / 30)),
-  )
+  const reals = Array.from({ length: channels }, () => (logarithm ? 2 ** -17 : 1 / typical / unit) * levels * (0.05 + draw(10) / 30))
+  const biases = reals.map(() => Math.round((draw(2001) / 1000 - 1) * (logarithm ? 2 ** 20 : typical * unit)))
+  const scales = reals.map((real) => multiplierOf(draw, real))
+  const wide = {
+    bias: Int32Array.from(biases),
+    multiplier: Int32Array.from(scales, (s) => s.multiplier),
+    shift: Int8Array.from(scales, (s) => s.shift),
+    ...(logarithm ? { logOffset: Uint32Array.from({ length: channels }, () => 1 + draw(1000)) } : {}),
+  }
   return {
     weightBits,
     weights,
     ...(isOdd ? { oddWeights: true as const } : {}),
     ...(cutoffs ? { cutoffs } : {}),
     ...(accumulatorShift > 0 ? { accumulatorShift } : {}),
-    bias: Int32Array.from({ length: channels }, () => Math.round((draw(2001) / 1000 - 1) * (logarithm ? 2 ** 20 : typical * unit))),
-    multiplier: Int32Array.from(scales, (s) => s.multiplier),
-    shift: Int8Array.from(scales, (s) => s.shift),
-    ...(logarithm ? { logOffset: Uint32Array.from({ length: channels }, () => 1 + draw(1000)) } : {}),
+    ...(!logarithm && draw(2) ? randomCompact(draw, reals, biases) : wide),
   }
 }
 

@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process'
 import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { IntegerLayer, IntegerModel } from '@bitwright/runtime'
+import { type IntegerLayer, type IntegerModel, scaleExponentOf } from '@bitwright/runtime'
 import { type Draw, randomFilters, seededDraw } from '@bitwright/runtime/testing'
 import { firmwareFolder } from '../../export/firmware.ts'
 import { type FirmwareTarget, firmwareTargets } from '../../export/firmware-targets.ts'
@@ -49,8 +49,9 @@ function randomized(draw: Draw, layer: IntegerLayer, weightBits: number): Intege
   const half = 2 ** (weightBits - 1)
   const weights = layer.weights.map(() => (weightBits === 1 ? 2 * draw(2) - 1 : draw(2 * half) - half))
   const depth = weights.length / layer.bias.length
-  const shift = -Math.ceil(Math.log2(Math.sqrt(depth) * half)) - 1
-  return { ...layer, weightBits, weights, shift: layer.shift.map(() => shift) }
+  const shift = Math.min(-6, -Math.ceil(Math.log2(Math.sqrt(depth) * half)) - 1)
+  const compact = layer.compact && { compact: { ...layer.compact, scaleExponent: scaleExponentOf(shift) } }
+  return { ...layer, ...compact, weightBits, weights, shift: layer.shift.map(() => shift) }
 }
 
 /** ds-cnn-s with random weights, of one width or of many; as it hears clips, or streams. */
