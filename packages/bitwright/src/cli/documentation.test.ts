@@ -6,7 +6,21 @@ import { describe, expect, test } from 'vitest'
 
 const root = join(import.meta.dirname, '../../../..')
 const shared = 'Flags that search and train share'
-const verbs = ['search', 'train', 'evaluate', 'hardware', 'info', 'listen', 'predict', 'export', 'firmware', 'data', 'report', 'quickstart']
+const verbs = [
+  'search',
+  'train',
+  'adapt',
+  'evaluate',
+  'hardware',
+  'info',
+  'listen',
+  'predict',
+  'export',
+  'firmware',
+  'data',
+  'report',
+  'quickstart',
+]
 
 /** The parts of the page by heading, without those of deeper headings. */
 function sections(markdown: string): Map<string, string> {

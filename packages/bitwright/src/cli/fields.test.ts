@@ -110,6 +110,14 @@ describe('the request of a study', () => {
     })
   })
 
+  test('epochs of a run that goes on', () => {
+    const defaults = { warmup: 0, search: 3, train: 10, quantize: 10 }
+    const epochs = (text: string) => fields.adaptEpochs(defaults).safeParse(text).data
+    expect(epochs('20')).toEqual({ warmup: 0, search: 6, train: 20, quantize: 20 })
+    expect(epochs('train=0,search=0')).toEqual({ ...defaults, train: 0, search: 0 })
+    expect(epochs('warmup=1')).toBeUndefined()
+  })
+
   test('epochs of single stages leave the others as they are', () => {
     expect(parse({ epochs: 'warmup=0, quantize=5' }).epochs).toEqual({ ...defaultEpochs, warmup: 0, quantize: 5 })
     expect(parse({ epochs: '1' }).epochs).toEqual({ warmup: 1, search: 1, train: 1, quantize: 1 })

@@ -73,6 +73,13 @@ export const share = () =>
     return value > 0 && value <= 1 ? value : undefined
   })
 
+/** A share that leaves something for others. */
+export const replay = () =>
+  field('a number from 0 to less than 1', (text) => {
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    return value >= 0 && value < 1 ? value : undefined
+  })
+
 export const seconds = (most: number) =>
   field(`a number of seconds from 0 to ${most}`, (text) => {
     const value = text.trim() === '' ? Number.NaN : Number(text)
@@ -132,15 +139,31 @@ const epochStages = ['warmup', 'search', 'train', 'quantize'] as const satisfies
 /** `60` sets the final training and scales the other stages with it; `train=60,quantize=20` sets single stages. */
 export const epochs = (defaults: EpochsSpec) =>
   field(`a number of epochs for the final training, or single stages such as warmup=5,search=30,train=60,quantize=20`, (text) => {
-    if (/^[1-9]\d{0,4}$/.test(text)) {
-      const factor = Number(text) / defaults.train
-      return mapStages((stage) => Math.max(1, Math.round(defaults[stage] * factor)))
-    }
-    const given = new Map(text.split(',').map((part) => part.trim().split('=') as [string, string]))
-    const known = [...given].every(([name, count]) => epochStages.some((stage) => stage === name) && /^\d{1,5}$/.test(count ?? ''))
-    if (!known || given.get('train') === '0') return undefined
-    return mapStages((stage) => Number(given.get(stage) ?? defaults[stage]))
+    const parsed = parseEpochs(text, defaults, 'train', epochStages)
+    return parsed?.train === 0 ? undefined : parsed
   })
+
+/** The same of a run that goes on learning: the last training is the one that every such run has. */
+export const adaptEpochs = (defaults: EpochsSpec) =>
+  field(`a number of epochs, or single stages such as search=3,train=10,quantize=10`, (text) =>
+    parseEpochs(text, defaults, 'quantize', ['search', 'train', 'quantize']),
+  )
+
+/** @param main the stage that a bare number is for */
+function parseEpochs(
+  text: string,
+  defaults: EpochsSpec,
+  main: keyof EpochsSpec,
+  stages: readonly (keyof EpochsSpec)[],
+): EpochsSpec | undefined {
+  if (/^[1-9]\d{0,4}$/.test(text)) {
+    const factor = Number(text) / defaults[main]
+    return mapStages((stage) => (defaults[stage] === 0 ? 0 : Math.max(1, Math.round(defaults[stage] * factor))))
+  }
+  const given = new Map(text.split(',').map((part) => part.trim().split('=') as [string, string]))
+  const known = [...given].every(([name, count]) => stages.some((stage) => stage === name) && /^\d{1,5}$/.test(count ?? ''))
+  return known ? mapStages((stage) => Number(given.get(stage) ?? defaults[stage])) : undefined
+}
 
 function mapStages(value: (stage: keyof EpochsSpec) => number): EpochsSpec {
   return { warmup: value('warmup'), search: value('search'), train: value('train'), quantize: value('quantize') }

@@ -15,6 +15,7 @@ interface Verb {
 const verbs: readonly Verb[] = [
   { name: 'search', summary: 'find, train and quantize a network within a budget', load: () => import('./search.ts') },
   { name: 'train', summary: 'train and quantize one given network', load: () => import('./train.ts') },
+  { name: 'adapt', summary: 'let a finished run go on learning from new data', load: () => import('./adapt.ts') },
   { name: 'evaluate', summary: 'score the models of a run on clips', load: () => import('./evaluate.ts') },
   { name: 'hardware', summary: 'targets: list, show, price on them, measure them', load: () => import('./hardware.ts') },
   { name: 'info', summary: 'size, operations, bits and time of a model or network', load: () => import('./info.ts') },

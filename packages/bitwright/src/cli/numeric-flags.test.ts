@@ -17,6 +17,7 @@ const bw = join(folder, 'a.bw')
 const given: Readonly<Record<string, readonly string[]>> = {
   search: ['--data', folder, '--out', out],
   train: ['--network', 'ds-cnn-s', '--data', folder, '--out', out],
+  adapt: [run, '--data', folder, '--out', out],
   evaluate: [run, '--data', folder, '--stream'],
   listen: [bw, join(folder, 'a.wav')],
   quickstart: ['--out', out],
@@ -24,7 +25,7 @@ const given: Readonly<Record<string, readonly string[]>> = {
   'hardware calibrate': ['--target', 'cortex-m4', '--out', out],
   'hardware measure': [],
 }
-const numeric = /<(N|X|S|HZ|TIME|SIZE|NUMBER|N\|trained|N\|stage=N,\.\.)>$/
+const numeric = /<(N|X|S|SHARE|HZ|TIME|SIZE|NUMBER|N\|trained|N\|stage=N,\.\.)>$/
 const nonsense = ['', ' ', 'x', 'NaN', 'Infinity', '-Infinity', '-1', '1e999', '5 apples', '0x', '1,5', '--']
 /** What these flags alone refuse. */
 const outOfRange: Readonly<Record<string, readonly string[]>> = {
@@ -40,7 +41,7 @@ const outOfRange: Readonly<Record<string, readonly string[]>> = {
   '--flash': ['0', '9e99g'],
   '--macs': ['0', '1kb'],
   '--latency': ['0ms', '20', '20m', '-1s'],
-  '--epochs': ['0', 'train=0', 'train=x', 'tran=3', '1.5', '999999'],
+  '--epochs': ['0', 'train=x', 'tran=3', '1.5', '999999'],
   '--learning-rate': ['0', '1.1', '1e30'],
   '--bit-penalty': ['0', '1e30'],
   '--seconds': ['0', '1e9'],
@@ -49,6 +50,8 @@ const outOfRange: Readonly<Record<string, readonly string[]>> = {
   '--false-accepts': ['0', '1e9'],
   '--smoothing': ['1e9'],
   '--refractory': ['1e9'],
+  '--replay': ['1', '1.5'],
+  '--candidates': ['0', '1.5'],
   '--rate': ['0', '1.5', '1e9'],
 }
 
@@ -66,6 +69,7 @@ const cases = await Promise.all(
 test('the numeric flags are the known ones', () => {
   expect(Object.fromEntries(cases.map(({ name, flags }) => [name, flags.length]))).toMatchInlineSnapshot(`
     {
+      "adapt": 10,
       "data synth": 2,
       "evaluate": 4,
       "hardware calibrate": 2,

@@ -128,10 +128,10 @@ export function createProgress(
         say(`backend ${event.backend}, ${event.threads} ${event.threads === 1 ? 'thread' : 'threads'}`)
       } else if (event.type === 'data') {
         const { train, validation, test } = event.counts
-        const before = event.old ? `; before: ${event.old.train}, ${event.old.validation}, ${event.old.test}` : ''
+        const earlier = event.old ? `; before: ${event.old.train}, ${event.old.validation}, ${event.old.test}` : ''
         const skipped = event.skipped > 0 ? `, ${event.skipped} broken files skipped` : ''
         say(
-          `${event.classes.length} classes; ${event.things ?? 'clips'}: ${train} training, ${validation} validation, ${test} test${before}${skipped}`,
+          `${event.classes.length} classes; ${event.things ?? 'clips'}: ${train} training, ${validation} validation, ${test} test${earlier}${skipped}`,
         )
       } else if (event.type === 'drift') {
         say(event.reason)

@@ -1,6 +1,6 @@
 // Scores of a run's models as tables: accuracies side by side, recall per class, the confusion matrix.
 import type { EvaluateResult, RunResult } from '../study/api.ts'
-import type { ClassifierScores, FrontMember, StreamEvaluation } from '../study/events.ts'
+import type { Adaptation, ClassifierScores, FrontMember, StreamEvaluation } from '../study/events.ts'
 import { bytes, count, duration, milliseconds, percent } from '../report/units.ts'
 import { textTable } from './text-table.ts'
 
@@ -101,9 +101,33 @@ export function frontTable(front: readonly FrontMember[]): string {
   ])
 }
 
+/** Accuracies of a run that adapts another one, and what it cost. */
+export function adaptationTable({ splits, network, replay, cost, original }: Adaptation): string {
+  const table = textTable([
+    ['integer model', 'samples', 'before', 'norms anew', 'adapted'],
+    ...splits.flatMap(({ split, old, new: fresh }) =>
+      (
+        [
+          ['new', fresh],
+          ['old', old],
+        ] as const
+      ).flatMap(([part, of]) =>
+        of ? [[`${part}, ${split}`, String(of.count), percent(of.before), percent(of.reestimated), percent(of.adapted)]] : [],
+      ),
+    ),
+  ])
+  const spent = (seconds: number | undefined, macs: number | undefined) =>
+    [...(seconds === undefined ? [] : [duration(seconds)]), ...(macs === undefined ? [] : [`${count(macs)} MACs`])].join(', ')
+  const chosen = network === 'kept' ? 'the deployed network' : 'another network than the deployed one'
+  const began = spent(original.seconds, original.macs)
+  return `${table}\n\n${chosen}, ${percent(replay, 0)} old samples; ${spent(cost.seconds, cost.macs)}${began === '' ? '' : `; the run before: ${began}`}`
+}
+
 /** What a run ends with. */
 export function resultSummary(result: RunResult): string {
   const parts: string[] = []
+  if (result.status === 'unchanged') return `${result.drift!.reason}\nnothing was trained and nothing kept; --force trains all the same\n`
+  if (result.adaptation) parts.push(adaptationTable(result.adaptation))
   if (result.evaluations.length > 0) parts.push(accuracyTable(result.evaluations))
   if (result.cost) {
     const { params, macs, flashBytes, ramBytes, latencyMs, energyUj } = result.cost

@@ -96,7 +96,12 @@ function checkTarget({ target, latency, weightBits, activationBits }: StudyFlags
     )
 }
 
-function dataSpec(flags: StudyFlags): DataSpec {
+export function dataSpec(
+  flags: Pick<
+    StudyFlags,
+    'data' | 'words' | 'split' | 'salt' | 'trainList' | 'validationList' | 'testList' | 'strict' | 'seconds' | 'imageSize' | 'flip'
+  >,
+): DataSpec {
   const { trainList: train, validationList: validation, testList: test } = flags
   if ((validation === undefined) !== (test === undefined) || (train !== undefined && test === undefined)) {
     throw new UsageError('--validation-list and --test-list belong together (and --train-list to them); give both or none')

@@ -52,6 +52,15 @@ export abstract class ActivationQuantizer {
   /** Pulls the learned parameters back into their range; after every optimiser step. */
   abstract constrain(): void
   protected abstract scale(): number
+  /** Learned numbers that grow with the values that are rounded: steps and ranges. */
+  protected scales(): readonly ParameterGroup[] {
+    return this.parameters()
+  }
+  /** Stretches the grid, at its width. */
+  rescale(factor: number): void {
+    for (const { values } of this.scales()) for (let i = 0; i < values.length; i++) values[i] *= factor
+    this.constrain()
+  }
 
   /** Accumulates the gradient of a penalty on `bits()`; nothing happens where bits are fixed. */
   penaltyGradient(_dBits: number): void {}

@@ -94,6 +94,17 @@ describe.each([...kinds, ...sharing])('%s', (name, make, widths = all) => {
     expect(() => make({ bits: 9, signed, elements })).toThrow(/got 9|9 bits are not among/)
   })
 
+  it('stretches at its width', () => {
+    for (const bits of widths) {
+      const quantizer = make({ bits, signed: false, elements })
+      quantizer.initialize(statisticsOf(sample(false, name)))
+      const { scale, ...limits } = quantizer.grid()
+      quantizer.rescale(4)
+      expect(quantizer.grid()).toEqual({ scale: 4 * scale, ...limits })
+      expect(quantizer.bits()).toBe(bits)
+    }
+  })
+
   it('learns nothing from what an unsigned grid maps to zero', () => {
     const quantizer = make({ bits: 4, signed: false, elements })
     quantizer.initialize(statisticsOf(sample(false, name)))

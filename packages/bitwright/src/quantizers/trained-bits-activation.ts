@@ -30,6 +30,9 @@ export class TrainedBitsActivation extends ActivationQuantizer {
   parameters(): readonly ParameterGroup[] {
     return this.groupsOfParameters
   }
+  protected override scales(): readonly ParameterGroup[] {
+    return [this.range]
+  }
   protected scale(): number {
     return this.range.values[0] / this.limit()
   }

@@ -7,6 +7,7 @@ import { confusionSection } from './confusion.ts'
 import { frontSection } from './front-chart.ts'
 import { membersSection } from './front-table.ts'
 import { html, trusted, type Html } from './html.ts'
+import { lifelongSection } from './lifelong-section.ts'
 import { lineChart, type LineChart } from './line-chart.ts'
 import { mistakesSection } from './mistakes.ts'
 import { networkSection } from './network-drawing.ts'
@@ -86,8 +87,8 @@ export function renderReport(events: readonly StudyEvent[], options: { readonly 
           </div>
           ${stateBanner(data, command)}
           ${command !== '' && html`<div class="card command"><code id="command">${wrapBetweenWords(command)}</code><button data-copy="command">Copy</button></div>`}
-          ${heroSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget)} ${membersSection(data)}
-          ${trainingSection(data)} ${confusionSection(bestEvaluation(data), classes, data.things)}
+          ${heroSection(data)} ${lifelongSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget)}
+          ${membersSection(data)} ${trainingSection(data)} ${confusionSection(bestEvaluation(data), classes, data.things)}
           ${mistakesSection(bestEvaluation(data), classes)} ${streamSection(data.stream)}
           ${bitsSection(data.network?.layers ?? [], averageBits(data))} ${networkSection(data.network?.network)}
           ${differingSection(data, classes)} ${dataSection(data)}

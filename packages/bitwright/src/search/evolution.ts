@@ -15,6 +15,8 @@ export interface EvolutionOptions {
   readonly population: number
   /** Networks that are scored at most. */
   readonly candidates: number
+  /** Decisions that the first generation begins with. */
+  readonly founders?: readonly (readonly number[])[]
 }
 
 export const evolutionDefaults = { population: 32, candidates: 256 } as const
@@ -85,15 +87,15 @@ export class Evolution {
     return true
   }
 
-  /** The extremes, and random paths with one width throughout: mixtures of widths are what crossover makes. */
-  private founders(): number[][] {
+  /** Those given, the extremes, and random paths with one width throughout: mixtures of widths are what crossover makes. */
+  private founders(): (readonly number[])[] {
     const { largest, smallest } = extremes(this.space)
     const bits = new Set(choicesOf(this.space, 'bits'))
     const random = new Random(this.options.seed, 'founders')
     const uniform = Array.from({ length: bits.size > 0 ? this.options.population >> 1 : 0 }, (_, i) =>
       this.space.choices.map(({ options }, choice) => (bits.has(choice) ? i % options.length : random.integer(options.length))),
     )
-    return [smallest, largest, ...uniform]
+    return [...(this.options.founders ?? []), smallest, largest, ...uniform]
   }
 
   private async evaluate(genes: readonly number[]): Promise<Evaluated> {

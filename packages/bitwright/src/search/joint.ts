@@ -15,6 +15,7 @@ import { limitedCosts } from '../hardware/limits.ts'
 import type { Budget } from './budget.ts'
 import { Evolution, evolutionDefaults, type EvolutionState } from './evolution.ts'
 import { frontOf } from './front.ts'
+import { staysIn } from './incumbent.ts'
 import { JointGates } from './joint-gates.ts'
 import { mostProbable } from './probable.ts'
 import { RememberingSource } from './remembering-source.ts'
@@ -40,6 +41,13 @@ export interface JointOptions {
   readonly architectureEvery: number
   /** Choices whose options are priced in an architecture step. */
   readonly swappedChoices: number
+  /** Goes on from shared weights and ranges of another search, given by `restore`. */
+  readonly warm?: {
+    /** First members of the first generation. */
+    readonly founders: readonly (readonly number[])[]
+    /** Of a network that is deployed: another one is chosen where it is better by more than chance. */
+    readonly incumbent?: readonly number[]
+  }
 }
 
 export const jointDefaults = {
@@ -49,6 +57,16 @@ export const jointDefaults = {
   architectureEvery: 5,
   swappedChoices: 6,
 } as const
+
+/** Of a search that is over, what another one may begin with: everything but what it scored. */
+export function warmState(state: unknown): unknown {
+  const { weights, ...rest } = state as JointState
+  return { ...rest, weights: { ...weights, macs: 0 }, validationStep: 0, evolution: { generation: 0, population: [], scores: [] } }
+}
+
+/** Decisions of all that a search scored. */
+export const scoredDecisions = (state: unknown): (readonly number[])[] =>
+  (state as JointState).evolution.scores.map(({ decisions }) => decisions)
 
 /** Members of a sandwich step beside the largest and the smallest. */
 const randomMembers = 2
@@ -86,7 +104,7 @@ export function joint(
     (i) => validation[i],
   )
   const scoreOf = (network: Parameters<Supernet['sharedAccuracy']>[0]) => supernet.sharedAccuracy(network, training, scored, quantization)
-  const evolution = new Evolution(space, budget, scoreOf, options)
+  const evolution = new Evolution(space, budget, scoreOf, { ...options, founders: options.warm?.founders ?? [] })
   const choiceIndex = new Map(space.choices.map(({ name }, index) => [name, index]))
   const paths = choicesOf(space, 'path')
   let validationStep = 0
@@ -174,7 +192,7 @@ export function joint(
 
   async function epoch(index: number, between: Between): Promise<SearchEpoch | undefined> {
     const warm = index < warmupEpochs
-    if (index === warmupEpochs) {
+    if (index === warmupEpochs && !options.warm) {
       supernet.loadLargest()
       quantization.initializeWeights()
       await quantization.initializeActivations(source, { seed, batchSize, load: (network) => supernet.loadNetwork(network) })
@@ -237,7 +255,9 @@ export function joint(
       if (front.length === 0) throw new RunError(`search: no member of ${space.name} that fits the budget has a score; raise the limit`)
       // of equals the smallest, which comes first
       const best = front.reduce((one, other) => (other.accuracy > one.accuracy ? other : one))
-      return candidates.find(({ decisions }) => decisions.join() === best.decisions.join())
+      const known = (wanted: readonly number[]) => candidates.find(({ decisions }) => decisions.join() === wanted.join())
+      const incumbent = options.warm?.incumbent && known(options.warm.incumbent)
+      return incumbent && staysIn(incumbent, best.accuracy, scored.length) ? incumbent : known(best.decisions)
     } finally {
       source.remember(false)
     }
@@ -256,6 +276,7 @@ export function joint(
       validationStep,
       evolution: evolution.state(),
     }),
+    macs: () => supernet.macs,
     restore: (state) => {
       const saved = state as JointState
       supernet.restore(saved.weights)

@@ -47,6 +47,8 @@ export interface Strategy {
    * `state` is worth keeping, for a choice that takes long.
    */
   choose(offer: (candidate: Candidate) => void, between: Between, checkpoint?: () => void): Promise<Candidate | undefined>
+  /** Multiply-accumulates so far, where they are counted. */
+  macs?(): number
   state(): unknown
   restore(state: unknown): void
   dispose(): void

@@ -2,6 +2,7 @@
 // time. A path is recorded anew for each step; nothing here grows with the number of options but the parameters themselves.
 import { crossEntropy, dot, type Engine, type ParameterStore, Random, Tape } from '@bitwright/engine'
 import type { Sample } from '../data/dataset.ts'
+import { countNetwork } from '../network/counts.ts'
 import type { Network, NetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { choicesOf, everyPath } from '../spaces/decisions.ts'
@@ -41,6 +42,11 @@ function softmaxRows(logits: Float32Array, stride: number, classes: number): Flo
   return answers
 }
 
+function macsOf(network: Network, nodes: readonly NetworkNode[]): number {
+  const own = new Set(nodes.map(({ id }) => id))
+  return countNetwork(network).nodes.reduce((sum, { id, macs }) => sum + (own.has(id) ? macs : 0), 0)
+}
+
 /** Batches whose statistics replace the running ones before a network is scored with shared weights. */
 const recalibrationBatches = 8
 
@@ -53,6 +59,7 @@ export class Supernet {
   private readonly shared: SharedWeights
   /** Heap offset of a batch-norm momentum. */
   private readonly momentum: number
+  private work = 0
 
   constructor(engine: Engine, space: Space, source: SampleSource, options: SupernetOptions) {
     this.engine = engine
@@ -63,6 +70,11 @@ export class Supernet {
     this.store = createStore(engine, everyOption, options.seed, withoutSizes)
     this.shared = new SharedWeights(this.store, space, everyOption)
     this.momentum = engine.heap.allocate(1)
+  }
+
+  /** Multiply-accumulates of all passes so far; a backward pass counts twice the forward one. */
+  get macs(): number {
+    return this.work
   }
 
   private load(
@@ -117,6 +129,7 @@ export class Supernet {
     if (teacher) engine.floats(loss.targets, teacher.length).set(teacher)
     engine.floats(this.momentum, 1)[0] = 0.1
     this.run(tape, recorder, path)
+    this.work += 3 * clips.length * countNetwork(network).macs
     const result = loss.read()
     const { values, stride } = loss.logits()
     const answers = softmaxRows(values, stride, network.classes.length)
@@ -194,6 +207,7 @@ export class Supernet {
     tape.backward()
     this.load(tape, input, loss.labels, clips, undefined)
     this.run(tape, recorder, path)
+    this.work += 3 * clips.length * countNetwork(network).macs
     quantization?.discard()
     const result = loss.read()
     const widths = path?.gateGradients(recorder) ?? []
@@ -214,6 +228,7 @@ export class Supernet {
         engine.backend.run(branch.program(['generate']))
         swapped?.prepare(inner.sources)
         engine.backend.run(branch.program(['pack', 'forward']))
+        this.work += clips.length * macsOf(this.space.build(decisions.with(choice, option)), nodes)
         const gradient = read()
         branch.dispose()
         swapped?.dispose()
@@ -269,16 +284,18 @@ export class Supernet {
     const { logits } = await evaluator.logits(this.source, clips)
     evaluator.dispose()
     path?.dispose()
+    this.work += (batches.length * size + clips.length) * countNetwork(network).macs
     return logits.filter((row, i) => argMax(row) === clips[i].label).length / clips.length
   }
 
-  /** The shared weights and their moments. */
-  state(): ReturnType<SharedWeights['state']> {
-    return this.shared.state()
+  /** The shared weights and their moments, and what they have cost. */
+  state(): ReturnType<SharedWeights['state']> & { readonly macs?: number } {
+    return { ...this.shared.state(), macs: this.work }
   }
 
-  restore(state: ReturnType<SharedWeights['state']>): void {
+  restore(state: ReturnType<Supernet['state']>): void {
     this.shared.restore(state)
+    this.work = state.macs ?? 0
   }
 
   dispose(): void {

@@ -6,6 +6,7 @@ import { crc32 } from 'node:zlib'
 import { RunError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import type { Trainer } from '../training/trainer.ts'
+import type { Compared } from './adapt-drift.ts'
 import { atomicWrite } from './run-directory.ts'
 
 const format = 'bitwright-checkpoint-2'
@@ -16,10 +17,12 @@ export type TrainerState = ReturnType<Trainer['state']>
 
 /** Stages in order; `epoch` is the next one to run within the stage. */
 export interface Checkpoint {
-  readonly stage: 'search' | 'train' | 'quantize' | 'done'
+  readonly stage: 'drift' | 'search' | 'train' | 'quantize' | 'done'
   readonly epoch: number
   /** Wall-clock seconds of all sittings so far. */
   readonly seconds: number
+  /** Of a run that adapts another one: how the data differs, and the network with norms and ranges taken anew. */
+  readonly compared?: Compared
   /** Of the search while it runs. */
   readonly strategy?: unknown
   /** The network that is trained; absent until it is chosen. */

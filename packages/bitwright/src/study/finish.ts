@@ -32,7 +32,7 @@ export interface Ending {
   /** What is scored; default: all. */
   readonly splits?: Dataset['splits']
   /** More to say of the run once its model is there. */
-  readonly last?: (model: Uint8Array) => Promise<Partial<RunResult>>
+  readonly last?: (model: Uint8Array, evaluations: readonly EvaluateResult[]) => Promise<Partial<RunResult>>
 }
 
 /** Converts, checks against the budget and the fake-quantized network, evaluates, writes model, architecture and report. */
@@ -77,7 +77,7 @@ export async function finish(
     }
     return results
   })
-  const more = await last?.(bytes)
+  const more = await last?.(bytes, evaluations)
   session.save({
     stage: 'done',
     epoch: 0,

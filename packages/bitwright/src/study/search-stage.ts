@@ -4,9 +4,10 @@ import type { Network } from '../network/network.ts'
 import type { Budget } from '../search/budget.ts'
 import { frontOf } from '../search/front.ts'
 import type { Candidate } from '../search/strategy.ts'
+import type { Space } from '../spaces/index.ts'
 import type { SearchSpec } from './api.ts'
 import { type Checkpoint, writeCheckpoint } from './checkpoint.ts'
-import { openStrategy, searchedSpace } from './search-strategy.ts'
+import { type OpenedStrategy, openStrategy, searchedSpace } from './search-strategy.ts'
 import { Interrupted, type Session } from './session.ts'
 
 export interface Found {
@@ -16,11 +17,17 @@ export interface Found {
 }
 
 /** @returns the chosen network; `before` is the checkpoint of an interrupted search */
-export async function searchStage(session: Session, spec: SearchSpec, budget: Budget, before: Checkpoint | undefined): Promise<Found> {
-  const { engine, dataset, hooks } = session
+export async function searchStage(
+  session: Session,
+  spec: SearchSpec,
+  budget: Budget,
+  before: Checkpoint | undefined,
+  open: (space: Space) => OpenedStrategy = (space) => openStrategy(session.engine, spec, space, session.dataset, budget),
+): Promise<Found> {
+  const { dataset, hooks } = session
   const space = searchedSpace(spec, dataset)
   budget.requireFeasible(space)
-  const strategy = openStrategy(engine, spec, space, dataset, budget)
+  const strategy = open(space)
   const { warmups } = strategy
   const resumed = before?.stage === 'search' ? before : undefined
   if (resumed) strategy.restore(resumed.strategy)
@@ -73,7 +80,13 @@ export async function searchStage(session: Session, spec: SearchSpec, budget: Bu
     )
     if (strategy.givesFront) {
       const members = frontOf(offered)
-      session.emit({ type: 'front', members, chosen: members.findIndex(({ decisions }) => decisions.join() === choice.decisions.join()) })
+      const macs = strategy.macs?.()
+      session.emit({
+        type: 'front',
+        members,
+        chosen: members.findIndex(({ decisions }) => decisions.join() === choice.decisions.join()),
+        ...(macs !== undefined && { macs }),
+      })
       writeCheckpoint(session.directory.search, {
         stage: 'search',
         epoch: strategy.epochs,

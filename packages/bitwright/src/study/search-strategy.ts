@@ -2,7 +2,7 @@
 import type { Engine } from '@bitwright/engine'
 import type { Dataset } from '../data/dataset.ts'
 import type { Budget } from '../search/budget.ts'
-import { joint, jointDefaults } from '../search/joint.ts'
+import { joint, jointDefaults, type JointOptions } from '../search/joint.ts'
 import { proxyless, proxylessDefaults } from '../search/proxyless.ts'
 import { randomSearch } from '../search/random.ts'
 import { RememberingSource } from '../search/remembering-source.ts'
@@ -33,10 +33,18 @@ export interface OpenedStrategy extends Strategy {
   readonly source?: RememberingSource
 }
 
-export function openStrategy(engine: Engine, spec: SearchSpec, space: Space, dataset: Dataset, budget: Budget): OpenedStrategy {
+/** `others`: samples from elsewhere than the dataset alone, and settings of a joint search that no request has. */
+export function openStrategy(
+  engine: Engine,
+  spec: SearchSpec,
+  space: Space,
+  dataset: Dataset,
+  budget: Budget,
+  others: { readonly source?: SampleSource; readonly joint?: Partial<JointOptions> } = {},
+): OpenedStrategy {
   const { seed, batchSize, epochs } = spec
   const frontEnd = space.build(space.choices.map(() => 0)).frontEnd
-  const source = openSource(engine, dataset, frontEnd, augmentationOf(spec))
+  const source = others.source ?? openSource(engine, dataset, frontEnd, augmentationOf(spec))
   const openSupernet = (from: SampleSource) =>
     new Supernet(engine, space, from, {
       seed,
@@ -75,7 +83,12 @@ export function openStrategy(engine: Engine, spec: SearchSpec, space: Space, dat
         granularity: spec.granularity,
       })
       const { start: _start, ...given } = spec.joint!
-      const strategy = joint(space as JointSpace, supernet, quantization, remembering, budget, { ...jointDefaults, ...common, ...given })
+      const strategy = joint(space as JointSpace, supernet, quantization, remembering, budget, {
+        ...jointDefaults,
+        ...common,
+        ...given,
+        ...others.joint,
+      })
       return { ...strategy, warmups: epochs.warmup, supernet, source: remembering }
     }
     default:

@@ -29,6 +29,9 @@ const recipes: Readonly<Record<Dataset['kind'], Readonly<Record<'train' | 'quant
 /** Peak of AdamW on shared weights. */
 export const supernetRate: Readonly<Record<Dataset['kind'], number>> = { audio: training.learningRate, image: 8e-3 }
 
+/** Of every rate, where a trained network goes on to learn from new data. */
+export const adaptRate = 0.5
+
 /** A stage's defaults for a kind of samples; a peak rate that is given for the training in float moves that of quantization with it. */
 export function recipeOf(kind: Dataset['kind'], stage: 'train' | 'quantize', learningRate?: number): Recipe {
   const { [stage]: recipe, train } = recipes[kind]

@@ -3,12 +3,13 @@ import type { ParameterStore } from '@bitwright/engine'
 import { performance } from 'node:perf_hooks'
 import type { Network } from '../network/network.ts'
 import type { SampleSource } from '../training/sample-source.ts'
+import type { TeacherOptions } from '../training/teacher.ts'
 import { Quantization } from '../training/quantization.ts'
 import { withStartBits } from '../training/quantizer-choice.ts'
 import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { scoreModels } from './score.ts'
-import { Interrupted, recipeOf, type Session, teacherWeight } from './session.ts'
+import { adaptRate, Interrupted, recipeOf, type Session, teacherWeight } from './session.ts'
 
 /** Batches that batch norm's statistics come from after an epoch of few bits; after the last, all. */
 const recalibrationBatches = 8
@@ -29,6 +30,7 @@ async function runEpochs(
   const { epochs } = trainer.options
   for (let epoch = from; epoch < epochs; epoch++) {
     const start = performance.now()
+    const { macs } = trainer
     const result = await trainer.epoch(epoch, session.between(stage, 'steps'))
     if (!result) throw new Interrupted(stage, epoch)
     if (quantization) await trainer.recalibrate(epoch, epoch + 1 < epochs ? recalibrationBatches : undefined)
@@ -45,6 +47,7 @@ async function runEpochs(
       trainAccuracy: result.accuracy,
       validationLoss: validation.loss,
       validationAccuracy: validation.accuracy,
+      macs: trainer.macs - macs,
       ...(averages ? { averageWeightBits: averages.weights, averageActivationBits: averages.activations } : {}),
     })
     session.save({ stage, epoch: epoch + 1, trainer: trainer.state(), ...checkpoint() })
@@ -54,7 +57,15 @@ async function runEpochs(
 
 function trainerOptions({ spec, dataset }: Session, stage: 'train' | 'quantize'): TrainerOptions {
   const { batchSize, seed, epochs, learningRate } = spec
-  return { ...recipeOf(dataset.kind, stage, learningRate), batchSize, seed, epochs: epochs[stage], purpose: stage }
+  const recipe = recipeOf(dataset.kind, stage, learningRate)
+  return {
+    ...recipe,
+    learningRate: recipe.learningRate * (spec.adapt ? adaptRate : 1),
+    batchSize,
+    seed,
+    epochs: epochs[stage],
+    purpose: stage,
+  }
 }
 
 /** Trains in float from the state of an interrupted training, or from the start. */
@@ -83,6 +94,7 @@ export async function quantize(
   source: SampleSource,
   floatParameters: Float32Array,
   resumed: Checkpoint | undefined,
+  teacher: TeacherOptions = { network, parameters: floatParameters, weight: teacherWeight },
 ): Promise<Quantization> {
   const { spec, engine } = session
   const { weightBits, activationBits, granularity, weightBytes, bitPenalty, averageBits } = spec
@@ -97,7 +109,6 @@ export async function quantize(
       ...(weightBytes !== undefined ? { weightBytes } : {}),
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
-    const teacher = { network, parameters: floatParameters, weight: teacherWeight }
     const trainer = new Trainer(engine, start, store, source, { ...trainerOptions(session, 'quantize'), teacher }, quantization)
     if (resumed?.trainer) trainer.restore(resumed.trainer)
     else trainer.initializeQuantizers()

@@ -2,6 +2,8 @@
 // batch that a student sees, become part of what the student is asked for. Here float teaches few bits: its answers say which mistakes are
 // small ones, and they cost one forward pass.
 import { crossEntropy, type Engine, type Loss, ParameterStore, type Stored, Tape } from '@bitwright/engine'
+import type { Sample } from '../data/dataset.ts'
+import { countNetwork } from '../network/counts.ts'
 import type { Network } from '../network/network.ts'
 import { Recorder } from './record.ts'
 
@@ -11,6 +13,8 @@ export interface TeacherOptions {
   readonly parameters: Float32Array
   /** Share of the teacher in the target; the rest is the smoothed label. */
   readonly weight: number
+  /** The samples it has a share in; default: all. */
+  readonly knows?: (sample: Sample) => boolean
 }
 
 export class Teacher {
@@ -21,13 +25,17 @@ export class Teacher {
   private readonly loss: Loss
   private readonly run: Int32Array
   private readonly classes: number
-  private readonly weight: number
+  private readonly options: TeacherOptions
+  /** Multiply-accumulates of one batch. */
+  readonly macs: number
 
   /** `like`: a store with the same parameters as the snapshot's. */
-  constructor(like: ParameterStore, batch: number, { network, parameters, weight }: TeacherOptions) {
+  constructor(like: ParameterStore, batch: number, options: TeacherOptions) {
+    const { network, parameters } = options
     this.engine = like.engine
     this.classes = network.classes.length
-    this.weight = weight
+    this.options = options
+    this.macs = batch * countNetwork(network).macs
     this.store = new ParameterStore(
       like.engine,
       [...like.all()].map(({ name, size }) => ({ name, size })),
@@ -41,8 +49,9 @@ export class Teacher {
   }
 
   /** Writes what a student is asked for on this batch into its loss's targets. */
-  teach(batch: Stored, student: Loss, smoothing: number): void {
-    const { engine, input, classes, weight } = this
+  teach(batch: Stored, samples: readonly Sample[], student: Loss, smoothing: number): void {
+    const { engine, input, classes } = this
+    const { weight: share, knows = () => true } = this.options
     const size = input.batch * input.height * input.rowStride
     engine.floats(input.offset, size).set(engine.floats(batch.offset, size))
     const labels = engine.integers(student.labels, input.batch)
@@ -52,6 +61,7 @@ export class Teacher {
     const targets = engine.floats(student.targets, input.batch * stride)
     for (let row = 0; row < input.batch; row++) {
       const own = logits.subarray(row * stride, row * stride + classes)
+      const weight = row < samples.length && knows(samples[row]) ? share : 0
       let highest = -Infinity
       for (const logit of own) highest = Math.max(highest, logit)
       let sum = 0

@@ -16,6 +16,7 @@ import {
 } from '@bitwright/engine'
 import type { Sample } from '../data/dataset.ts'
 import { RunError } from '../errors.ts'
+import { countNetwork } from '../network/counts.ts'
 import type { Network } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { ActivationStatistics } from '../quantizers/index.ts'
@@ -82,6 +83,9 @@ export class Trainer {
   private readonly finish: Int32Array
   private readonly whole: Int32Array
   private updates = 0
+  private work = 0
+  /** Multiply-accumulates of one batch. */
+  private readonly forwardMacs: number
   private readonly clipsPerEpoch: number
   /** Seed of all draws. */
   private readonly draws: number
@@ -103,6 +107,7 @@ export class Trainer {
     this.draws = new Random(options.seed, 'training', options.purpose).uint32()
     this.clipsPerEpoch = source.epochOrder(this.draws, 0).length
     this.tape = new Tape(engine, { batch: Math.min(options.batchSize, this.clipsPerEpoch), mode: 'train' })
+    this.forwardMacs = this.tape.batch * countNetwork(network).macs
     const momentum = this.tape.allocate(1)
     const recorder = new Recorder(this.tape, { store, momentum, quantized: quantization })
     const { input, logits } = recorder.network(network)
@@ -132,6 +137,11 @@ export class Trainer {
     return Math.max(1, Math.floor(this.clipsPerEpoch / this.input.batch))
   }
 
+  /** Multiply-accumulates of all passes of this sitting; a backward pass counts twice the forward one. */
+  get macs(): number {
+    return this.work
+  }
+
   /** The clips of an epoch in batches. */
   private batches(epoch: number): Sample[][] {
     const order = this.source.epochOrder(this.draws, epoch)
@@ -142,7 +152,7 @@ export class Trainer {
     this.source.fill(this.input, clips, { seed: this.draws, epoch })
     const labels = this.engine.integers(this.loss.labels, this.input.batch).fill(-1)
     clips.forEach((clip, row) => (labels[row] = clip.label))
-    this.teacher?.teach(this.input, this.loss, this.options.labelSmoothing)
+    this.teacher?.teach(this.input, clips, this.loss, this.options.labelSmoothing)
   }
 
   /** One pass over the training clips. `between` runs after every step and may end the epoch early by returning false. */
@@ -161,6 +171,7 @@ export class Trainer {
       this.load(clips, epoch)
       factor = schedule(epoch * batches.length + step, total, this.options.rise)
       this.updates++
+      this.work += 3 * this.forwardMacs + (this.teacher?.macs ?? 0)
       this.optimizer.set({
         learningRate: this.options.learningRate * factor,
         weightDecay: this.options.weightDecay,
@@ -193,7 +204,9 @@ export class Trainer {
   /** Takes batch norm's statistics anew, from some batches of this epoch, or all of them. After the epoch. */
   async recalibrate(epoch: number, most = Infinity): Promise<void> {
     this.recalibration ??= new Recalibration(this.engine, this.network, this.store, this.input.batch, this.quantization)
-    await this.recalibration.run(this.source, this.batches(epoch).slice(0, most), { seed: this.draws, epoch })
+    const batches = this.batches(epoch).slice(0, most)
+    await this.recalibration.run(this.source, batches, { seed: this.draws, epoch })
+    this.work += batches.length * this.forwardMacs
   }
 
   /** Starts the weight quantizers from the float weights; once, before the first epoch. */
