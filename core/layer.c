@@ -255,15 +255,16 @@ static void crop(const bw_step *s) {
 /* Compact parameters as wide ones behind what the kernel works in. */
 static void widen_parameters(bw_step *s) {
   const uint32_t channels = s->y.channels;
-  uint8_t *to = s->scratch + bw_work_bytes(&s->l, &s->x);
-  int32_t *biases = (int32_t *)(void *)to, *multipliers = biases + channels;
-  uint32_t c;
-  for (c = 0; c < channels; c++) {
-    const bw_channel channel = bw_load_channel(&s->l, s->parameters, channels, c);
-    biases[c] = channel.bias, multipliers[c] = channel.multiplier;
-    to[8 * channels + c] = (uint8_t)channel.shift;
+  const int32_t scaleExponent = bw_scale_exponent(&s->l), biasExponent = bw_bias_exponent(&s->l);
+  const uint8_t *from = s->parameters, *end = from + 4 * channels;
+  int32_t *to = (int32_t *)(void *)(s->scratch + bw_work_bytes(&s->l, &s->x));
+  int8_t *shifts = (int8_t *)(to + 2 * channels);
+  s->parameters = (const uint8_t *)to;
+  for (; from < end; from += 4, to++) {
+    const bw_channel channel = bw_expand(scaleExponent, biasExponent, bw_load32(from));
+    to[0] = channel.bias, to[channels] = channel.multiplier;
+    *shifts++ = (int8_t)channel.shift;
   }
-  s->parameters = to;
 }
 
 void bw_run_step(const bw_model *m, uint32_t layer, bw_step *s) {
