@@ -7,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { loadCifar } from '../data/cifar.ts'
 import { cifarClasses, writeCifar } from '../data/testing/cifar-files.ts'
 import { classifier, convolution, network } from '../network/blocks.ts'
+import { adaptRequest } from '../cli/adapt-request.ts'
+import { adaptStudy } from './adapt.ts'
 import type { Hooks, RunResult, TrainSpec } from './api.ts'
 import type { StudyEvent } from './events.ts'
 import { bitmapUrl, mistakenImages } from './mistakes.ts'
@@ -69,6 +71,27 @@ describe('a run on images', () => {
     expect(report).toContain('Image classifier · 3 classes · 108 training images')
     expect(report).toContain('What it sees')
     expect(report).not.toMatch(/\bclips\b/)
+  })
+
+  it('goes on with its images in a fog, and keeps them clear', async () => {
+    writeCifar(join(folder, 'fog'), 60, 60)
+    for (const name of ['data_batch_1.bin', 'data_batch_2.bin', 'test_batch.bin']) {
+      const bytes = readFileSync(join(folder, 'fog', name))
+      writeFileSync(
+        join(folder, 'fog', name),
+        bytes.map((value, at) => (at % 3073 === 0 ? value : 150 + (value >> 2))),
+      )
+    }
+    const flags = { data: join(folder, 'fog'), epochs: '8', threads: '2', force: true, out: join(folder, 'adapted') }
+    const { spec } = adaptRequest(join(folder, 'run'), flags, [])
+    const adapted = await adaptStudy(spec, hooks)
+    expect(adapted.drift!.distance).toBeGreaterThan(2 * adapted.drift!.floor)
+    const [, { new: fresh, old }] = adapted.adaptation!.splits
+    expect(fresh.count).toBe(60)
+    expect(fresh.before).toBeLessThan(0.7)
+    expect(fresh.adapted).toBeGreaterThan(0.9)
+    expect(old!.adapted).toBeGreaterThan(0.9)
+    expect(readFileSync(adapted.report!, 'utf8')).not.toMatch(/\bclips\b/)
   })
 
   it('is evaluated on a split or a list', async () => {
