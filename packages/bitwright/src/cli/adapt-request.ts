@@ -40,7 +40,7 @@ export function adaptRequest(run: string, options: Record<string, unknown>, args
   const kept = withoutOrigin(request as AdaptedSpec)
   const spec: AdaptedSpec = {
     ...kept,
-    ...('joint' in kept && kept.joint && { joint: { ...kept.joint, candidates: flags.candidates } }),
+    ...('joint' in kept && kept.joint && { joint: { ...kept.joint, candidates: flags.candidates, start: 'shared' as const } }),
     data,
     adapt: {
       from: run,

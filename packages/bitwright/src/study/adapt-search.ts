@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { existsSync } from 'node:fs'
 import { scoredDecisions, warmState } from '../search/joint.ts'
 import type { Budget } from '../search/budget.ts'
+import type { Dataset } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
 import type { SampleSource } from '../training/sample-source.ts'
 import type { SearchSpec } from './api.ts'
@@ -10,7 +11,7 @@ import { type Checkpoint, readCheckpoint } from './checkpoint.ts'
 import { frontOfRun, hasFront } from './front-member.ts'
 import { existingRunDirectory } from './run-directory.ts'
 import { type Found, searchStage } from './search-stage.ts'
-import { openStrategy } from './search-strategy.ts'
+import { openStrategy, searchedSpace } from './search-strategy.ts'
 import { adaptRate, supernetRate, type Session, type Spec } from './session.ts'
 
 /** Of a run that searches again; the first generation has the front. */
@@ -20,6 +21,15 @@ const population = 16
 export const isSearchable = (spec: Spec, run: string): spec is SearchSpec =>
   'space' in spec && spec.search === 'joint' && hasFront(run) && existsSync(existingRunDirectory(run).search)
 
+const stateOf = (run: string): unknown => readCheckpoint(existingRunDirectory(run).search)!.strategy
+
+/** The decisions of a deployed network, undefined where it is none that the search has scored (it was pruned, say). */
+export function decisionsOf(dataset: Dataset, spec: SearchSpec, from: string, deployed: Network): readonly number[] | undefined {
+  const space = searchedSpace(spec, dataset)
+  const known = [...frontOfRun(from).map(({ decisions }) => decisions), ...scoredDecisions(stateOf(from))]
+  return known.find((decisions) => isDeepStrictEqual(space.build(decisions), deployed))
+}
+
 /** Searches again for the request's budget; the deployed network stays unless another one is better by more than chance. */
 export function searchAgain(
   session: Session,
@@ -27,14 +37,11 @@ export function searchAgain(
   from: string,
   budget: Budget,
   source: SampleSource,
-  deployed: Network,
+  incumbent: readonly number[] | undefined,
   before: Checkpoint | undefined,
 ): Promise<Found> {
-  const state = readCheckpoint(existingRunDirectory(from).search)!.strategy
   const front = frontOfRun(from).toSorted((a, b) => b.accuracy - a.accuracy)
   return searchStage(session, spec, budget, before?.stage === 'search' ? before : undefined, (space) => {
-    const known = [...front.map(({ decisions }) => decisions), ...scoredDecisions(state)]
-    const incumbent = known.find((decisions) => isDeepStrictEqual(space.build(decisions), deployed))
     const founders = [...(incumbent ? [incumbent] : []), ...front.map(({ decisions }) => decisions)]
     const strategy = openStrategy(session.engine, spec, space, session.dataset, budget, {
       source,
@@ -44,7 +51,7 @@ export function searchAgain(
         warm: { founders, ...(incumbent && { incumbent }) },
       },
     })
-    strategy.restore(warmState(state))
+    strategy.restore(warmState(stateOf(from)))
     return strategy
   })
 }

@@ -4,6 +4,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { RunError, UsageError } from '../errors.ts'
 import { withoutBits } from '../network/transform.ts'
+import type { Sample } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
 import { Budget } from '../search/budget.ts'
 import { createStore } from '../training/initialize.ts'
@@ -11,13 +12,14 @@ import { isOld, partOf, ReplaySource } from '../training/replay-source.ts'
 import { openSource } from '../training/sample-source.ts'
 import { compareData, type Compared, type Deployed, floatForm } from './adapt-drift.ts'
 import { accountOf } from './adapt-account.ts'
-import { isSearchable, searchAgain } from './adapt-search.ts'
+import { decisionsOf, isSearchable, searchAgain } from './adapt-search.ts'
 import type { AdaptSpec, Hooks, RunResult } from './api.ts'
 import { type Checkpoint, readCheckpoint } from './checkpoint.ts'
 import { finish, type Trained } from './finish.ts'
 import { type FinishedRun, openFinishedRun } from './finished-run.ts'
 import { hardwareOf } from './hardware-of.ts'
 import { readJournal } from './journal.ts'
+import type { Found } from './search-stage.ts'
 import { augmentationOf, Interrupted, type Session, type Spec, teacherWeight } from './session.ts'
 import { sitting } from './sitting.ts'
 import { quantize, trainFloat } from './train-stages.ts'
@@ -62,9 +64,10 @@ class Adapting {
     this.requireFit()
     const compared = before?.compared ?? (await this.compare())
     const { verdict } = compared.drift
-    if (verdict === 'none' && !spec.adapt.force)
+    const mayStay = !spec.adapt.force && this.fits()
+    if (verdict === 'none' && mayStay)
       return { status: 'unchanged', directory: spec.out, evaluations: [], drift: compared.drift, seconds: session.seconds() }
-    if (verdict === 'statistics' && !spec.adapt.force && this.fits())
+    if (verdict === 'statistics' && mayStay)
       return this.finish(compared, { ...this.open(compared.trained), floatParameters: compared.trained.floatParameters }, true)
     const own: Session = { ...session, dataset: this.source.dataset, save: (checkpoint) => session.save({ ...checkpoint, compared }) }
     if (!before?.compared) {
@@ -125,16 +128,12 @@ class Adapting {
 
   /** Searches where that can be done, and trains what came of it. */
   private async train(session: Session, compared: Compared, before: Checkpoint | undefined): Promise<RunResult> {
-    const { original, trained, budget, source } = this
-    const { spec } = this
+    const { spec, trained, source } = this
     let network = before?.network
     let initial = before?.initial
     let resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
     if (!network) {
-      ;({ network, initial } =
-        this.isSearchable && 'space' in spec
-          ? await searchAgain(session, spec, spec.adapt.from, budget, source, original.network, before)
-          : { network: original.network, initial: undefined })
+      ;({ network, initial } = await this.policy(session, before))
       const start = this.isDeployed(network)
         ? { stage: 'quantize' as const, floatParameters: trained.floatParameters, trainer: compared.trained.trainer }
         : { stage: 'train' as const, ...(initial && { initial }) }
@@ -152,16 +151,24 @@ class Adapting {
       resumed = undefined
       session.save({ stage: 'quantize', epoch: 0, network, floatParameters })
     } else store.restore(floatParameters)
-    const teacher = {
-      network: plain,
-      parameters: floatParameters,
-      weight: teacherWeight,
-      // the old network's answers say nothing of new samples
-      ...(isKept && { knows: (sample: Parameters<typeof isOld>[1]) => isOld(session.dataset, sample) }),
-    }
-    const quantization = await quantize(session, plain, store, source, floatParameters, resumed, teacher)
+    const knows = (sample: Sample) => isOld(session.dataset, sample)
+    const teacher = { network: plain, parameters: floatParameters, weight: teacherWeight }
+    // the old network's answers say nothing of new samples
+    const asked = isKept ? spec.adapt.replay > 0 && { ...teacher, knows } : teacher
+    const quantization = await quantize(session, plain, store, source, floatParameters, resumed, asked)
     if (isKept) floatParameters = await this.floatOf(network, store)
     return this.finish(compared, { store, quantization, floatParameters }, isKept)
+  }
+
+  /** The deployed network, or what a search from the shared weights gives. */
+  private async policy(session: Session, before: Checkpoint | undefined): Promise<Found> {
+    const { original, budget, source, spec } = this
+    const { from } = spec.adapt
+    if (!this.isSearchable || !('space' in spec)) return { network: original.network }
+    const incumbent = decisionsOf(session.dataset, spec, from, original.network)
+    if (incumbent || !this.fits()) return searchAgain(session, spec, from, budget, source, incumbent, before)
+    session.hooks.onNotice?.(`${from}: its network is none that its search has scored; it stays`)
+    return { network: original.network }
   }
 
   private isDeployed(network: Network): boolean {

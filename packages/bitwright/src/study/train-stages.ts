@@ -94,7 +94,7 @@ export async function quantize(
   source: SampleSource,
   floatParameters: Float32Array,
   resumed: Checkpoint | undefined,
-  teacher: TeacherOptions = { network, parameters: floatParameters, weight: teacherWeight },
+  teacher: TeacherOptions | false = { network, parameters: floatParameters, weight: teacherWeight },
 ): Promise<Quantization> {
   const { spec, engine } = session
   const { weightBits, activationBits, granularity, weightBytes, bitPenalty, averageBits } = spec
@@ -109,7 +109,7 @@ export async function quantize(
       ...(weightBytes !== undefined ? { weightBytes } : {}),
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
-    const trainer = new Trainer(engine, start, store, source, { ...trainerOptions(session, 'quantize'), teacher }, quantization)
+    const trainer = new Trainer(engine, start, store, source, { ...trainerOptions(session, 'quantize'), ...(teacher && { teacher }) }, quantization)
     if (resumed?.trainer) trainer.restore(resumed.trainer)
     else trainer.initializeQuantizers()
     // without training, statistics at least are those of the rounded network
