@@ -89,6 +89,28 @@ describe('fillBatch', () => {
     expect(Math.max(...speeds)).toBeLessThan(1.151)
   })
 
+  it('interpolates in float64 and rounds to float32, wherever the clip begins and ends', () => {
+    const options = { noiseProbability: 0, shiftMs: 1000, speedChange: 0.9 }
+    const out = new Float32Array(clips.length * samples).fill(9)
+    fillBatch(dataset, clips, key, out, options)
+    const lengths = clips.map((clip, row) => {
+      const random = new Random(key.seed, 'augmentation', key.epoch, clip.index)
+      const shift = random.integer(2 * samples + 1) - samples
+      const speed = random.uniform(1 - 0.9, 1 + 0.9)
+      const x = clean(clip)
+      const expected = Float32Array.from(x, (_, i) => {
+        const position = (i - shift - samples / 2) * speed + samples / 2
+        const left = Math.floor(position)
+        return left < 0 || left + 1 >= samples ? 0 : x[left] + (position - left) * (x[left + 1] - x[left])
+      })
+      const heard = out.subarray(row * samples, (row + 1) * samples)
+      expect(heard.every((value, i) => Object.is(value * 32768, expected[i]))).toBe(true)
+      return expected.filter((value) => value !== 0).length
+    })
+    expect(Math.min(...lengths)).toBe(0)
+    expect(Math.max(...lengths)).toBeGreaterThan(samples - 10)
+  })
+
   it('mixes x (1 - v) + noise v with v uniform below 0.1 into four fifths of the clips', () => {
     // On constant clips and a ramp as noise, the slope of the result is v and its height tells where the noise was cut.
     const ramp = makeDataset({ a: 300 }, [Int16Array.from({ length: 5000 }, (_, i) => i)])

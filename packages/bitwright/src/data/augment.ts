@@ -93,17 +93,24 @@ function play({ pcm, samples }: AudioDataset, { index }: Sample, { shift, speed 
     out.fill(0, end)
     return
   }
+  const sound = pcm.subarray(from, from + samples)
   const middle = samples / 2
-  for (let i = 0; i < samples; i++) {
+  const heard = (i: number): boolean => {
     const position = (i - shift - middle) * speed + middle
-    const left = Math.floor(position)
-    if (left < 0 || left + 1 >= samples) {
-      out[i] = 0
-      continue
-    }
-    const value = pcm[from + left]
-    out[i] = value + (position - left) * (pcm[from + left + 1] - value)
+    return position >= 0 && position < samples - 1
   }
+  // positions only rise or only fall, so what is heard is one piece; its loop decides nothing
+  let [begin, end] = [0, samples]
+  while (begin < end && !heard(begin)) begin++
+  while (end > begin && !heard(end - 1)) end--
+  out.fill(0, 0, begin)
+  for (let i = begin; i < end; i++) {
+    const position = (i - shift - middle) * speed + middle
+    const left = position | 0
+    const value = sound[left]
+    out[i] = value + (position - left) * (sound[left + 1] - value)
+  }
+  out.fill(0, end)
 }
 
 /** Nearest integer of a 16-bit value, halves upwards; the mix of two such values with weights that sum to one stays in range. */
@@ -144,6 +151,6 @@ function drawAugmentation(dataset: AudioDataset, clip: Sample, key: Augmentation
 /** Root mean square. */
 function loudness(samples: Int16Array): number {
   let energy = 0
-  for (const value of samples) energy += value * value
+  for (let i = 0; i < samples.length; i++) energy += samples[i] * samples[i]
   return Math.sqrt(energy / samples.length)
 }
