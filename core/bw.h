@@ -102,6 +102,12 @@ uint32_t bw_front_end_frames(const bw_front_end *config);
 bw_spectral *bw_front_end_prepare(const bw_front_end *config, void *memory);
 /* One frame: windowSamples of PCM give config.coefficients features. */
 void bw_front_end_frame(const bw_spectral *spectral, const int16_t *pcm, float *features);
+/* Optional, for hosts with vectors: lets clips take several frames at a time, in bw_front_end_side_bytes() of memory, 64-byte aligned, which
+ * stays in place as long as the handle; 0 bytes where this build has no such paths. Same bits, sooner. */
+uint32_t bw_front_end_side_bytes(const bw_spectral *spectral);
+void bw_front_end_widen(bw_spectral *spectral, void *memory);
+/* Frames that each begin config.hopSamples after the one before: [frames][config.coefficients]. */
+void bw_front_end_clip(const bw_spectral *spectral, const int16_t *pcm, uint32_t frames, float *features);
 
 /* One clip: header.frontEnd.samples of PCM in, header.classCount logits out. spectral: NULL for a raw-audio model. Not for images. */
 void bw_run(const bw_model *model, void *arena, const bw_spectral *spectral, const int16_t *pcm, int16_t *logits);

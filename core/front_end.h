@@ -4,6 +4,15 @@
 #define BITWRIGHT_FRONT_END_H
 #include "bw.h"
 
+/* Frames that a clip's run through side by side, in the lanes of a vector of GNU C; 1 where there are no vectors. */
+#if defined(__GNUC__) && defined(__AVX2__)
+#define BW_SIDE 8
+#elif defined(__GNUC__) && (defined(__wasm_simd128__) || defined(__SSE2__) || defined(__aarch64__))
+#define BW_SIDE 4
+#else
+#define BW_SIDE 1
+#endif
+
 struct bw_spectral {
   bw_front_end config;
   uint32_t size; /* FFT length */
@@ -15,6 +24,9 @@ struct bw_spectral {
   float *re[2], *im[2]; /* [size / 2] each: ping and pong of the Stockham FFT */
   float *power;         /* [size / 2 + 1] */
   float *energy; /* [melBands] */
+#if BW_SIDE > 1
+  const struct bw_side *side; /* NULL until bw_front_end_widen() */
+#endif
 };
 
 #endif

@@ -119,5 +119,8 @@ bw_spectral *bw_front_end_prepare(const bw_front_end *config, void *memory) {
     }
   }
   prepare_bands(s, triangles, bandStart, bandCount);
+#if BW_SIDE > 1
+  s->side = NULL;
+#endif
   return s;
 }

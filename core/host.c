@@ -1,5 +1,6 @@
 /* The core as a host program for the tests: runs a whole batch of jobs in one process, each with buffers of exactly the promised size,
- * so that a sanitizer sees every byte out of bounds. Each model runs as it lies in the image and prepared; other logits are a failure.
+ * so that a sanitizer sees every byte out of bounds. Each model runs as it lies in the image and prepared, each front end frame by frame and
+ * with frames side by side; other logits or features are a failure.
  *   host JOBS RESULTS
  * JOBS holds records of three words and two blobs: kind, firstBytes, secondBytes, first, second (each blob padded to 4 bytes).
  *   kind 0: .bw image, PCM or pixels  -> status, logits (2 bytes each)
@@ -21,6 +22,12 @@ static void *allocate(size_t bytes) {
   if (!p) exit(3);
   memset(p, 0xa5, bytes);
   return p;
+}
+
+/* So many bytes, 64-byte aligned; *room is what is to be freed. */
+static void *allocate_aligned(size_t bytes, void **room) {
+  *room = allocate(bytes + 64);
+  return (uint8_t *)*room + (64 - (uintptr_t)*room % 64);
 }
 
 static void *resized(const void *data, size_t have, size_t want) {
@@ -47,8 +54,7 @@ static void write_result(uint32_t status, const void *data, uint32_t bytes) {
 static void run_job(int features, const uint8_t *image, uint32_t imageBytes, const void *data, uint32_t bytes) {
   bw_model model;
   bw_spectral *spectral = NULL;
-  void *arena, *memory = NULL, *input;
-  uint8_t *room, *prepared;
+  void *arena, *memory = NULL, *input, *room, *prepared, *sideRoom = NULL;
   int16_t *logits, *again;
   int status = bw_open(&model, image, imageBytes);
   if (status != BW_OK) {
@@ -58,8 +64,7 @@ static void run_job(int features, const uint8_t *image, uint32_t imageBytes, con
   arena = allocate(model.header.arenaBytes);
   logits = allocate(2 * model.header.classCount);
   again = allocate(2 * model.header.classCount);
-  room = allocate(bw_prepared_bytes(&model) + 64);
-  prepared = room + (64 - (uintptr_t)room % 64);
+  prepared = allocate_aligned(bw_prepared_bytes(&model), &room);
   if (features) {
     bw_tensor t;
     bw_get_tensor(&model, 0, &t);
@@ -82,6 +87,7 @@ static void run_job(int features, const uint8_t *image, uint32_t imageBytes, con
     input = resized(data, bytes, (size_t)2 * model.header.frontEnd.samples);
     bw_run(&model, arena, spectral, input, logits);
     bw_prepare(&model, prepared);
+    if (spectral) bw_front_end_widen(spectral, allocate_aligned(bw_front_end_side_bytes(spectral), &sideRoom));
     bw_run(&model, arena, spectral, input, again);
   }
   if (memcmp(logits, again, 2 * model.header.classCount) != 0) {
@@ -89,6 +95,7 @@ static void run_job(int features, const uint8_t *image, uint32_t imageBytes, con
     exit(5);
   }
   write_result(BW_OK, logits, 2 * model.header.classCount);
+  free(sideRoom);
   free(room);
   free(again);
   free(input);
@@ -98,11 +105,11 @@ static void run_job(int features, const uint8_t *image, uint32_t imageBytes, con
 }
 
 static void features_job(const bw_front_end *config, const void *data, uint32_t bytes) {
-  uint32_t frames, i;
-  void *memory;
+  uint32_t frames, values, i;
+  void *memory, *room;
   bw_spectral *spectral;
   int16_t *pcm;
-  float *features;
+  float *features, *again;
   if (!bw_front_end_valid(config)) {
     write_result(BW_BAD_FRONT_END, NULL, 0);
     return;
@@ -111,9 +118,19 @@ static void features_job(const bw_front_end *config, const void *data, uint32_t 
   memory = allocate(bw_front_end_bytes(config));
   spectral = bw_front_end_prepare(config, memory);
   pcm = resized(data, bytes, (size_t)2 * config->samples);
-  features = allocate((size_t)4 * frames * config->coefficients);
+  values = frames * config->coefficients;
+  features = allocate((size_t)4 * values);
+  again = allocate((size_t)4 * values);
   for (i = 0; i < frames; i++) bw_front_end_frame(spectral, pcm + i * config->hopSamples, features + i * config->coefficients);
-  write_result(BW_OK, features, 4 * frames * config->coefficients);
+  bw_front_end_widen(spectral, allocate_aligned(bw_front_end_side_bytes(spectral), &room));
+  bw_front_end_clip(spectral, pcm, frames, again);
+  if (memcmp(features, again, (size_t)4 * values) != 0) {
+    fputs("frames side by side give other features\n", stderr);
+    exit(5);
+  }
+  write_result(BW_OK, features, 4 * values);
+  free(room);
+  free(again);
   free(features);
   free(pcm);
   free(memory);
@@ -153,7 +170,7 @@ static void stream_job(const uint8_t *image, uint32_t imageBytes, const int16_t 
   bw_stream stream;
   bw_spectral *spectral = NULL;
   void *memory = NULL;
-  uint8_t *room;
+  void *room;
   uint32_t results, again, size, *answer;
   int16_t *first, *second;
   int status = bw_open(&model, image, imageBytes);
@@ -168,8 +185,7 @@ static void stream_job(const uint8_t *image, uint32_t imageBytes, const int16_t 
   size = 2 * model.header.classCount * count;
   first = allocate(size), second = allocate(size);
   results = stream_through(&model, spectral, pcm, count, &stream, first);
-  room = allocate(bw_prepared_bytes(&model) + 64);
-  bw_prepare(&model, room + (64 - (uintptr_t)room % 64));
+  bw_prepare(&model, allocate_aligned(bw_prepared_bytes(&model), &room));
   again = stream_through(&model, spectral, pcm, count, &stream, second);
   if (results != again || memcmp(first, second, 2 * model.header.classCount * results) != 0) {
     fputs("a prepared model streams other logits\n", stderr);

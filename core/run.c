@@ -1,4 +1,5 @@
 /* One clip or image through an opened model: its input into the arena, one pass over the layers, the logits out. */
+#include "front_end.h"
 #include "layer.h"
 #include "values.h"
 
@@ -77,11 +78,12 @@ void bw_run(const bw_model *m, void *arena, const bw_spectral *spectral, const i
   if (f->kind == BW_RAW) {
     bw_put_samples(m, input, 0, pcm, f->samples);
   } else {
-    float features[BW_MAX_BANDS];
+    float features[BW_SIDE * BW_MAX_BANDS];
     frames = bw_front_end_frames(f);
-    for (i = 0; i < frames; i++) {
-      bw_front_end_frame(spectral, pcm + i * f->hopSamples, features);
-      bw_put_features(m, input, i * f->coefficients, features, f->coefficients);
+    for (i = 0; i < frames; i += BW_SIDE) {
+      const uint32_t count = frames - i < BW_SIDE ? frames - i : BW_SIDE;
+      bw_front_end_clip(spectral, pcm + i * f->hopSamples, count, features);
+      bw_put_features(m, input, i * f->coefficients, features, count * f->coefficients);
     }
   }
   execute(m, arena, logits);

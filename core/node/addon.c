@@ -40,11 +40,6 @@ typedef struct {
 
 static uint32_t limited(uint64_t bytes) { return bytes > UINT32_MAX ? UINT32_MAX : (uint32_t)bytes; }
 
-static void all_features(const bw_spectral *spectral, const int16_t *pcm, uint32_t frames, uint32_t hop, uint32_t coefficients, float *to) {
-  uint32_t i;
-  for (i = 0; i < frames; i++) bw_front_end_frame(spectral, pcm + (size_t)i * hop, to + (size_t)i * coefficients);
-}
-
 OPERATION(heap, sizeof(variables))
 OPERATION(open_model, bw_open(&v->model, AT(0), NUMBER(1)))
 OPERATION(fault, v->model.fault)
@@ -53,7 +48,9 @@ OPERATION(prepare, (bw_prepare(&v->model, AT(0)), 0))
 OPERATION(front_end_valid, bw_front_end_valid(AT(0)))
 OPERATION(front_end_bytes, bw_front_end_bytes(AT(0)))
 OPERATION(front_end_prepare, (v->spectral = bw_front_end_prepare(AT(0), AT(1)), 0))
-OPERATION(features, (all_features(v->spectral, AT(0), NUMBER(1), NUMBER(2), NUMBER(3), AT(4)), 0))
+OPERATION(front_end_side_bytes, bw_front_end_side_bytes(v->spectral))
+OPERATION(front_end_widen, (bw_front_end_widen(v->spectral, AT(0)), 0))
+OPERATION(features, (bw_front_end_clip(v->spectral, AT(0), NUMBER(1), AT(2)), 0))
 OPERATION(run, (bw_run(&v->model, AT(0), v->spectral, AT(1), AT(2)), 0))
 OPERATION(run_pixels, (bw_run_pixels(&v->model, AT(0), AT(1), AT(2)), 0))
 OPERATION(run_features, (bw_run_features(&v->model, AT(0), AT(1), AT(2)), 0))
@@ -67,7 +64,7 @@ OPERATION(stream_open, (bw_stream_open(&v->stream, v->spectral, AT(0)), 0))
 OPERATION(stream_push, bw_stream_push(&v->stream, AT(0), NUMBER(1), AT(2), &v->ready))
 OPERATION(stream_ready, v->ready)
 
-#define MAX_ARGUMENTS 5
+#define MAX_ARGUMENTS 4
 static const struct {
   const char *name;
   double (*run)(uint8_t *memory, const double *a);
@@ -81,7 +78,9 @@ static const struct {
     {"frontEndValid", front_end_valid, 1},
     {"frontEndBytes", front_end_bytes, 1},
     {"frontEndPrepare", front_end_prepare, 2},
-    {"features", features, 5},
+    {"frontEndSideBytes", front_end_side_bytes, 0},
+    {"frontEndWiden", front_end_widen, 1},
+    {"features", features, 3},
     {"run", run, 3},
     {"runPixels", run_pixels, 3},
     {"runFeatures", run_features, 3},

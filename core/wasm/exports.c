@@ -28,10 +28,9 @@ EXPORT("frontEndBytes") uint32_t front_end_bytes(const bw_front_end *config) { r
 EXPORT("frontEndPrepare") void front_end_prepare(const bw_front_end *config, void *memory) {
   spectral = bw_front_end_prepare(config, memory);
 }
-EXPORT("features") void features(const int16_t *pcm, uint32_t frames, uint32_t hop, uint32_t coefficients, float *to) {
-  uint32_t i;
-  for (i = 0; i < frames; i++) bw_front_end_frame(spectral, pcm + i * hop, to + i * coefficients);
-}
+EXPORT("frontEndSideBytes") uint32_t front_end_side_bytes(void) { return bw_front_end_side_bytes(spectral); }
+EXPORT("frontEndWiden") void front_end_widen(void *memory) { bw_front_end_widen(spectral, memory); }
+EXPORT("features") void features(const int16_t *pcm, uint32_t frames, float *to) { bw_front_end_clip(spectral, pcm, frames, to); }
 EXPORT("run") void run(void *arena, const int16_t *pcm, int16_t *logits) { bw_run(&model, arena, spectral, pcm, logits); }
 EXPORT("runPixels") void run_pixels(void *arena, const uint8_t *pixels, int16_t *logits) {
   bw_run_pixels(&model, arena, pixels, logits);

@@ -12,7 +12,9 @@ export interface Core {
   frontEndValid(config: number): number
   frontEndBytes(config: number): number
   frontEndPrepare(config: number, memory: number): void
-  features(pcm: number, frames: number, hop: number, coefficients: number, to: number): void
+  frontEndSideBytes(): number
+  frontEndWiden(memory: number): void
+  features(pcm: number, frames: number, to: number): void
   run(arena: number, pcm: number, logits: number): void
   runPixels(arena: number, pixels: number, logits: number): void
   runFeatures(arena: number, features: number, logits: number): void

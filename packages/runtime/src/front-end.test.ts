@@ -1,10 +1,14 @@
-// MFCC and log-mel of core/ against a float64 reference written from the definitions (a direct Fourier sum, Math.log, Math.cos).
+// MFCC and log-mel of core/ against a float64 reference written from the definitions (a direct Fourier sum, Math.log, Math.cos), and the
+// same bits from every build of it, whether frames are computed one by one or side by side.
 
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
+import { configBytes, prepareFrontEnd } from './front-end.ts'
 import { computeFeatures, spectralFrames, type IntegerSpectralFrontEnd } from './index.ts'
-import { Host } from './testing/host.ts'
+import { Machine } from './machine.ts'
+import { compileTimeout, Host } from './testing/host.ts'
 import { seededDraw } from './testing/random-model.ts'
-import { hasHostCompiler } from './tools/build-core.ts'
+import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
+import { createWasmCore } from './wasm-core.ts'
 
 const base = { sampleRate: 16000, samples: 16000, windowSamples: 640, hopSamples: 320, melBands: 40, lowHz: 20, highHz: 4000 } as const
 const configurations: readonly IntegerSpectralFrontEnd[] = [
@@ -96,33 +100,90 @@ test('a configuration that cannot be, or a clip of another length, is a RangeErr
   expect(() => computeFeatures(configurations[0], new Int16Array(15999))).toThrow('15999')
 })
 
-describe.skipIf(!hasHostCompiler())('host build (skipped without cc)', () => {
-  let host: Host
-  beforeAll(() => {
-    host = new Host({ sanitize: false })
-  })
-  afterAll(() => host?.close())
+/** Front ends of all kinds and sizes, with numbers of frames that fill no vector. */
+function randomFrontEnd(draw: (below: number) => number): IntegerSpectralFrontEnd {
+  const windowSamples = 2 + draw(draw(4) === 0 ? 1200 : 200)
+  const hopSamples = 1 + draw(2 * windowSamples)
+  const samples = Math.max(hopSamples, windowSamples + draw(21) * hopSamples + draw(hopSamples))
+  const melBands = 1 + draw(draw(4) === 0 ? 128 : 40)
+  const kind = draw(2) === 0 ? 'mfcc' : 'logmel'
+  const coefficients = kind === 'mfcc' ? 1 + draw(melBands) : melBands
+  const lowHz = draw(3) * 300
+  return {
+    kind,
+    sampleRate: 16000,
+    samples,
+    windowSamples,
+    hopSamples,
+    melBands,
+    coefficients,
+    lowHz,
+    highHz: lowHz + 100 + draw(8000 - lowHz - 99),
+  }
+}
 
-  test('gives the same bits as WebAssembly', () => {
-    const jobs = configurations.flatMap((config) =>
-      [2, 3].map((seed) => {
-        const { kind, sampleRate, samples, windowSamples, hopSamples, melBands, coefficients, lowHz, highHz } = config
-        const words = Uint32Array.of(
-          ['', 'mfcc', 'logmel'].indexOf(kind),
-          sampleRate,
-          samples,
-          windowSamples,
-          hopSamples,
-          melBands,
-          coefficients,
-        )
-        const first = new Uint8Array([...new Uint8Array(words.buffer), ...new Uint8Array(Float32Array.of(lowHz, highHz).buffer)])
-        return { kind: 'features', first, second: clip(samples, seed), config } as const
-      }),
-    )
-    host.run(jobs).forEach(({ status, bytes }, i) => {
-      expect(status).toBe(0)
-      expect(Buffer.compare(bytes, new Uint8Array(computeFeatures(jobs[i].config, jobs[i].second).buffer))).toBe(0)
-    })
-  })
+const sounds: readonly ((samples: number, seed: number) => Int16Array)[] = [
+  clip,
+  (samples) => new Int16Array(samples),
+  (samples) => new Int16Array(samples).fill(-32768),
+  // a loud tone, clipped
+  (samples) => Int16Array.from({ length: samples }, (_, n) => Math.max(-32768, Math.min(32767, Math.round(1e5 * Math.sin(0.3 * n))))),
+  (samples, seed) => {
+    const draw = seededDraw(seed)
+    return Int16Array.from({ length: samples }, () => draw(65536) - 32768)
+  },
+]
+
+const randomCases = Array.from({ length: 120 }, (_, seed) => {
+  const config = randomFrontEnd(seededDraw(seed))
+  return { config, pcm: sounds[seed % sounds.length](config.samples, seed) }
+})
+
+/** Features of WebAssembly's core, each frame alone. */
+function frameByFrame(machine: Machine, config: IntegerSpectralFrontEnd, pcm: Int16Array): Float32Array {
+  machine.reset()
+  prepareFrontEnd(machine, config)
+  const values = spectralFrames(config) * config.coefficients
+  const [at, to] = [machine.take(2 * pcm.length), machine.take(4 * values)]
+  const { buffer } = machine.core.memory
+  new Int16Array(buffer, at, pcm.length).set(pcm)
+  machine.core.features(at, spectralFrames(config), to)
+  return new Float32Array(buffer, to, values).slice()
+}
+
+const bits = (features: Float32Array): Int32Array => new Int32Array(features.buffer, features.byteOffset, features.length)
+
+test('frames side by side have the bits of each frame alone', () => {
+  const machine = new Machine(createWasmCore())
+  for (const { config, pcm } of randomCases) {
+    expect(bits(computeFeatures(config, pcm)), JSON.stringify(config)).toEqual(bits(frameByFrame(machine, config, pcm)))
+  }
+  const counts = randomCases.map(({ config }) => spectralFrames(config))
+  for (const rest of [0, 1, 2, 3]) expect(counts.some((frames) => frames > 4 && frames % 4 === rest)).toBe(true)
+  expect(counts.some((frames) => frames < 4)).toBe(true)
+})
+
+describe.skipIf(!hasHostCompiler())('host builds (skipped without cc)', () => {
+  test.each([
+    ['with sanitizers, where there are any', { sanitize: hasSanitizers() }],
+    ['for this processor', { sanitize: false, native: true }],
+  ])(
+    '%s: the bits of WebAssembly, frame by frame and side by side',
+    (_, options) => {
+      const host = new Host(options)
+      try {
+        const own = configurations.map((config, i) => ({ config, pcm: clip(config.samples, i) }))
+        const cases = [...own, ...randomCases]
+        const results = host.run(cases.map(({ config, pcm }) => ({ kind: 'features', first: configBytes(config), second: pcm })))
+        results.forEach(({ status, bytes }, i) => {
+          expect(status).toBe(0)
+          const { config, pcm } = cases[i]
+          expect(Buffer.compare(bytes, new Uint8Array(computeFeatures(config, pcm).buffer)), JSON.stringify(config)).toBe(0)
+        })
+      } finally {
+        host.close()
+      }
+    },
+    compileTimeout,
+  )
 })

@@ -15,7 +15,7 @@ export function spectralFrames(config: IntegerSpectralFrontEnd): number {
 }
 
 /** The 36 bytes of bw_front_end. */
-function configBytes(config: IntegerSpectralFrontEnd): Uint8Array {
+export function configBytes(config: IntegerSpectralFrontEnd): Uint8Array {
   const view = new DataView(new ArrayBuffer(36))
   const { sampleRate, samples, windowSamples, hopSamples, melBands, coefficients } = config
   const words = [frontEndKinds.indexOf(config.kind), sampleRate, samples, windowSamples, hopSamples, melBands, coefficients]
@@ -35,6 +35,11 @@ export function prepareFrontEnd(machine: Machine, config: IntegerSpectralFrontEn
   const memory = machine.take(machine.core.frontEndBytes(at))
   machine.core.frontEndPrepare(at, memory)
   return memory
+}
+
+/** Gives the prepared front end of a machine what it needs to take several frames of a clip at a time. */
+export function widenFrontEnd(machine: Machine): void {
+  machine.core.frontEndWiden(machine.take(machine.core.frontEndSideBytes()))
 }
 
 /** Bytes of tables and buffers the front end keeps in memory (not part of a model's arena). */
@@ -115,11 +120,12 @@ export function computeFeatures(config: IntegerSpectralFrontEnd, pcm: Int16Array
           'coefficients <= melBands <= 128 (equal for logmel), 0 <= lowHz < highHz <= sampleRate / 2',
       )
     }
+    widenFrontEnd(machine)
     const frames = spectralFrames(config)
     prepared = { key, frames, pcm: machine.take(2 * samples), features: machine.take(4 * frames * coefficients) }
   }
   const { memory } = machine.core
   new Int16Array(memory.buffer, prepared.pcm, samples).set(pcm)
-  machine.core.features(prepared.pcm, prepared.frames, hopSamples, coefficients, prepared.features)
+  machine.core.features(prepared.pcm, prepared.frames, prepared.features)
   return new Float32Array(memory.buffer, prepared.features, prepared.frames * coefficients).slice()
 }

@@ -1,7 +1,7 @@
 // A loaded model: PCM or pixels in, logits or a prediction out, computed by core/.
 
 import { parseModel, readSizes } from './decode.ts'
-import { isSpectral, prepareFrontEnd } from './front-end.ts'
+import { isSpectral, prepareFrontEnd, widenFrontEnd } from './front-end.ts'
 import { type Machine, type Machines, webAssembly } from './machine.ts'
 import { type AudioSource, listen, type ListenOptions } from './listen.ts'
 import type { Listener } from './listener.ts'
@@ -144,7 +144,10 @@ export class Model {
     const machine = this.machines.clips
     if (machine.owner === this) return machine
     machine.open(this.file, this.name)
-    if (isSpectral(this.frontEnd)) prepareFrontEnd(machine, this.frontEnd)
+    if (isSpectral(this.frontEnd)) {
+      prepareFrontEnd(machine, this.frontEnd)
+      widenFrontEnd(machine)
+    }
     const { arenaBytes, samples, inputValues, classes } = this.sizes
     this.places = {
       arena: machine.take(arenaBytes),

@@ -21,6 +21,7 @@ const sources = [
   'prepared.c',
   'rounding.c',
   'front_end.c',
+  'front_end_clip.c',
   'front_end_tables.c',
 ]
 /** Kernels of microcontrollers, empty elsewhere. */
