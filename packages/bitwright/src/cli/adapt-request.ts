@@ -20,7 +20,7 @@ const schema = z
     data: fields.path('the folder with the new clips or images'),
     replay: fields.replay().default(defaultReplay),
     epochs: fields.adaptEpochs(adaptEpochs).default(adaptEpochs),
-    candidates: fields.integer(1, 100_000).default(64),
+    candidates: fields.integer(1, 100_000).default(48),
     force: fields.present(),
     out: fields.path('the folder of the run that comes of it').optional(),
   })
@@ -61,9 +61,9 @@ export function adaptRequest(run: string, options: Record<string, unknown>, args
   return { spec, json: flags.json }
 }
 
-/** A request without what it says of where its network came from: that is there now. */
+/** A request without what it says of how its network came about: that is there now. */
 function withoutOrigin(request: AdaptedSpec): AdaptedSpec {
-  const said = new Set(['from', 'member', 'prune'])
+  const said = new Set(['from', 'member', 'prune', 'learningRate'])
   return Object.fromEntries(Object.entries(request).filter(([key]) => !said.has(key))) as unknown as AdaptedSpec
 }
 

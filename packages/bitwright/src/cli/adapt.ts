@@ -4,7 +4,7 @@ import { describeEpochs } from './study-flags.ts'
 import { verb } from './verb.ts'
 
 /** Epochs where `--epochs` says nothing: of the search, of another network than the deployed one in float, and at the widths. */
-export const adaptEpochs = { warmup: 0, search: 3, train: 10, quantize: 10 } as const
+export const adaptEpochs = { warmup: 0, search: 2, train: 6, quantize: 16 } as const
 
 export function command(): Command {
   return verb('adapt', 'Let a finished run go on learning from new data, without forgetting the old.')
@@ -30,8 +30,8 @@ export function command(): Command {
       '--epochs <N|stage=N,..>',
       `at the widths, or of single stages; search=0: the network stays (default: ${describeEpochs(adaptEpochs)})`,
     )
-    .option('--candidates <N>', 'networks scored with the shared weights (default: 64)')
-    .option('--learning-rate <X>', 'peak of the schedule before it is halved for adapting (default: that of the run)')
+    .option('--candidates <N>', 'networks scored with the shared weights (default: 48)')
+    .option('--learning-rate <X>', 'peak of the schedule at the widths (default: 0.006, of images 0.003)')
     .option('--force', 'train whatever the data looks like')
     .option('--seed <N>', 'another seed, another run; the same seed, the same bits', '0')
     .optionsGroup('Machine:')

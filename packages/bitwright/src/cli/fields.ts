@@ -145,7 +145,7 @@ export const epochs = (defaults: EpochsSpec) =>
 
 /** The same of a run that goes on learning: the last training is the one that every such run has. */
 export const adaptEpochs = (defaults: EpochsSpec) =>
-  field(`a number of epochs, or single stages such as search=3,train=10,quantize=10`, (text) =>
+  field(`a number of epochs, or single stages such as search=2,train=6,quantize=16`, (text) =>
     parseEpochs(text, defaults, 'quantize', ['search', 'train', 'quantize']),
   )
 

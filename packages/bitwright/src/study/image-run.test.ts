@@ -13,7 +13,7 @@ import type { Hooks, RunResult, TrainSpec } from './api.ts'
 import type { StudyEvent } from './events.ts'
 import { bitmapUrl, mistakenImages } from './mistakes.ts'
 import { evaluateRun, trainStudy } from './run.ts'
-import { recipeOf } from './session.ts'
+import { adaptRecipeOf, recipeOf } from './session.ts'
 
 let folder: string
 let result: RunResult
@@ -146,4 +146,6 @@ it('trains images by another recipe, and moves the rate of quantization with a g
   expect(recipeOf('audio', 'quantize', 1e-3).learningRate).toBeCloseTo(5e-4, 12)
   expect(recipeOf('image', 'train', 0.1)).toMatchObject({ optimizer: 'sgd', learningRate: 0.1 })
   expect(recipeOf('image', 'quantize', 0.1)).toMatchObject({ optimizer: 'adam', learningRate: 1.5e-3 })
+  expect(adaptRecipeOf('image', 'train', 0.1)).toEqual(recipeOf('image', 'train'))
+  expect(adaptRecipeOf('audio', 'quantize', 0.1)).toEqual({ ...recipeOf('audio', 'quantize'), learningRate: 0.1 })
 })

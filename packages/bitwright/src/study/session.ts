@@ -29,13 +29,19 @@ const recipes: Readonly<Record<Dataset['kind'], Readonly<Record<'train' | 'quant
 /** Peak of AdamW on shared weights. */
 export const supernetRate: Readonly<Record<Dataset['kind'], number>> = { audio: training.learningRate, image: 8e-3 }
 
-/** Of every rate, where a trained network goes on to learn from new data. */
-export const adaptRate = 0.5
+/** Where a trained network goes on from its widths to new data, in few epochs; that of sound is measured (docs/hqnas.md). */
+const adaptedRate: Readonly<Record<Dataset['kind'], number>> = { audio: 6e-3, image: 3e-3 }
 
 /** A stage's defaults for a kind of samples; a peak rate that is given for the training in float moves that of quantization with it. */
 export function recipeOf(kind: Dataset['kind'], stage: 'train' | 'quantize', learningRate?: number): Recipe {
   const { [stage]: recipe, train } = recipes[kind]
   return learningRate === undefined ? recipe : { ...recipe, learningRate: learningRate * (recipe.learningRate / train.learningRate) }
+}
+
+/** The same of a run that adapts another one: a peak rate that is given is that of the training at the network's widths. */
+export function adaptRecipeOf(kind: Dataset['kind'], stage: 'train' | 'quantize', learningRate = adaptedRate[kind]): Recipe {
+  const recipe = recipes[kind][stage]
+  return stage === 'quantize' ? { ...recipe, learningRate } : recipe
 }
 
 /** How a run's training samples are varied. */

@@ -9,7 +9,7 @@ import { withStartBits } from '../training/quantizer-choice.ts'
 import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
 import type { Checkpoint } from './checkpoint.ts'
 import { scoreModels } from './score.ts'
-import { adaptRate, Interrupted, recipeOf, type Session, teacherWeight } from './session.ts'
+import { adaptRecipeOf, Interrupted, recipeOf, type Session, teacherWeight } from './session.ts'
 
 /** Batches that batch norm's statistics come from after an epoch of few bits; after the last, all. */
 const recalibrationBatches = 8
@@ -57,15 +57,8 @@ async function runEpochs(
 
 function trainerOptions({ spec, dataset }: Session, stage: 'train' | 'quantize'): TrainerOptions {
   const { batchSize, seed, epochs, learningRate } = spec
-  const recipe = recipeOf(dataset.kind, stage, learningRate)
-  return {
-    ...recipe,
-    learningRate: recipe.learningRate * (spec.adapt ? adaptRate : 1),
-    batchSize,
-    seed,
-    epochs: epochs[stage],
-    purpose: stage,
-  }
+  const recipe = (spec.adapt ? adaptRecipeOf : recipeOf)(dataset.kind, stage, learningRate)
+  return { ...recipe, batchSize, seed, epochs: epochs[stage], purpose: stage }
 }
 
 /** Trains in float from the state of an interrupted training, or from the start. */
