@@ -2,7 +2,7 @@
 // would have been right. `validate` puts the flag's name in front.
 import { z } from 'zod'
 import { UsageError } from '../errors.ts'
-import type { BitsSpec, EpochsSpec } from '../study/api.ts'
+import type { BitsSpec, EpochsSpec, PruneSpec } from '../study/api.ts'
 import { flagName } from './flag-name.ts'
 import { nearest } from './nearest.ts'
 
@@ -86,6 +86,13 @@ export const seconds = (most: number) =>
     return value >= 0 && value <= most ? value : undefined
   })
 
+/** What presses channels out of a network. */
+export const pruning = () =>
+  field('budget, or a strength above zero, at most 1000, e.g. 0.5', (text): PruneSpec | undefined => {
+    const value = text.trim() === '' ? Number.NaN : Number(text)
+    return text === 'budget' ? text : value > 0 && value <= 1000 ? value : undefined
+  })
+
 /** An average of widths: 0 for none, else 2 to 8. */
 export const averageBits = () =>
   field('an average from 2 to 8, or 0 for as few as they go', (text) => {
@@ -145,7 +152,7 @@ export const epochs = (defaults: EpochsSpec) =>
 
 /** The same of a run that goes on learning: the last training is the one that every such run has. */
 export const adaptEpochs = (defaults: EpochsSpec) =>
-  field(`a number of epochs, or single stages such as search=2,train=6,quantize=16`, (text) =>
+  field(`a number of epochs, or single stages such as search=2,train=6,quantize=12`, (text) =>
     parseEpochs(text, defaults, 'quantize', ['search', 'train', 'quantize']),
   )
 

@@ -135,6 +135,8 @@ export function createProgress(
         )
       } else if (event.type === 'drift') {
         say(event.reason)
+      } else if (event.type === 'pruned') {
+        say(`pruned: ${event.channels} of ${event.of} channels; ${event.after.flashBytes} of ${event.before.flashBytes} bytes are left`)
       } else if (event.type === 'resumed') {
         // a search's checkpoints count its warm-up's epochs
         const warmup = event.stage === 'search' ? (epochs?.warmup ?? 0) : 0

@@ -43,6 +43,7 @@ export function addStudyFlags(command: Command): Command {
     .option('--ram <SIZE>', 'peak bytes of activations, e.g. 32k (k = 1024)')
     .option('--macs <NUMBER>', 'multiply-accumulates of one inference, e.g. 14M (M = 1,000,000)')
     .option('--latency <TIME>', 'with --target: time of a whole clip or image there, e.g. 20ms')
+    .option('--prune <budget|X>', 'drop channels of expanded blocks: until within the budget (train), or worth less than this strength')
     .option('--target <NAME[@CLOCK]>', 'hardware to price on, e.g. cortex-m4@80MHz, bit-fusion, measured, or a .json file (hardware list)')
     .optionsGroup('Training:')
     .option(

@@ -32,6 +32,7 @@ export const studyFields = {
   ram: fields.amount('bytes').optional(),
   macs: fields.amount('macs').optional(),
   latency: fields.milliseconds().optional(),
+  prune: fields.pruning().optional(),
   target: fields.path('a target such as cortex-m4@80MHz').optional(),
   epochs: fields.epochs(defaultEpochs).default(defaultEpochs),
   batchSize: fields.integer(1, 4096).default(64),
@@ -56,6 +57,7 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
     ...(flags.latency !== undefined && { latencyMs: flags.latency }),
   }
   checkTarget(flags)
+  checkPruning(flags, budget, verb)
   if (flags.weightBytes !== undefined && weightBits !== 'trained') {
     throw new UsageError('--weight-bytes: needs --weight-bits trained; a fixed width has its own size')
   }
@@ -72,6 +74,7 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
     averageBits: flags.averageBits,
     ...(flags.weightBytes !== undefined && { weightBytes: flags.weightBytes }),
     budget,
+    ...(flags.prune !== undefined && { prune: flags.prune }),
     ...(flags.target !== undefined && { target: flags.target }),
     epochs,
     batchSize,
@@ -83,6 +86,15 @@ export function studySpec(flags: StudyFlags, verb: string, args: readonly string
     resume,
     command: shellCommand(verb, args),
   }
+}
+
+/** That there are epochs to prune in, and something to press towards. */
+function checkPruning({ prune, epochs }: StudyFlags, budget: BudgetSpec, verb: string): void {
+  if (prune === undefined) return
+  if (epochs.train < 2) throw new UsageError(`--prune ${prune}: channels leave in the training in float; give it two epochs or more`)
+  if (prune !== 'budget') return
+  if (verb === 'search') throw new UsageError('--prune budget: a search finds what is within the budget; give a strength such as 0.5')
+  if (Object.keys(budget).length === 0) throw new UsageError('--prune budget: needs a limit to prune towards, such as --flash 16k')
 }
 
 /** That the target is there, and that what is limited is known before anything is trained. */

@@ -49,6 +49,8 @@ export function command(): Command {
         ...(flags.from !== undefined && { from: flags.from }),
         ...memberRequest(study, flags),
       }
+      if (spec.prune !== undefined && spec.from !== undefined && spec.member === undefined)
+        throw new UsageError(`--prune ${spec.prune}: --from trains nothing in float, where channels leave; give --network, or a --member`)
       const { trainStudy } = await import('../study/run.ts')
       const { runStudy } = await import('./run-study.ts')
       await runStudy((hooks) => trainStudy(spec, hooks), spec, flags.json)

@@ -24,6 +24,11 @@ export function sampleGate(logAlpha: number, uniform: number): GateSample {
   return { value: stretched, slope: ((zeta - gamma) * s * (1 - s)) / beta }
 }
 
+/** What a gate is once nothing is drawn any more (section 2.2, equation 13). */
+export function settledGate(logAlpha: number): number {
+  return Math.min(1, Math.max(0, sigmoid(logAlpha) * (zeta - gamma) + gamma))
+}
+
 /** Probability that the gate is not shut. */
 export function openProbability(logAlpha: number): number {
   return sigmoid(logAlpha - beta * Math.log(-gamma / zeta))

@@ -100,6 +100,12 @@ export function costCards(data: ReportData): Html {
         bytes,
       ),
     cost && card('RAM', bytes(cost.ramBytes), 'peak of the activations', cost.ramBytes, data.budget.ramBytes, bytes),
+    data.pruned &&
+      card(
+        'Pruned',
+        `${data.pruned.channels} of ${data.pruned.of}`,
+        `channels of expanded blocks, ${bytes(data.pruned.before.flashBytes - data.pruned.after.flashBytes)} less`,
+      ),
     cost?.latencyMs !== undefined &&
       card(
         'Latency',

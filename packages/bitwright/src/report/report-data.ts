@@ -29,6 +29,8 @@ export interface ReportData {
   readonly adaptation?: EventOf<'adaptation'>
   /** What a joint search found. */
   readonly front?: EventOf<'front'>
+  /** What left the network in its training. */
+  readonly pruned?: EventOf<'pruned'>
   readonly network?: NetworkEvent
   /** The latest. */
   readonly stream?: StreamEvent
@@ -65,6 +67,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
   let drift: EventOf<'drift'> | undefined
   let adaptation: EventOf<'adaptation'> | undefined
   let front: EventOf<'front'> | undefined
+  let pruned: EventOf<'pruned'> | undefined
   let network: NetworkEvent | undefined
   let stream: StreamEvent | undefined
   let state: RunState = { kind: 'running' }
@@ -90,6 +93,9 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
         break
       case 'adaptation':
         adaptation = event
+        break
+      case 'pruned':
+        pruned = event
         break
       case 'network':
         network = event
@@ -128,6 +134,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
     ...(drift && { drift }),
     ...(adaptation && { adaptation }),
     ...(front && { front }),
+    ...(pruned && { pruned }),
     ...(network && { network }),
     ...(stream && { stream }),
     evaluations,

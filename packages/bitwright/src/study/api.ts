@@ -43,6 +43,9 @@ export interface AdaptSpec {
   readonly force: boolean
 }
 
+/** Channels are pruned until the network is within the budget, or by this strength. */
+export type PruneSpec = number | 'budget'
+
 /** Upper limits no emitted network exceeds; an absent one does not bind. */
 export interface BudgetSpec {
   readonly flashBytes?: number
@@ -75,6 +78,8 @@ interface StudySpec {
   /** Average that trained widths are pressed down to; 0: pressed all the time. */
   readonly averageBits: number
   readonly budget: BudgetSpec
+  /** Channels that the network can do without leave it in the training in float. */
+  readonly prune?: PruneSpec
   /** What latency, cycles and energy are those of, as `--target` names it. */
   readonly target?: string
   readonly epochs: EpochsSpec

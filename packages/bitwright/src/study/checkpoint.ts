@@ -29,6 +29,9 @@ export interface Checkpoint {
   readonly network?: Network
   /** What the network's training starts from, by name; absent: from scratch. */
   readonly initial?: ReadonlyMap<string, Float32Array>
+  /** Of a training with gates for channels; once these are gone, `pruned`. */
+  readonly pruning?: readonly (readonly number[])[]
+  readonly pruned?: true
   /** Of the training or the quantization under way. */
   readonly trainer?: TrainerState
   /** Parameters after training in float, before quantization. */

@@ -203,6 +203,8 @@ export type StudyEvent =
   | ({ type: 'drift' } & Drift)
   | ({ type: 'adaptation' } & Adaptation)
   | { type: 'network'; network: Network; cost: Cost; layers: readonly LayerBits[] }
+  /** Channels that have left the network, out of all in its expanded blocks, and what it took with them and takes without. */
+  | { type: 'pruned'; channels: number; of: number; before: Cost; after: Cost }
   | {
       type: 'evaluation'
       split: SplitName

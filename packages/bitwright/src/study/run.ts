@@ -14,6 +14,7 @@ import { existingRunDirectory } from './run-directory.ts'
 import { searchStage } from './search-stage.ts'
 import { augmentationOf, type Session, type Spec } from './session.ts'
 import { sitting } from './sitting.ts'
+import { pruneChannels, requireFit } from './pruning.ts'
 import { quantize, trainFloat } from './train-stages.ts'
 
 export { evaluateRun } from './evaluate.ts'
@@ -45,13 +46,12 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
       ;({ network, initial } = openMember(engine, spec.from, spec.member, dataset))
     } else {
       network = networkByName(spec.network, dataset, spec.streaming, spec.weightBits === 'searched')
-      const excess = budget.excess(budget.price(network))
-      if (excess) throw new UsageError(`--network ${spec.network}: ${excess}; raise the limit or train another network`)
     }
+    if (!('space' in spec)) requireFit(spec, network, budget)
     session.save({ stage: 'train', epoch: 0, network, ...(initial && { initial }) })
   }
   const source = openSource(engine, dataset, network.frontEnd, augmentationOf(spec))
-  const store = createStore(engine, [network], spec.seed)
+  let store = createStore(engine, [network], spec.seed)
   for (const [name, values] of initial ?? []) store.value(name).set(values)
   const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
 
@@ -59,7 +59,10 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     resumed?.floatParameters ??
     ('from' in spec && spec.from !== undefined && spec.member === undefined ? floatParametersOf(spec.from, store) : undefined)
   if (!floatParameters) {
-    await trainFloat(session, network, store, source, resumed?.trainer)
+    let trainer = resumed?.trainer
+    if (spec.prune !== undefined && !resumed?.pruned)
+      ({ network, store, trainer } = await pruneChannels(session, network, store, source, budget, resumed))
+    await trainFloat(session, network, store, source, trainer)
     floatParameters = store.snapshot()
     session.save({ stage: 'quantize', epoch: 0, network, floatParameters })
   } else {

@@ -14,8 +14,17 @@ import { adaptRecipeOf, Interrupted, recipeOf, type Session, teacherWeight } fro
 /** Batches that batch norm's statistics come from after an epoch of few bits; after the last, all. */
 const recalibrationBatches = 8
 
+/** What epochs of a training differ in that learns more than weights. */
+interface EpochOptions {
+  /** The epoch before which to end; default: all. */
+  readonly to?: number
+  /** Before each epoch. */
+  readonly prepare?: () => void
+  readonly score?: () => Promise<{ loss: number; accuracy: number }>
+}
+
 /** Epochs of a trainer from a saved state on, each with its event and checkpoint. */
-async function runEpochs(
+export async function runEpochs(
   session: Session,
   stage: 'train' | 'quantize',
   trainer: Trainer,
@@ -25,16 +34,20 @@ async function runEpochs(
   from: number,
   quantization: Quantization | undefined,
   checkpoint: () => Omit<Checkpoint, 'seconds' | 'stage' | 'epoch'>,
+  { to, prepare, score }: EpochOptions = {},
 ): Promise<void> {
   const { engine, dataset, emit } = session
   const { epochs } = trainer.options
-  for (let epoch = from; epoch < epochs; epoch++) {
+  for (let epoch = from; epoch < (to ?? epochs); epoch++) {
+    prepare?.()
     const start = performance.now()
     const { macs } = trainer
     const result = await trainer.epoch(epoch, session.between(stage, 'steps'))
     if (!result) throw new Interrupted(stage, epoch)
     if (quantization) await trainer.recalibrate(epoch, epoch + 1 < epochs ? recalibrationBatches : undefined)
-    const validation = await scoreModels.network(engine, network, store, source, dataset.splits.validation, quantization)
+    const validation = await (
+      score ?? (() => scoreModels.network(engine, network, store, source, dataset.splits.validation, quantization))
+    )()
     const averages = quantization?.averages()
     emit({
       type: 'epoch',
@@ -55,7 +68,7 @@ async function runEpochs(
   }
 }
 
-function trainerOptions({ spec, dataset }: Session, stage: 'train' | 'quantize'): TrainerOptions {
+export function trainerOptions({ spec, dataset }: Session, stage: 'train' | 'quantize'): TrainerOptions {
   const { batchSize, seed, epochs, learningRate } = spec
   const recipe = (spec.adapt ? adaptRecipeOf : recipeOf)(dataset.kind, stage, learningRate)
   return { ...recipe, batchSize, seed, epochs: epochs[stage], purpose: stage }
@@ -74,7 +87,10 @@ export async function trainFloat(
     const trainer = new Trainer(engine, network, store, source, trainerOptions(session, 'train'))
     const from = state ? Math.round(state.updates / trainer.stepsPerEpoch) : 0
     if (state) trainer.restore(state)
-    await runEpochs(session, 'train', trainer, store, source, network, from, undefined, () => ({ network }))
+    await runEpochs(session, 'train', trainer, store, source, network, from, undefined, () => ({
+      network,
+      ...(session.spec.prune !== undefined && { pruned: true as const }),
+    }))
     trainer.dispose()
   })
 }
@@ -102,7 +118,14 @@ export async function quantize(
       ...(weightBytes !== undefined ? { weightBytes } : {}),
     })
     if (!resumed?.trainer) await calibrate(engine, network, store, source, quantization, { seed: spec.seed, batchSize: spec.batchSize })
-    const trainer = new Trainer(engine, start, store, source, { ...trainerOptions(session, 'quantize'), ...(teacher && { teacher }) }, quantization)
+    const trainer = new Trainer(
+      engine,
+      start,
+      store,
+      source,
+      { ...trainerOptions(session, 'quantize'), ...(teacher && { teacher }) },
+      quantization,
+    )
     if (resumed?.trainer) trainer.restore(resumed.trainer)
     else trainer.initializeQuantizers()
     // without training, statistics at least are those of the rounded network

@@ -39,6 +39,31 @@ export function expandedBlocks(network: Network): Map<string, Block> {
   return blocks
 }
 
+/** Along one axis, what stays. */
+interface Cut {
+  readonly axis: number
+  readonly positions: readonly number[]
+}
+
+/** The network whose layers have these numbers of channels, by id; one for each group stays one for each group. */
+function withChannels(network: Network, channels: ReadonlyMap<string, number>): Network {
+  const nodes = network.nodes.map((node) => {
+    const count = channels.get(node.id)
+    if (count === undefined || !isConvolution(node)) return node
+    return { ...node, channels: count, groups: node.groups === 1 ? 1 : count }
+  })
+  return { ...network, nodes }
+}
+
+/** The network with so many channels in these blocks, by id of the depthwise layer. */
+export function withBlockChannels(network: Network, channels: ReadonlyMap<string, number>): Network {
+  const blocks = expandedBlocks(network)
+  return withChannels(
+    network,
+    new Map([...channels].flatMap(([id, count]) => [[blocks.get(id)!.expand.id, count] as const, [id, count] as const])),
+  )
+}
+
 /** The numbers of some positions along one axis. */
 function kept(values: Float32Array, shape: readonly number[], axis: number, positions: readonly number[]): Float32Array {
   const inner = shape.slice(axis + 1).reduce((size, length) => size * length, 1)
@@ -53,7 +78,7 @@ function kept(values: Float32Array, shape: readonly number[], axis: number, posi
 }
 
 /**
- * The network without these channels, and a store of its own with its parameters. The weights of the channels count as zero, whatever they
+ * The network without these channels, and a store of its own with its parameters and their moments. The weights of the channels count as zero, whatever they
  * are in `store`. A layer keeps its first channel where all of them are pruned.
  * @throws UsageError naming a layer whose channels cannot be dropped
  */
@@ -63,8 +88,9 @@ export function withoutPrunedChannels(
   pruned: PrunedChannels,
 ): { network: Network; store: ParameterStore } {
   const blocks = expandedBlocks(network)
-  /** By parameter name: the axis along which channels go, and those that stay. */
-  const cuts = new Map<string, { axis: number; positions: number[] }>()
+  /** By parameter name: the axes along which channels go, and those that stay. */
+  const cuts = new Map<string, Cut[]>()
+  const cut = (name: string, its: Cut) => cuts.set(name, [...(cuts.get(name) ?? []), its])
   const channels = new Map<string, number>()
   const means = new Map<string, Float32Array>()
   for (const [id, dropped] of pruned) {
@@ -76,12 +102,11 @@ export function withoutPrunedChannels(
     const positions = stay.length > 0 ? stay : [0]
     for (const node of [expand, depthwise]) {
       channels.set(node.id, positions.length)
-      cuts.set(`${parameterPrefix(node)}.weight`, { axis: node === expand ? 3 : 2, positions })
-      for (const suffix of ['scale', 'offset', 'mean', 'variance'])
-        cuts.set(`${normalizationPrefix(node)}.${suffix}`, { axis: 0, positions })
-      if (node.bias) cuts.set(`${parameterPrefix(node)}.bias`, { axis: 0, positions })
+      cut(`${parameterPrefix(node)}.weight`, { axis: node === expand ? 3 : 2, positions })
+      for (const suffix of ['scale', 'offset', 'mean', 'variance']) cut(`${normalizationPrefix(node)}.${suffix}`, { axis: 0, positions })
+      if (node.bias) cut(`${parameterPrefix(node)}.bias`, { axis: 0, positions })
     }
-    cuts.set(`${parameterPrefix(project)}.weight`, { axis: 2, positions })
+    cut(`${parameterPrefix(project)}.weight`, { axis: 2, positions })
     const { offset } = channelAffine(store, depthwise)
     const weight = store.value(`${parameterPrefix(project)}.weight`)
     const taps = project.kernelSize[0] * project.kernelSize[1]
@@ -93,17 +118,21 @@ export function withoutPrunedChannels(
     }
     means.set(`${normalizationPrefix(project)}.mean`, mean)
   }
-  const nodes = network.nodes.map((node) => {
-    const count = channels.get(node.id)
-    if (count === undefined || !isConvolution(node)) return node
-    return { ...node, channels: count, groups: node.groups === 1 ? 1 : count }
-  })
-  const result: Network = { ...network, nodes }
+  const result = withChannels(network, channels)
   const made = createStore(store.engine, [result], 0)
   for (const { name, shape } of [...parameterShapes(network), ...statisticShapes(network)]) {
-    const cut = cuts.get(name)
-    const values = means.get(name) ?? store.value(name)
-    made.value(name).set(cut ? kept(values, shape, cut.axis, cut.positions) : values)
+    const [from, to] = [store.get(name), made.get(name)]
+    for (const block of ['values', 'first', 'second'] as const) {
+      let values = store.engine.floats(store[block] + from.position, from.size)
+      if (block === 'values') values = means.get(name) ?? values
+      let lengths = shape
+      // the layer between two depthwise ones loses channels on both sides
+      for (const { axis, positions } of cuts.get(name) ?? []) {
+        values = kept(values, lengths, axis, positions)
+        lengths = lengths.with(axis, positions.length)
+      }
+      store.engine.floats(made[block] + to.position, to.size).set(values)
+    }
   }
   return { network: result, store: made }
 }

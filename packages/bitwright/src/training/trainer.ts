@@ -19,6 +19,7 @@ import { RunError } from '../errors.ts'
 import { countNetwork } from '../network/counts.ts'
 import type { Network } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
+import type { ChannelGates } from './channel-gates.ts'
 import { ActivationStatistics } from '../quantizers/index.ts'
 import type { SampleSource } from './sample-source.ts'
 import type { Quantization } from './quantization.ts'
@@ -39,10 +40,12 @@ export interface TrainerOptions {
   readonly purpose: string
   /** Share of all steps over which the learning rate rises. Default 0.05. */
   readonly rise?: number
-  /** Trained widths stand still after this share of the epochs. Default 0.4: weights then recover at fixed widths. */
+  /** Trained widths stand still, and gates are decided, after this share of the epochs. Default 0.4: weights then recover at fixed widths. */
   readonly freezeBitsAt?: number
   /** A trained network whose answers are learned beside the labels. */
   readonly teacher?: TeacherOptions
+  /** Of a training in float: learn which channels it can do without. */
+  readonly gates?: ChannelGates
 }
 
 export interface EpochResult {
@@ -51,7 +54,7 @@ export interface EpochResult {
   readonly learningRate: number
 }
 
-/** Bits that a trained width could move before it stands still, if every step went the same way at the full rate. */
+/** Bits that a trained width could move before it stands still, and a gate its logit, if every step went the same way at the full rate. */
 const widthTravel = 18
 
 /** Momentum of the running statistics, as in PyTorch. */
@@ -109,7 +112,7 @@ export class Trainer {
     this.tape = new Tape(engine, { batch: Math.min(options.batchSize, this.clipsPerEpoch), mode: 'train' })
     this.forwardMacs = this.tape.batch * countNetwork(network).macs
     const momentum = this.tape.allocate(1)
-    const recorder = new Recorder(this.tape, { store, momentum, quantized: quantization })
+    const recorder = new Recorder(this.tape, { store, momentum, quantized: quantization ?? options.gates })
     const { input, logits } = recorder.network(network)
     this.sources = recorder.sources
     this.input = input
@@ -185,6 +188,12 @@ export class Trainer {
         this.quantization.prepare(this.sources)
         backend.run(this.pass)
         this.quantization.update(this.sources, factor, widthStep)
+        backend.run(this.finish)
+      } else if (this.options.gates) {
+        backend.run(this.generate)
+        this.options.gates.prepare(this.sources)
+        backend.run(this.pass)
+        this.options.gates.update(this.sources, widthStep * factor)
         backend.run(this.finish)
       } else {
         backend.run(this.whole)
