@@ -4,7 +4,7 @@
 // first to the new. Each is resumed or skipped where it exists, so that the table can be filled over several sittings:
 //
 //   node bench/adapt.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--decibels 5] [--flash 24k] [--epochs warmup=8,search=32,train=60,quantize=60]
-//     [--candidates 256] [--adapt-epochs search=2,train=6,quantize=16] [--adapt-candidates 48] [--replay 0.5] [--only old,cold,adapt] [--threads 1] [--json]
+//     [--candidates 256] [--adapt-epochs search=2,train=6,quantize=12] [--adapt-candidates 48] [--replay 0.5] [--only old,cold,adapt] [--threads 1] [--json]
 //
 // The lists folder has sc12_train.txt, sc12_val.txt and sc12_test.txt. Seconds are those of the runs' journals: compare them on idle processors.
 import { existsSync, mkdirSync } from 'node:fs'

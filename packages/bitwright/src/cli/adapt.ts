@@ -4,7 +4,7 @@ import { describeEpochs } from './study-flags.ts'
 import { verb } from './verb.ts'
 
 /** Epochs where `--epochs` says nothing: of the search, of another network than the deployed one in float, and at the widths. */
-export const adaptEpochs = { warmup: 0, search: 2, train: 6, quantize: 16 } as const
+export const adaptEpochs = { warmup: 0, search: 2, train: 6, quantize: 12 } as const
 
 export function command(): Command {
   return verb('adapt', 'Let a finished run go on learning from new data, without forgetting the old.')

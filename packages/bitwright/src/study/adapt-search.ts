@@ -12,13 +12,10 @@ import { frontOfRun, hasFront } from './front-member.ts'
 import { existingRunDirectory } from './run-directory.ts'
 import { type Found, searchStage } from './search-stage.ts'
 import { openStrategy, searchedSpace } from './search-strategy.ts'
-import { supernetRate, type Session, type Spec } from './session.ts'
+import type { Session, Spec } from './session.ts'
 
 /** Of a run that searches again; the first generation has the front. */
 const population = 16
-
-/** Of the rate at which the shared weights were trained. */
-const rateShare = 0.5
 
 /** Whether a run has what a search can go on from. */
 export const isSearchable = (spec: Spec, run: string): spec is SearchSpec =>
@@ -50,7 +47,6 @@ export function searchAgain(
       source,
       joint: {
         population,
-        learningRate: supernetRate[session.dataset.kind] * rateShare,
         warm: { founders, ...(incumbent && { incumbent }) },
       },
     })
