@@ -151,6 +151,9 @@ describe('the request of a study', () => {
     [{ data: '' }, "--data '': not understood"],
     [{ flash: '64q' }, '--flash 64q: not understood; give a size in bytes, e.g. 65536 or 64k (k = 1024)'],
     [{ macs: '0' }, '--macs 0: not understood; give a number of multiply-accumulates'],
+    [{ prune: '0' }, '--prune 0: not understood; give budget, or a strength above zero, at most 1000, e.g. 0.5'],
+    [{ prune: 'budget' }, '--prune budget: needs a limit to prune towards, such as --flash 16k'],
+    [{ prune: '1', epochs: 'train=1' }, '--prune 1: channels leave in the training in float; give it two epochs or more'],
     [{ weightBits: '9' }, '--weight-bits 9: not understood; give a width from 1 to 8, or trained'],
     [{ activationBits: '2.5' }, '--activation-bits 2.5: not understood'],
     [{ granularity: 'chanel' }, '--granularity chanel: no such choice; did you mean channel?'],
@@ -194,6 +197,13 @@ describe('the request of a search', () => {
     expect(() => searchRequest({ ...one, space: 'kws-mfcc' }, [])).toThrow('--network ds-cnn-s: needs --space network')
     expect(() => searchRequest({ ...one, network: undefined }, [])).toThrow('--space network: needs --network')
     expect(() => searchRequest({ ...one, search: 'proxyless' }, [])).toThrow('--space network: has nothing but bits to choose')
+  })
+
+  test('is pruned by a strength alone', () => {
+    expect(searchRequest({ ...given, flash: '16k', prune: '0.5' }, []).spec.prune).toBe(0.5)
+    expect(() => searchRequest({ ...given, flash: '16k', prune: 'budget' }, [])).toThrow(
+      '--prune budget: a search finds what is within the budget',
+    )
   })
 
   test('the flags of the quickstart are flags of a search', () => {

@@ -93,8 +93,8 @@ function checkPruning({ prune, epochs }: StudyFlags, budget: BudgetSpec, verb: s
   if (prune === undefined) return
   if (epochs.train < 2) throw new UsageError(`--prune ${prune}: channels leave in the training in float; give it two epochs or more`)
   if (prune !== 'budget') return
-  if (verb === 'search') throw new UsageError('--prune budget: a search finds what is within the budget; give a strength such as 0.5')
   if (Object.keys(budget).length === 0) throw new UsageError('--prune budget: needs a limit to prune towards, such as --flash 16k')
+  if (verb === 'search') throw new UsageError('--prune budget: a search finds what is within the budget; give a strength such as 0.5')
 }
 
 /** That the target is there, and that what is limited is known before anything is trained. */

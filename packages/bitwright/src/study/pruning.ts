@@ -121,14 +121,14 @@ export async function pruneChannels(
         prepare: () => (gates.pressure = pressureAround(prune, network, budget, gates.open())),
         score: async () => {
           const kept = store.snapshot()
-          gates.settle(gates.decide(() => true))
+          gates.settle(gates.decide())
           const scores = await scoreModels.network(engine, network, store, source, dataset.splits.validation)
           store.restore(kept)
           return scores
         },
       },
     )
-    const pruned = gates.decide((smaller) => prune !== 'budget' || fits(smaller, budget))
+    const pruned = gates.decide(prune === 'budget' ? (smaller) => fits(smaller, budget) : undefined)
     gates.settle(pruned)
     const small = gates.without(pruned)
     const state = { ...trainer.state(), parameters: small.store.snapshot() }

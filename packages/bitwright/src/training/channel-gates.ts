@@ -118,10 +118,10 @@ export class ChannelGates implements QuantizedReferences {
   }
 
   /**
-   * The channels that the gates have decided against, and as many more, the least open first, as it takes for the network to fit. Every block
+   * The channels that the gates have decided against, or, where the network has to fit, as few as that takes, the least open first. Every block
    * keeps the one that is most open.
    */
-  decide(fits: (network: Network) => boolean): PrunedChannels {
+  decide(fits?: (network: Network) => boolean): PrunedChannels {
     const ordered = this.entries
       .flatMap(({ block, logits }) => {
         const order = Array.from(logits.values, (logAlpha, channel) => ({ block, channel, logAlpha })).toSorted(
@@ -140,13 +140,11 @@ export class ChannelGates implements QuantizedReferences {
             .map(({ channel }) => channel),
         ]),
       )
-    const fitsWithout = (count: number) => fits(this.smaller(first(count)))
-    let low = ordered.filter(({ logAlpha }) => !isOpen(logAlpha)).length
-    let high = ordered.length
-    if (fitsWithout(low)) return first(low)
+    if (!fits) return first(ordered.filter(({ logAlpha }) => !isOpen(logAlpha)).length)
+    let [low, high] = [-1, ordered.length]
     while (high - low > 1) {
       const middle = (low + high) >> 1
-      if (fitsWithout(middle)) high = middle
+      if (fits(this.smaller(first(middle)))) high = middle
       else low = middle
     }
     return first(high)
