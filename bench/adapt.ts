@@ -170,10 +170,30 @@ async function row(seed: number) {
   return (['validation', 'test'] as const).map((split) => ({ seed, ...compared(split, adapted, fromNothing), ...cost }))
 }
 
+type Row = Awaited<ReturnType<typeof row>>[number]
+
+/** Of every number over the seeds. */
+function meanOf(rows: readonly Row[]): object {
+  const mean = (key: keyof Row) => Math.round((rows.reduce((sum, one) => sum + Number(one[key]), 0) / rows.length) * 1000) / 1000
+  const keys = (Object.keys(rows[0]) as (keyof Row)[]).filter((key) => typeof rows[0][key] === 'number')
+  const [before, adapted, cold] = [mean('before'), mean('adapted'), mean('cold')]
+  return {
+    ...Object.fromEntries(keys.map((key) => [key, mean(key)])),
+    // a ratio of means: one of few clips' differences may be anything
+    'of gain': percent((adapted - before) / (cold - before)),
+    'of accuracy': percent(adapted / cold),
+    seed: 'mean',
+    split: rows[0].split,
+  }
+}
+
 try {
-  const rows = []
+  const rows: Row[] = []
   for (const seed of values.seeds.split(',').map(Number)) rows.push(...(await row(seed)))
-  console.log(values.json ? JSON.stringify({ rows }) : columns(rows))
+  const means = (['validation', 'test'] as const)
+    .map((split) => rows.filter((one) => one.split === split))
+    .flatMap((of) => (of.length > 1 ? [meanOf(of)] : []))
+  console.log(values.json ? JSON.stringify({ rows, means }) : columns([...rows, ...means]))
 } catch (error) {
   if (!(error instanceof UsageError || error instanceof RunError)) throw error
   console.error(error.message)
