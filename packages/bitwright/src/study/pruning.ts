@@ -17,7 +17,7 @@ import type { Session } from './session.ts'
 import { runEpochs, trainerOptions } from './train-stages.ts'
 
 /** Of the pressure towards a budget: loss for as much as the budget. */
-const budgetStrength = 3
+const budgetStrength = 0.5
 
 /** What is pressed on, each in its limit, or in what the whole network takes. */
 function costsOf(prune: PruneSpec, whole: Network, budget: Budget): (network: Network) => number[] {
