@@ -1,5 +1,7 @@
 // Members of a space by NSGA-II (nsga2.ts) with a score for each: what a joint search ends with. Every candidate is priced exactly before
-// anything else, none over budget is scored, and none twice: scores are kept by canonical decisions. The number of scores is bounded.
+// anything else, none over budget is scored, and none twice: scores are kept by canonical decisions. The number of scores is bounded, and
+// a score takes long beside a price: once some are known, a regression on them (surrogate.ts) stands for the score in an inner evolution of many
+// generations, and what that ends with is scored next (Lu et al., "NSGANetV2", arXiv 2007.10396).
 import { Random } from '@bitwright/engine'
 import { canonicalDecisions, choicesOf, extremes } from '../spaces/decisions.ts'
 import type { Space } from '../spaces/space.ts'
@@ -9,12 +11,15 @@ import { DivergedError } from '../training/trainer.ts'
 import type { Budget } from './budget.ts'
 import { children, type Evaluated, firstGeneration, type Nsga2Options, survivors } from './nsga2.ts'
 import type { Between, Candidate } from './strategy.ts'
+import { Surrogate } from './surrogate.ts'
 
 export interface EvolutionOptions {
   readonly seed: number
   readonly population: number
   /** Networks that are scored at most. */
   readonly candidates: number
+  /** Scores that the first regression is made from; Infinity: none is made. Default: a quarter of the candidates, at least two generations. */
+  readonly unaided?: number
   /** Decisions that the first generation begins with. */
   readonly founders?: readonly (readonly number[])[]
 }
@@ -36,6 +41,12 @@ export interface EvolutionState {
 
 /** Generations after which a search ends that finds nothing new to score within its budget. */
 const mostIdle = 25
+
+/** Of the inner evolution, whose members are priced and not scored. */
+const [innerPopulation, innerGenerations] = [64, 24]
+/** Shares of a generation: the best that is predicted within the budget, and what is predicted to be on the front; the others are children of
+ * what was scored. */
+const [bestShare, frontShare] = [0.5, 0.25]
 
 export class Evolution {
   private readonly space: Space
@@ -71,7 +82,7 @@ export class Evolution {
       const born =
         this.generation === 0
           ? firstGeneration(this.nsga2, this.founders())
-          : children(this.population, this.generation, this.nsga2, priced)
+          : [...this.proposals(), ...children(this.population, this.generation, this.nsga2, priced)].slice(0, this.options.population)
       const evaluated: Evaluated[] = []
       for (const genes of born) {
         if (this.scores.size === this.options.candidates) break
@@ -98,16 +109,40 @@ export class Evolution {
     return [...(this.options.founders ?? []), smallest, largest, ...uniform]
   }
 
+  private price(genes: readonly number[]): { violation: number; costs: readonly number[] } {
+    const cost = this.budget.price(this.space.build(genes))
+    return { violation: this.budget.violation(cost), costs: objectivesOf(cost) }
+  }
+
+  /** What evolutions on predicted scores end with and has not been scored: the best within the budget, and members of the front. */
+  private proposals(): number[][] {
+    const { population, candidates, unaided = Math.max(2 * population, candidates >> 2) } = this.options
+    const sound = [...this.scores.values()].filter(({ dropped }) => dropped === undefined)
+    if (sound.length < Math.max(2, unaided)) return []
+    const surrogate = new Surrogate(sound.map(({ decisions, score }) => ({ genes: decisions, score })))
+    const inner = (purpose: string, objectives: (score: number, costs: readonly number[]) => number[]): Evaluated[] => {
+      const predicted = (genes: readonly number[]): Evaluated => {
+        const { violation, costs } = this.price(genes)
+        return { genes, objectives: objectives(surrogate.predict(genes), costs), violation }
+      }
+      const options = { ...this.nsga2, population: innerPopulation, purpose: `${purpose} ${this.generation}` }
+      let members = this.population.map(({ genes }) => predicted(genes))
+      for (let generation = 0; generation < innerGenerations; generation++)
+        members = survivors([...members, ...children(members, generation, options).map(predicted)], innerPopulation)
+      return members.filter(({ genes, violation }) => violation === 0 && !this.scores.has(genes.join()))
+    }
+    const best = inner('best', (score) => [-score]).slice(0, Math.ceil(bestShare * population))
+    const front = inner('front', (score, costs) => [-score, ...costs]).slice(0, Math.ceil(frontShare * population))
+    return [...new Map([...best, ...front].map(({ genes }) => [genes.join(), [...genes]])).values()]
+  }
+
   private async evaluate(genes: readonly number[]): Promise<Evaluated> {
-    const network = this.space.build(genes)
-    const cost = this.budget.price(network)
-    const violation = this.budget.violation(cost)
-    const costs = objectivesOf(cost)
+    const { violation, costs } = this.price(genes)
     if (violation > 0) return { genes, objectives: [0, ...costs], violation }
     const key = genes.join()
     let known = this.scores.get(key)
     if (!known) {
-      known = { decisions: genes, ...(await this.score(network)) }
+      known = { decisions: genes, ...(await this.score(this.space.build(genes))) }
       this.scores.set(key, known)
     }
     // worse than anything that is a network, better than what is none

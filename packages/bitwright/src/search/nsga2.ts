@@ -14,6 +14,8 @@ export interface Evaluated {
 
 export interface Nsga2Options {
   readonly seed: number
+  /** Tells apart the draws of several evolutions with one seed. Default 'nsga2'. */
+  readonly purpose?: string
   /** Options of every gene. */
   readonly options: readonly number[]
   readonly population: number
@@ -105,7 +107,7 @@ const attempts = 30
  * Genes of the first generation: those given first, then random ones, all different as far as that can be had.
  */
 export function firstGeneration(options: Nsga2Options, given: readonly (readonly number[])[] = []): number[][] {
-  const random = new Random(options.seed, 'nsga2', 'first')
+  const random = new Random(options.seed, options.purpose ?? 'nsga2', 'first')
   const canonical = options.canonical ?? ((genes: readonly number[]) => [...genes])
   const drawn = new Map(given.map((genes) => [canonical(genes).join(), canonical(genes)]))
   for (let attempt = 0; drawn.size < options.population && attempt < attempts * options.population; attempt++) {
@@ -122,7 +124,7 @@ export function children(
   options: Nsga2Options,
   known: ReadonlySet<string> = new Set(),
 ): number[][] {
-  const random = new Random(options.seed, 'nsga2', generation)
+  const random = new Random(options.seed, options.purpose ?? 'nsga2', generation)
   const { crossover = 0.9, mutation = 1 / options.options.length } = options
   const canonical = options.canonical ?? ((genes: readonly number[]) => [...genes])
   const pool = ranked(parents)

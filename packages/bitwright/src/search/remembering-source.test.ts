@@ -58,6 +58,6 @@ it('keeps everything only while it is told to', () => {
   fill(one, 0)
   expect(fills()).toBe(3)
   remembering.remember(true)
-  for (let i = 0; i < 3; i++) [fill(one, 0), fill(other, 0)]
+  for (const clips of [one, other, one, other]) fill(clips, 0)
   expect(fills()).toBe(5)
 })
