@@ -37,6 +37,22 @@ export const streamTraining: AugmentationOptions & EpochOptions = {
 /** Clips softer than this, in 16-bit units, count as this loud: noise alone is heard at the levels at which it lies behind words. */
 const softestClip = 1000
 
+/** One clip after another as it is played, with the place of its first sample in a batch [clips.length, samples]. */
+function eachPlayed(
+  dataset: AudioDataset,
+  clips: readonly Sample[],
+  key: AugmentationKey | null,
+  options: AugmentationOptions,
+  write: (clip: Float32Array, to: number, augmentation: ReturnType<typeof drawAugmentation>) => void,
+): void {
+  const clip = new Float32Array(dataset.samples)
+  for (let row = 0; row < clips.length; row++) {
+    const augmentation = drawAugmentation(dataset, clips[row], key, options)
+    play(dataset, clips[row], augmentation, clip)
+    write(clip, row * dataset.samples, augmentation)
+  }
+}
+
 /**
  * Writes clips as floats in [-1, 1) into `out` [clips.length, samples]. With a key each is augmented, with null it is taken as it is.
  * `out` may be longer; the rest is left alone.
@@ -48,18 +64,12 @@ export function fillBatch(
   out: Float32Array,
   options: AugmentationOptions = {},
 ): void {
-  const { samples } = dataset
-  const clip = new Float32Array(samples)
-  for (let row = 0; row < clips.length; row++) {
-    const augmentation = drawAugmentation(dataset, clips[row], key, options)
-    const { noise, noiseStart, volume } = augmentation
-    play(dataset, clips[row], augmentation, clip)
-    const to = row * samples
+  eachPlayed(dataset, clips, key, options, (clip, to, { noise, noiseStart, volume }) => {
     const gain = (1 - volume) / 32768
     const noiseGain = volume / 32768
-    if (noise) for (let i = 0; i < samples; i++) out[to + i] = gain * clip[i] + noiseGain * noise[noiseStart + i]
-    else for (let i = 0; i < samples; i++) out[to + i] = gain * clip[i]
-  }
+    if (noise) for (let i = 0; i < clip.length; i++) out[to + i] = gain * clip[i] + noiseGain * noise[noiseStart + i]
+    else for (let i = 0; i < clip.length; i++) out[to + i] = gain * clip[i]
+  })
 }
 
 /** The same batch as 16-bit samples, rounded to the nearest, for front ends that take integers: [clips.length, samples]. */
@@ -70,17 +80,11 @@ export function fillBatchPcm(
   out: Int16Array,
   options: AugmentationOptions = {},
 ): void {
-  const { samples } = dataset
-  const clip = new Float32Array(samples)
-  for (let row = 0; row < clips.length; row++) {
-    const augmentation = drawAugmentation(dataset, clips[row], key, options)
-    const { noise, noiseStart, volume } = augmentation
-    play(dataset, clips[row], augmentation, clip)
-    const to = row * samples
+  eachPlayed(dataset, clips, key, options, (clip, to, { noise, noiseStart, volume }) => {
     const gain = 1 - volume
-    if (noise) for (let i = 0; i < samples; i++) out[to + i] = round(gain * clip[i] + volume * noise[noiseStart + i])
-    else for (let i = 0; i < samples; i++) out[to + i] = round(clip[i])
-  }
+    if (noise) for (let i = 0; i < clip.length; i++) out[to + i] = round(gain * clip[i] + volume * noise[noiseStart + i])
+    else for (let i = 0; i < clip.length; i++) out[to + i] = round(clip[i])
+  })
 }
 
 /** The clip at its speed and place, in units of 16-bit samples; zeros where it has nothing. */
