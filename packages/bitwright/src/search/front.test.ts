@@ -50,7 +50,7 @@ describe('frontOf', () => {
   })
 })
 
-it('averages widths over weights and over layers', () => {
+it('averages widths over parameters and over the numbers that layers multiply', () => {
   const mixed = withBits(
     toneNetwork(),
     { weightBits: 4, activationBits: 8 },
@@ -61,8 +61,8 @@ it('averages widths over weights and over layers', () => {
   const params = nodes.reduce((sum, node) => sum + node.params, 0)
   const last = nodes.find(({ id }) => id === 'last')!.params
   expect(weightBits).toBeCloseTo((2 * last + 4 * (params - last)) / params, 12)
-  // raw audio is 16 bits wide
-  expect(activationBits).toBeCloseTo((16 + 2 + 4 * 8) / 6, 12)
+  // raw audio has its own width, which counts for nothing; `last` narrows 50 x 8 numbers, the others are 50 x (8 + 16 + 16) and 12
+  expect(activationBits).toBeCloseTo((2 * 400 + 8 * 2012) / 2412, 12)
 })
 
 it('takes the most accurate member within a budget, and none where none fits', () => {

@@ -3,6 +3,8 @@
 import { isWeighted, storedWeightBits } from '../network/graph.ts'
 import { countNetwork } from '../network/counts.ts'
 import type { Network } from '../network/network.ts'
+import { inferShapes } from '../network/shapes.ts'
+import { storageOf } from '../network/storage.ts'
 import { limitedCosts } from '../hardware/limits.ts'
 import type { BudgetSpec } from '../study/api.ts'
 import type { FrontMember } from '../study/events.ts'
@@ -24,15 +26,25 @@ export function paretoFront<T>(members: readonly T[], objectives: (member: T) =>
   return members.filter((_, index) => !isBeaten(index))
 }
 
-/** Averages over the weights, and over the layers that have a choice of what they read. */
+/** Averages over the parameters, and over the numbers that layers multiply, as a training reports them: pixels and raw audio have no width of their own. */
 export function averageWidths(network: Network): { weightBits: number; activationBits: number } {
   const params = new Map(countNetwork(network).nodes.map((node) => [node.id, node.params]))
-  const layers = network.nodes.filter(isWeighted)
-  const total = layers.reduce((sum, { id }) => sum + params.get(id)!, 0)
-  return {
-    weightBits: layers.reduce((sum, node) => sum + storedWeightBits(node) * params.get(node.id)!, 0) / Math.max(1, total),
-    activationBits: layers.reduce((sum, node) => sum + (node.activationBits ?? 8), 0) / Math.max(1, layers.length),
+  const shapes = inferShapes(network)
+  const { values, inputs } = storageOf(network)
+  const multiplied = new Map<string, { bits: number; count: number }>()
+  for (const [id, { value, narrowed, bits }] of inputs) {
+    const count = shapes.get(value)!.reduce((product, length) => product * length, 1)
+    if (narrowed || values.get(value)!.scale === undefined) multiplied.set(narrowed ? `${id} narrows` : value, { bits, count })
   }
+  return {
+    weightBits: average(network.nodes.filter(isWeighted).map((node) => ({ bits: storedWeightBits(node), count: params.get(node.id)! }))),
+    activationBits: average([...multiplied.values()]),
+  }
+}
+
+function average(items: readonly { bits: number; count: number }[]): number {
+  const total = items.reduce((sum, { count }) => sum + count, 0)
+  return items.reduce((sum, { bits, count }) => sum + bits * count, 0) / Math.max(1, total)
 }
 
 /** The front of the candidates that were not given up, by rising bytes. */
