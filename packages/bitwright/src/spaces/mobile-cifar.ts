@@ -1,8 +1,7 @@
 // Small images, e.g. CIFAR-10: the mobile blocks of MobileNetV2 (Sandler et al., arXiv 1801.04381) with the choices of ProxylessNAS (Cai et
 // al., arXiv 1812.00332: kernels 3, 5 and 7, expansions 3 and 6, identity for depth) and of once-for-all networks (arXiv 1908.09791: width).
 // Sizes are ours, for models of some tens of kilobytes: at 32x32x3 from about 2 to 41 million MACs and 16,000 to 376,000 parameters; the first
-// stage expands less, as its maps are the largest. The
-// ids of layers whose shapes follow from widths end in `@inputs-outputs` of their block.
+// stage expands less, as its maps are the largest. The ids of layers whose shapes follow from widths end in `@inputs-outputs` of their block.
 import { classifier, convolution, mobileBlock, network } from '../network/blocks.ts'
 import type { Network, NetworkNode } from '../network/network.ts'
 import { frontEndShape } from '../network/shapes.ts'
