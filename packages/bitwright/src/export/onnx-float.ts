@@ -52,6 +52,8 @@ class FloatTranslation {
         const sum = graph.node('Add', node.id, inputs)
         return node.activation === 'relu' ? graph.node('Relu', `${node.id}.relu`, [sum]) : sum
       }
+      case 'attend':
+        throw new Error(`node "${node.id}": attend has no ONNX form yet`)
       case 'averagePool':
         return graph.node('AveragePool', node.id, inputs, { kernel_shape: node.kernelSize, strides: node.stride })
       case 'globalAveragePool':

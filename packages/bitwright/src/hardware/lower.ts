@@ -93,6 +93,8 @@ function layerSkeleton(
       return { ...base, op: node.op, input }
     case 'add':
       return { ...base, op: 'add', inputs: [input, inputs[1]], multiplier: multipliers(3), shift: new Int8Array(3) }
+    case 'attend':
+      throw new Error(`node "${node.id}": attend has no integer form yet`)
     case 'averagePool':
       return { ...pool, kernelSize: node.kernelSize, stride: node.stride }
     case 'globalAveragePool':

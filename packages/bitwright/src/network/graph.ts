@@ -1,5 +1,5 @@
 // Questions about the graph itself that shape inference, lowering and bit assignment share.
-import type { CropNode, Network, NetworkNode, ReshapeNode, WeightedNetworkNode } from './network.ts'
+import type { CropNode, LearnedNetworkNode, Network, NetworkNode, ReshapeNode, WeightedNetworkNode } from './network.ts'
 
 /** Whether the node has weights (and may carry weightBits and activationBits). */
 export function isWeighted(node: NetworkNode): node is WeightedNetworkNode {
@@ -11,13 +11,18 @@ export function weightedNodes(network: Network): WeightedNetworkNode[] {
   return network.nodes.filter(isWeighted)
 }
 
+/** Whether the node has parameters in the store. */
+export function isLearned(node: NetworkNode): node is LearnedNetworkNode {
+  return isWeighted(node) || (node.op === 'add' && node.scale === 'learned')
+}
+
 /** Bits of a stored weight of the node: its width, 8 where none is decided; a sinc layer stores 16-bit cut-offs, two a filter. */
 export function storedWeightBits(node: WeightedNetworkNode): number {
   return node.op === 'sinc' ? 16 : (node.weightBits ?? 8)
 }
 
 /** Prefix of the node's parameter names in the store. */
-export function parameterPrefix(node: WeightedNetworkNode): string {
+export function parameterPrefix(node: LearnedNetworkNode): string {
   return node.parameters ?? node.id
 }
 

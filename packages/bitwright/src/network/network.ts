@@ -79,6 +79,20 @@ export interface CropNode extends NodeBase {
 export interface AddNode extends NodeBase {
   readonly op: 'add'
   readonly activation: 'none' | 'relu'
+  /** The second input times a learned number that starts at 0: the parameter `<prefix>.scale`. */
+  readonly scale?: 'learned'
+  /** Prefix of the parameter's name in the store; default: the node's id. Only with `scale`. */
+  readonly parameters?: string
+}
+/**
+ * Every position of a map looks at every other: softmax over the rows of query x key^T, times value (the graph module of CENet-GCN,
+ * arXiv 1912.05124). Its inputs are query, key and value, maps of one height and width; query and key have as many channels.
+ */
+export interface AttendNode extends NodeBase {
+  readonly op: 'attend'
+  /** Decided width of its three inputs as its multipliers see them, 1..8; absent: float. */
+  readonly activationBits?: number
+  readonly activation: 'none' | 'relu'
 }
 /** Window mean; padding does not count towards the mean's divisor unless it is zero anyway. */
 export interface AveragePoolNode extends NodeBase {
@@ -99,9 +113,14 @@ export type NetworkNode =
   | ReshapeNode
   | CropNode
   | AddNode
+  | AttendNode
   | AveragePoolNode
   | GlobalAveragePoolNode
 export type WeightedNetworkNode = ConvolutionNode | SincNode | LinearNode
+/** A sum with a learned factor. */
+export type ScaledAddNode = AddNode & { readonly scale: 'learned' }
+/** What has parameters in the store. */
+export type LearnedNetworkNode = WeightedNetworkNode | ScaledAddNode
 
 /** [height, width, channels] */
 export type Shape = readonly [number, number, number]

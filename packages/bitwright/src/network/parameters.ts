@@ -4,12 +4,13 @@
 // Layouts: dense convolution weight [kernelHeight][kernelWidth][inputChannels][channels]; depthwise [kernelHeight][kernelWidth][channels];
 // linear [inputChannels][channels]; everything else one number per output channel.
 import { UsageError } from '../errors.ts'
-import { normalizationPrefix, parameterPrefix, weightedNodes } from './graph.ts'
-import type { Network, Shape, WeightedNetworkNode } from './network.ts'
+import { isLearned, normalizationPrefix, parameterPrefix } from './graph.ts'
+import type { LearnedNetworkNode, Network, Shape, WeightedNetworkNode } from './network.ts'
 import { inferShapes } from './shapes.ts'
 
-/** `sinc`: lower edge and bandwidth of a filter in Hz. `scale` and `offset`: batch normalisation's. `mean`, `variance`: its running statistics. */
-export type ParameterKind = 'weight' | 'sinc' | 'scale' | 'offset' | 'bias' | 'mean' | 'variance'
+/** `sinc`: lower edge and bandwidth of a filter in Hz. `scale` and `offset`: batch normalisation's. `mean`, `variance`: its running statistics.
+ * `factor`: of a sum's second input, from 0. */
+export type ParameterKind = 'weight' | 'sinc' | 'scale' | 'offset' | 'bias' | 'factor' | 'mean' | 'variance'
 
 export interface ParameterShape {
   /** `<prefix>.weight`, `.lowHz`, `.bandHz`, `.scale`, `.offset`, `.bias`, `.mean`, `.variance`. */
@@ -36,7 +37,8 @@ function weightShapes(node: WeightedNetworkNode, inputChannels: number): { suffi
 }
 
 /** Learned parameters of one node whose first input has the given shape, in canonical order. */
-export function nodeParameterShapes(node: WeightedNetworkNode, input: Shape): ParameterShape[] {
+export function nodeParameterShapes(node: LearnedNetworkNode, input: Shape): ParameterShape[] {
+  if (node.op === 'add') return [{ name: `${parameterPrefix(node)}.scale`, shape: [1], kind: 'factor', node: node.id }]
   const perChannel = [node.channels]
   const all = weightShapes(node, input[2])
   if (node.normalization === 'affine') {
@@ -49,10 +51,10 @@ export function nodeParameterShapes(node: WeightedNetworkNode, input: Shape): Pa
   })
 }
 
-function collect(network: Network, of: (node: WeightedNetworkNode, input: Shape) => ParameterShape[]): ParameterShape[] {
+function collect(network: Network, of: (node: LearnedNetworkNode, input: Shape) => ParameterShape[]): ParameterShape[] {
   const shapes = inferShapes(network)
   const seen = new Map<string, ParameterShape>()
-  for (const node of weightedNodes(network)) {
+  for (const node of network.nodes.filter(isLearned)) {
     for (const parameter of of(node, shapes.get(node.inputs[0])!)) {
       const first = seen.get(parameter.name)
       if (first === undefined) seen.set(parameter.name, parameter)
@@ -77,7 +79,7 @@ export function parameterShapes(network: Network): ParameterShape[] {
 /** Running mean and variance [channels] of every normalised node (plain or affine), which are kept but not learned by gradients. */
 export function statisticShapes(network: Network): ParameterShape[] {
   return collect(network, (node) =>
-    node.normalization === 'none'
+    node.op === 'add' || node.normalization === 'none'
       ? []
       : (['mean', 'variance'] as const).map((kind) => ({
           name: `${normalizationPrefix(node)}.${kind}`,

@@ -1,6 +1,6 @@
 // Shape inference over a Network: [height, width, channels] of every node's output, with errors that name the node.
 import { UsageError } from '../errors.ts'
-import type { FrontEnd, Network, NetworkNode, Padding, Pair, Shape } from './network.ts'
+import type { AttendNode, FrontEnd, Network, NetworkNode, Padding, Pair, Shape } from './network.ts'
 
 const text = (shape: Shape): string => `[${shape.join(', ')}]`
 
@@ -45,13 +45,41 @@ function slide(where: string, [height, width]: Shape, kernel: Pair, stride: Pair
   return [rows, columns]
 }
 
+/** Positions of a map that attend can look over: the sums of its rows fit 32 bits in the integer model. */
+export const attendPositions = 1024
+
+function attended(node: AttendNode, [query, key, value]: readonly Shape[]): Shape {
+  const where = `node "${node.id}" (attend)`
+  const [height, width] = query
+  for (const [index, other] of [key, value].entries()) {
+    if (other[0] === height && other[1] === width) continue
+    const id = node.inputs[index + 1]
+    throw new UsageError(
+      `${where}: its query "${node.inputs[0]}" is a map of ${height}x${width}, its ${index === 0 ? 'key' : 'value'} "${id}" one of ${other[0]}x${other[1]}; they must be alike`,
+    )
+  }
+  if (query[2] !== key[2]) {
+    throw new UsageError(
+      `${where}: its query "${node.inputs[0]}" has ${query[2]} channels and its key "${node.inputs[1]}" ${key[2]}; they must have as many`,
+    )
+  }
+  if (height * width > attendPositions) {
+    throw new UsageError(
+      `${where}: looks over ${height}x${width} = ${height * width} positions, at most ${attendPositions} are possible; put a stride or a pool before it`,
+    )
+  }
+  return value
+}
+
+const inputCounts: Partial<Record<NetworkNode['op'], number>> = { input: 0, add: 2, attend: 3 }
+
 /**
  * Output shape of one node from the shapes of its inputs (in `inputs` order).
  * @throws UsageError naming the node and what disagrees.
  */
 export function nodeShape(node: NetworkNode, inputs: readonly Shape[]): Shape {
   const where = `node "${node.id}" (${node.op})`
-  const expected = node.op === 'input' ? 0 : node.op === 'add' ? 2 : 1
+  const expected = inputCounts[node.op] ?? 1
   if (inputs.length !== expected) throw new UsageError(`${where}: takes ${expected} inputs, has ${inputs.length}`)
   const [input] = inputs
   switch (node.op) {
@@ -88,6 +116,8 @@ export function nodeShape(node: NetworkNode, inputs: readonly Shape[]): Shape {
         )
       }
       return input
+    case 'attend':
+      return attended(node, inputs)
     case 'averagePool':
       return [...slide(where, input, node.kernelSize, node.stride, [0, 0, 0, 0]), input[2]]
     case 'globalAveragePool':

@@ -6,7 +6,8 @@
 // - Any other value (read by add or a pool, or more than once), and spectral or image input: 8 bits, a "stream". A layer with fewer
 //   activationBits that reads a stream narrows it for itself first (`narrowed`).
 // - Raw audio and images come as whole numbers of a known scale, so nothing quantizes them; all other scales are learned.
-// - Unsigned where the value cannot be negative: after relu or relu6, and pools and sums of such values; signed elsewhere.
+// - Unsigned where the value cannot be negative: after relu or relu6, and pools and sums of such values; signed elsewhere (a learned factor
+//   can become negative).
 // A float network is seen as 8 / 8.
 import { UsageError } from '../errors.ts'
 import { consumers, isView, isWeighted, nodesById, throughViews } from './graph.ts'
@@ -51,8 +52,11 @@ export function signedness(network: Network): Map<string, boolean> {
       case 'linear':
         signed.set(node.id, node.activation !== 'relu' && node.activation !== 'relu6')
         break
+      case 'attend':
+        signed.set(node.id, node.activation !== 'relu' && signed.get(node.inputs[2])!)
+        break
       case 'add':
-        signed.set(node.id, node.activation !== 'relu' && reads(node))
+        signed.set(node.id, node.activation !== 'relu' && (node.scale === 'learned' || reads(node)))
         break
       default:
         signed.set(node.id, reads(node))

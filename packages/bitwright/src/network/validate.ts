@@ -35,7 +35,19 @@ const nodeSchema = z.discriminatedUnion('op', [
   z.strictObject({ ...weighted, op: z.literal('linear'), channels: size }),
   z.strictObject({ ...node, op: z.literal('reshape'), shape }),
   z.strictObject({ ...node, op: z.literal('crop'), rows: size }),
-  z.strictObject({ ...node, op: z.literal('add'), activation: z.enum(['none', 'relu']) }),
+  z.strictObject({
+    ...node,
+    op: z.literal('add'),
+    activation: z.enum(['none', 'relu']),
+    scale: z.literal('learned').optional(),
+    parameters: name.optional(),
+  }),
+  z.strictObject({
+    ...node,
+    op: z.literal('attend'),
+    activationBits: z.int().min(1).max(8).optional(),
+    activation: z.enum(['none', 'relu']),
+  }),
   z.strictObject({ ...node, ...window, op: z.literal('averagePool') }),
   z.strictObject({ ...node, op: z.literal('globalAveragePool') }),
 ])

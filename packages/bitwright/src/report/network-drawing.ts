@@ -110,7 +110,9 @@ function describe(node: NetworkNode): string {
     case 'crop':
       return `Crop ${node.rows}`
     case 'add':
-      return 'Add'
+      return node.scale ? 'Add, scaled' : 'Add'
+    case 'attend':
+      return 'Attend'
     case 'averagePool':
       return `Average pool ${kernelText(node.kernelSize)}`
     case 'globalAveragePool':

@@ -86,6 +86,7 @@ function initialize(store: ParameterStore, { name, shape, kind, node: id }: Para
     case 'offset':
     case 'bias':
     case 'mean':
+    case 'factor':
       values.fill(0)
       return
     default:

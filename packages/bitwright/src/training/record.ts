@@ -107,9 +107,12 @@ export class Recorder {
       case 'crop':
         return crop(tape, this.values.get(node.inputs[0])!, node.rows)
       case 'add': {
+        if (node.scale) throw new Error(`node "${node.id}": a learned scale is not trained yet`)
         const sum = add(tape, ...node.inputs.map((id) => this.read(id, origin)))
         return node.activation === 'relu' ? relu(sum) : sum
       }
+      case 'attend':
+        throw new Error(`node "${node.id}": attend is not trained yet`)
       case 'averagePool':
         return averagePool(tape, this.read(node.inputs[0], origin), node.kernelSize, node.stride)
       case 'globalAveragePool':
