@@ -1,4 +1,5 @@
 // What a dataset is to the rest of the house: samples (sounds or images) with labels in three splits, decoded once into memory.
+import type { SparseMatrix } from '@bitwright/engine'
 
 export type SplitName = 'train' | 'validation' | 'test'
 
@@ -45,6 +46,16 @@ export interface ImageDataset extends DatasetBase {
   readonly channels: 1 | 3
   /** Of image i at [i * size, (i + 1) * size), size = height * width * channels, channels last; shared between threads. */
   readonly pixels: Uint8Array
+}
+
+/** The samples are the nodes of one graph. */
+export interface GraphDataset extends DatasetBase {
+  readonly kind: 'graph'
+  readonly nodes: number
+  /** [nodes][features] */
+  readonly features: SparseMatrix
+  /** Ones at [node][neighbour], both directions of every edge, and every node is its own neighbour. */
+  readonly neighbours: SparseMatrix
 }
 
 export type Dataset = AudioDataset | ImageDataset
