@@ -11,6 +11,7 @@ import {
   type BuiltinName,
   builtinNames,
   builtinNetwork,
+  isMultiplying,
   isWeighted,
   paperClasses,
   parseNetwork,
@@ -122,9 +123,9 @@ function describeNetwork(network: Network, target: TimeModel | undefined): Model
   const { nodes: times, ...time } = target?.time(networkLayers(network), network.frontEnd) ?? { nodes: [] }
   const layers = network.nodes.map((node, index) => {
     const { params, macs, weightBytes, outputBytes } = nodes[index]
-    const { weightBits, activationBits } = isWeighted(node) ? node : {}
+    const { activationBits } = isMultiplying(node) ? node : {}
     const bits = {
-      ...(isWeighted(node) && weightBits !== undefined && { weightBits: storedWeightBits(node) }),
+      ...(isWeighted(node) && node.weightBits !== undefined && { weightBits: storedWeightBits(node) }),
       ...(activationBits !== undefined && { activationBits }),
     }
     return { name: node.id, op: node.op, params, macs, weightBytes, outputBytes, ...bits, ...times[index] }

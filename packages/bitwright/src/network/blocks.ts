@@ -82,6 +82,54 @@ export function mobileBlock(id: string, input: string, options: MobileBlockOptio
   return nodes
 }
 
+export interface BottleneckOptions {
+  /** M: channels of the two inner layers. */
+  readonly middle: number
+  readonly channels: number
+}
+
+/**
+ * CENet's bottleneck block: 1x1 to M channels (BN, ReLU), 3x3 (BN, ReLU), 1x1 back (BN), and a residual sum (arXiv 1912.05124). Ids
+ * `<id>.reduce`, `.spatial`, `.expand`, `.add`.
+ */
+export function bottleneckBlock(id: string, input: string, { middle, channels }: BottleneckOptions): NetworkNode[] {
+  return [
+    convolution(`${id}.reduce`, input, { channels: middle, kernelSize: [1, 1] }),
+    convolution(`${id}.spatial`, `${id}.reduce`, { channels: middle, kernelSize: [3, 3] }),
+    convolution(`${id}.expand`, `${id}.spatial`, { channels, kernelSize: [1, 1], activation: 'none' }),
+    { id: `${id}.add`, op: 'add', inputs: [input, `${id}.expand`], activation: 'none' },
+  ]
+}
+
+/** CENet's connection block: a bottleneck that halves the map and widens it, with a strided 1x1 convolution (BN) beside it. Also `<id>.shortcut`. */
+export function connectionBlock(id: string, input: string, { middle, channels }: BottleneckOptions): NetworkNode[] {
+  const stride: Pair = [2, 2]
+  return [
+    convolution(`${id}.reduce`, input, { channels: middle, kernelSize: [1, 1] }),
+    convolution(`${id}.spatial`, `${id}.reduce`, { channels: middle, kernelSize: [3, 3], stride }),
+    convolution(`${id}.expand`, `${id}.spatial`, { channels, kernelSize: [1, 1], activation: 'none' }),
+    convolution(`${id}.shortcut`, input, { channels, kernelSize: [1, 1], stride, activation: 'none' }),
+    { id: `${id}.add`, op: 'add', inputs: [`${id}.shortcut`, `${id}.expand`], activation: 'none' },
+  ]
+}
+
+/**
+ * CENet-GCN's graph module on a map X of so many channels: X + g ReLU(softmax(Q K^T) V), with Q, K (a quarter of the channels) and V linear in
+ * X and g learned from 0 (arXiv 1912.05124). Ids `<id>.query`, `.key`, `.value`, `.attend`, `.add`.
+ */
+export function graphModule(id: string, input: string, channels: number): NetworkNode[] {
+  const linear = (part: string, count: number): NetworkNode => ({
+    ...convolution(`${id}.${part}`, input, { channels: count, kernelSize: [1, 1], normalization: 'none', activation: 'none' }),
+    bias: true,
+  })
+  const parts = ['query', 'key', 'value']
+  return [
+    ...parts.map((part) => linear(part, part === 'value' ? channels : channels / 4)),
+    { id: `${id}.attend`, op: 'attend', inputs: parts.map((part) => `${id}.${part}`), activation: 'relu' },
+    { id: `${id}.add`, op: 'add', inputs: [input, `${id}.attend`], activation: 'none', scale: 'learned' },
+  ]
+}
+
 export interface RawStemOptions {
   readonly frontEnd: FrontEnd & { kind: 'raw' }
   /** Learned band-pass filters (log of the magnitude), or a free 1-D convolution with ReLU. */

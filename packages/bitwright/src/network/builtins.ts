@@ -1,6 +1,7 @@
 // Networks that can be named on the command line: the yardsticks of the papers, rebuilt to their published counts.
 import { UsageError } from '../errors.ts'
 import { classifier, convolution, mobileBlock, network, rawStem } from './blocks.ts'
+import { cenet } from './cenet.ts'
 import type { Network, NetworkNode, Pair, SpectralFrontEnd } from './network.ts'
 import { frontEndShape, samePadding } from './shapes.ts'
 import { streamingNetwork } from './streaming.ts'
@@ -156,6 +157,12 @@ const builders = {
   'tc-resnet8': tcResNet8,
   'kws-e2e-e3k5': e2eE3K5('sinc'),
   'kws-e2e-e3k5-conv1d': e2eE3K5('conv1d'),
+  'cenet-6': cenet([1, 1, 1], false),
+  'cenet-24': cenet([7, 7, 7], false),
+  'cenet-40': cenet([15, 15, 7], false),
+  'cenet-gcn-6': cenet([1, 1, 1], true),
+  'cenet-gcn-24': cenet([7, 7, 7], true),
+  'cenet-gcn-40': cenet([15, 15, 7], true),
   resnet8: (name, classes, _clip, _streaming, image) => resNet8(name, classes, image),
 } satisfies Record<string, Builder>
 export type BuiltinName = keyof typeof builders

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { classifier, convolution, network } from './blocks.ts'
+import { classifier, convolution, graphModule, network } from './blocks.ts'
 import { builtinNetwork, paperClasses } from './builtins.ts'
 import { countNetwork } from './counts.ts'
 import { parameterShapes, statisticShapes } from './parameters.ts'
@@ -13,6 +13,13 @@ describe('countNetwork', () => {
     ['tc-resnet8', 65148, 1522560],
     ['kws-e2e-e3k5', 46592, 10166710],
     ['kws-e2e-e3k5-conv1d', 70472, 10166710],
+    // sizes as published; MACs ours, with attend's two products (docs/cenet.md)
+    ['cenet-6', 16252, 2681184],
+    ['cenet-24', 44284, 10259904],
+    ['cenet-40', 60924, 19091904],
+    ['cenet-gcn-6', 27607, 6207628],
+    ['cenet-gcn-24', 55639, 13786348],
+    ['cenet-gcn-40', 72279, 22618348],
     // 77,360 weights; scales and offsets of 240 normalised channels; 96 + 10 biases
     ['resnet8', 77946, 12501632],
   ] as const)('%s', (name, params, macs) => {
@@ -54,6 +61,25 @@ describe('countNetwork', () => {
       ['logits.bias', 3],
     ])
     expect(statisticShapes(net).map(({ name }) => name)).toEqual(['dense.mean', 'dense.variance', 'depthwise.mean', 'depthwise.variance'])
+  })
+
+  it('counts a graph module as by hand: three layers with biases, one factor, two products of matrices', () => {
+    const [positions, c] = [5 * 3, 8]
+    const net = network(
+      't',
+      { kind: 'image', height: 5, width: 3, channels: c },
+      ['a', 'b'],
+      [{ id: 'input', op: 'input', inputs: [], shape: [5, 3, c] }, ...graphModule('g', 'input', c), ...classifier('g.add', 2)],
+    )
+    expect(countNetwork(net).nodes.slice(1, 6)).toEqual([
+      { id: 'g.query', params: c * 2 + 2, macs: positions * c * 2 },
+      { id: 'g.key', params: c * 2 + 2, macs: positions * c * 2 },
+      { id: 'g.value', params: c * c + c, macs: positions * c * c },
+      { id: 'g.attend', params: 0, macs: positions * positions * 2 + positions * positions * c },
+      { id: 'g.add', params: 1, macs: 0 },
+    ])
+    expect(parameterShapes(net).slice(-3, -2)).toEqual([{ name: 'g.add.scale', shape: [1], kind: 'factor', node: 'g.add' }])
+    expect(statisticShapes(net)).toEqual([])
   })
 
   it('pads resnet8 as TensorFlow does: an odd zero goes after', () => {

@@ -1,5 +1,5 @@
 // Questions about the graph itself that shape inference, lowering and bit assignment share.
-import type { CropNode, LearnedNetworkNode, Network, NetworkNode, ReshapeNode, WeightedNetworkNode } from './network.ts'
+import type { CropNode, LearnedNetworkNode, MultiplyingNode, Network, NetworkNode, ReshapeNode, WeightedNetworkNode } from './network.ts'
 
 /** Whether the node has weights (and may carry weightBits and activationBits). */
 export function isWeighted(node: NetworkNode): node is WeightedNetworkNode {
@@ -9,6 +9,16 @@ export function isWeighted(node: NetworkNode): node is WeightedNetworkNode {
 /** The nodes with weights, in graph order. */
 export function weightedNodes(network: Network): WeightedNetworkNode[] {
   return network.nodes.filter(isWeighted)
+}
+
+/** Whether the node multiplies what it reads, at a width of its own (activationBits). */
+export function isMultiplying(node: NetworkNode): node is MultiplyingNode {
+  return isWeighted(node) || node.op === 'attend'
+}
+
+/** Names of what the node multiplies, in the order of its inputs: its id; attend, which has three, adds to its own. */
+export function inputKeys({ op, id }: MultiplyingNode): string[] {
+  return op === 'attend' ? ['queries', 'keys', 'values'].map((part) => `${id}.${part}`) : [id]
 }
 
 /** Whether the node has parameters in the store. */

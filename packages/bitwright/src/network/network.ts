@@ -119,6 +119,8 @@ export type NetworkNode =
 export type WeightedNetworkNode = ConvolutionNode | SincNode | LinearNode
 /** A sum with a learned factor. */
 export type ScaledAddNode = AddNode & { readonly scale: 'learned' }
+/** What multiplies what it reads, at a width of its own. */
+export type MultiplyingNode = WeightedNetworkNode | AttendNode
 /** What has parameters in the store. */
 export type LearnedNetworkNode = WeightedNetworkNode | ScaledAddNode
 

@@ -8,6 +8,10 @@ const of = (...nodes: NetworkNode[]): Network =>
   network('t', frontEnd, ['a', 'b'], [{ id: 'input', op: 'input', inputs: [], shape: [64, 1, 1] }, ...nodes])
 const map: NetworkNode = { id: 'map', op: 'reshape', inputs: ['input'], shape: [8, 4, 2] }
 
+const attend = (...inputs: string[]): NetworkNode => ({ id: 'a', op: 'attend', inputs, activation: 'none' })
+const wide = convolution('wide', 'map', { channels: 2, kernelSize: [1, 2], padding: [0, 0, 0, 0] })
+const deep = convolution('deep', 'map', { channels: 3, kernelSize: [1, 1] })
+
 describe('inferShapes', () => {
   it('follows convolution arithmetic axis by axis', () => {
     const shapes = inferShapes(
@@ -23,6 +27,7 @@ describe('inferShapes', () => {
     expect(shapes.get('p')).toEqual([3, 2, 3])
     expect(shapes.get('end')).toEqual([1, 2, 3])
     expect(shapes.get('logits')).toEqual([1, 1, 2])
+    expect(inferShapes(of(map, deep, attend('map', 'map', 'deep'))).get('a')).toEqual([8, 4, 3])
   })
 
   it.each([
@@ -40,6 +45,14 @@ describe('inferShapes', () => {
       /node "s".*"map" \[8, 4, 2\] and "input" \[64, 1, 1\]/,
     ],
     ['unknown input', of(convolution('c', 'later', { channels: 2, kernelSize: [1, 1] })), /node "c".*"later" is not an earlier node/],
+    ['query and value', of(map, wide, attend('map', 'map', 'wide')), /node "a" \(attend\).*query "map".*8x4.*value "wide".*8x3/],
+    ['key', of(map, deep, attend('map', 'deep', 'map')), /node "a".*query "map" has 2 channels and its key "deep" 3/],
+    ['two inputs', of(map, attend('map', 'map')), /node "a".*takes 3 inputs, has 2/],
+    [
+      'positions',
+      of(convolution('many', 'input', { channels: 2, kernelSize: [1, 1], padding: [480, 481, 0, 0] }), attend('many', 'many', 'many')),
+      /node "a".*1025x1 = 1025 positions, at most 1024/,
+    ],
     ['linear on a map', of(map, { ...(classifier('map', 2)[1] as NetworkNode), inputs: ['map'] }), /node "logits".*\[8, 4, 2\]/],
     ['too many inputs', of({ id: 'p', op: 'globalAveragePool', inputs: ['input', 'input'] }), /node "p".*takes 1 inputs, has 2/],
   ])('names the node: %s', (_, net, message) => {

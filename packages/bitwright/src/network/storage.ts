@@ -2,7 +2,7 @@
 // both have the same numbers in the same places.
 //
 // - The raw input: 16 bits. The logits: 16 bits.
-// - A value read exactly once, by a layer with weights: that layer's activationBits, stored directly.
+// - A value read exactly once, by a layer with weights or attend: that layer's activationBits, stored directly.
 // - Any other value (read by add or a pool, or more than once), and spectral or image input: 8 bits, a "stream". A layer with fewer
 //   activationBits that reads a stream narrows it for itself first (`narrowed`).
 // - Raw audio and images come as whole numbers of a known scale, so nothing quantizes them; all other scales are learned.
@@ -10,7 +10,7 @@
 //   can become negative).
 // A float network is seen as 8 / 8.
 import { UsageError } from '../errors.ts'
-import { consumers, isView, isWeighted, nodesById, throughViews } from './graph.ts'
+import { consumers, inputKeys, isMultiplying, isView, isWeighted, nodesById, throughViews } from './graph.ts'
 import type { Network, NetworkNode } from './network.ts'
 
 export const streamBits = 8
@@ -24,7 +24,7 @@ export interface ValueStorage {
   /** What one step is worth, where it is known beforehand: 2^-15 of raw audio, 2^-7 of pixels. */
   readonly scale?: number
 }
-/** What a layer with weights multiplies. */
+/** What a layer multiplies. */
 export interface LayerInput extends ValueStorage {
   /** Id of the value it reads, views followed back. */
   readonly value: string
@@ -34,7 +34,7 @@ export interface LayerInput extends ValueStorage {
 export interface Storage {
   /** By node id, for every value that is not a view (a reshape or crop is stored like what it shows). */
   readonly values: ReadonlyMap<string, ValueStorage>
-  /** By id of the layer with weights. */
+  /** By id of the layer with weights; attend has three (`inputKeys`). */
   readonly inputs: ReadonlyMap<string, LayerInput>
 }
 
@@ -83,7 +83,7 @@ export function storageOf(network: Network): Storage {
     if (isView(node)) continue
     const uses = readers.get(node.id)!
     const [only] = uses
-    const direct = uses.length === 1 && isWeighted(only) && node.op !== 'input'
+    const direct = uses.length === 1 && isMultiplying(only) && node.op !== 'input'
     const bits = node.id === raw || node.id === last ? 16 : direct ? (only.activationBits ?? streamBits) : streamBits
     const scale = node.id === input && kind in inputScales ? { scale: inputScales[kind as keyof typeof inputScales] } : {}
     values.set(node.id, { bits, signed: node.id === last || signed.get(node.id)!, ...scale })
@@ -91,22 +91,24 @@ export function storageOf(network: Network): Storage {
 
   const inputs = new Map<string, LayerInput>()
   for (const node of network.nodes) {
-    const value = node.inputs.length === 0 ? '' : throughViews(nodes, node.inputs[0])
-    if (!isWeighted(node)) {
-      if (node.op !== 'reshape' && node.inputs.some((id) => throughViews(nodes, id) === raw)) {
-        throw new UsageError(`node "${node.id}" (${node.op}): raw audio may only be read by a convolution or sinc layer`)
+    const read = node.inputs.map((id) => throughViews(nodes, id))
+    if (!isWeighted(node) && node.op !== 'reshape' && read.some((id) => id === raw)) {
+      throw new UsageError(`node "${node.id}" (${node.op}): raw audio may only be read by a convolution or sinc layer`)
+    }
+    if (!isMultiplying(node)) continue
+    inputKeys(node).forEach((key, index) => {
+      if (key !== node.id && nodes.has(key)) throw new UsageError(`node "${key}": "${node.id}" calls its inputs so; give it another id`)
+      const value = read[index]
+      const stored = values.get(value)!
+      const bits = value === raw ? 16 : (node.activationBits ?? streamBits)
+      if (bits === 1 && stored.signed) {
+        throw new UsageError(
+          `node "${node.id}" (${node.op}): 1-bit input that can be negative; use activationBits 2 or more, or relu before it`,
+        )
       }
-      continue
-    }
-    const stored = values.get(value)!
-    const bits = value === raw ? 16 : (node.activationBits ?? streamBits)
-    if (bits === 1 && stored.signed) {
-      throw new UsageError(
-        `node "${node.id}" (${node.op}): 1-bit input that can be negative; use activationBits 2 or more, or relu before it`,
-      )
-    }
-    const narrowed = bits < stored.bits
-    inputs.set(node.id, { ...(narrowed ? { signed: stored.signed } : stored), value, bits, narrowed })
+      const narrowed = bits < stored.bits
+      inputs.set(key, { ...(narrowed ? { signed: stored.signed } : stored), value, bits, narrowed })
+    })
   }
   return { values, inputs }
 }

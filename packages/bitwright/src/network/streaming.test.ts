@@ -13,13 +13,16 @@ const raw = (samples: number) => ({ kind: 'raw', sampleRate: 16000, samples }) a
 const input = (samples: number): NetworkNode => ({ id: 'input', op: 'input', inputs: [], shape: [samples, 1, 1] })
 
 describe('streamingNetwork', () => {
-  it.each(['ds-cnn-s', 'kws-e2e-e3k5', 'kws-e2e-e3k5-conv1d'])('takes the padding along time off %s, and nothing else', (name) => {
-    const stream = builtinNetwork(name, { classes, streaming: true })
-    expect(parseNetwork(JSON.parse(JSON.stringify(stream)))).toEqual(stream)
-    for (const node of stream.nodes) if ('padding' in node) expect(node.padding.slice(0, 2)).toEqual([0, 0])
-    expect(stream.nodes.some((node) => 'padding' in node && node.padding[2] > 0)).toBe(true)
-    expect(streamingNetwork(stream)).toBe(stream)
-  })
+  it.each(['ds-cnn-s', 'kws-e2e-e3k5', 'kws-e2e-e3k5-conv1d', 'cenet-6'])(
+    'takes the padding along time off %s, and nothing else',
+    (name) => {
+      const stream = builtinNetwork(name, { classes, streaming: true })
+      expect(parseNetwork(JSON.parse(JSON.stringify(stream)))).toEqual(stream)
+      for (const node of stream.nodes) if ('padding' in node) expect(node.padding.slice(0, 2)).toEqual([0, 0])
+      expect(stream.nodes.some((node) => 'padding' in node && node.padding[2] > 0)).toBe(true)
+      expect(streamingNetwork(stream)).toBe(stream)
+    },
+  )
 
   it('keeps the parameters and makes DS-CNN smaller by the rows it no longer pads', () => {
     const [padded, stream] = [false, true].map((streaming) => builtinNetwork('ds-cnn-s', { classes, streaming }))
@@ -61,6 +64,7 @@ describe('streamingNetwork', () => {
       ...classifier('turn', 2),
     ]
     expect(() => streamingNetwork(network('turned', raw(400), ['a', 'b'], turned))).toThrow(/"turn" \(reshape\): cannot stream/)
+    expect(() => builtinNetwork('cenet-gcn-6', { classes, streaming: true })).toThrow(/"s1\.graph\.attend" \(attend\): cannot stream/)
     const rates: NetworkNode[] = [
       input(400),
       convolution('slow', 'input', { channels: 4, kernelSize: [1, 1], stride: [4, 1], padding: [0, 0, 0, 0] }),

@@ -32,6 +32,10 @@ function timingOf(node: NetworkNode, inputs: readonly Timing[]): Timing {
         )
       }
       return { step: input.step, span: Math.max(...inputs.map(({ span }) => span)) }
+    case 'attend':
+      throw new UsageError(
+        `node "${node.id}" (attend): cannot stream: every row of its map looks at all others, and a stream has no last one`,
+      )
     default:
       return input
   }

@@ -83,6 +83,66 @@ describe('storageOf', () => {
     expect(storageOf(narrow).inputs.get('first')).toEqual({ value: 'input', bits: 3, signed: true, narrowed: true })
   })
 
+  describe('of attend', () => {
+    const spectral = builtinNetwork('cenet-gcn-6', { classes })
+    const four = (overrides = {}) => storageOf(withBits(spectral, { weightBits: 4, activationBits: 4 }, { overrides }))
+    /** The same network in which the first module's key is its query. */
+    const doubled = {
+      ...spectral,
+      nodes: spectral.nodes
+        .filter(({ id }) => id !== 's1.graph.key')
+        .map((node) =>
+          node.id === 's1.graph.attend' ? { ...node, inputs: ['query', 'query', 'value'].map((part) => `s1.graph.${part}`) } : node,
+        ),
+    }
+
+    it('stores each of the three inputs at its width, and what it gives as its reader asks', () => {
+      const { values: stored, inputs: read } = four({ 's1.graph.attend': { activationBits: 3 } })
+      for (const [part, key] of [
+        ['query', 'queries'],
+        ['key', 'keys'],
+        ['value', 'values'],
+      ]) {
+        expect(stored.get(`s1.graph.${part}`)).toEqual({ bits: 3, signed: true })
+        expect(read.get(`s1.graph.attend.${key}`)).toEqual({ value: `s1.graph.${part}`, bits: 3, signed: true, narrowed: false })
+        expect(stored.get(`s2.graph.${part}`)).toEqual({ bits: 4, signed: true })
+      }
+      expect(stored.get('s1.graph.attend')).toEqual({ bits: 8, signed: false }) // read by add alone, after relu
+      expect(stored.get('s3.graph.add')).toEqual({ bits: 8, signed: true }) // read by the pool
+      expect(read.has('s1.graph.attend')).toBe(false)
+    })
+
+    it('narrows for itself a map that is read twice', () => {
+      const { values: stored, inputs: read } = storageOf(withBits(doubled, { weightBits: 4, activationBits: 4 }))
+      expect(stored.get('s1.graph.query')).toEqual({ bits: 8, signed: true })
+      for (const key of ['queries', 'keys'])
+        expect(read.get(`s1.graph.attend.${key}`)).toEqual({ value: 's1.graph.query', bits: 4, signed: true, narrowed: true })
+      expect(read.get('s1.graph.attend.values')).toMatchObject({ bits: 4, narrowed: false })
+    })
+
+    it('takes a sum with a learned factor for signed, whatever it adds', () => {
+      const positive = spectral.nodes.map((node) => (node.id === 's1.connection.add' ? { ...node, activation: 'relu' as const } : node))
+      const stored = storageOf({ ...spectral, nodes: positive }).values
+      expect(
+        [stored.get('s1.connection.add'), stored.get('s1.graph.attend'), stored.get('s1.graph.add')].map((each) => each!.signed),
+      ).toEqual([false, false, true])
+    })
+
+    it('never gives a single bit to what can be negative, and refuses one', () => {
+      const one = withBits(spectral, { weightBits: 1, activationBits: 1 })
+      expect(one.nodes.find(({ id }) => id === 's1.graph.attend')).toMatchObject({ activationBits: 2 })
+      expect(withoutBits(one)).toEqual(spectral)
+      const forced = one.nodes.map((node) => (node.op === 'attend' ? { ...node, activationBits: 1 } : node))
+      expect(() => storageOf({ ...one, nodes: forced })).toThrow(/"s1\.graph\.attend" \(attend\): 1-bit input/)
+    })
+
+    it('refuses a node that has the name of one of its inputs', () => {
+      const rename = (id: string) => (id === 's1.graph.key' ? 's1.graph.attend.keys' : id)
+      const renamed = spectral.nodes.map((node) => ({ ...node, id: rename(node.id), inputs: node.inputs.map(rename) }))
+      expect(() => storageOf({ ...spectral, nodes: renamed })).toThrow(/node "s1\.graph\.attend\.keys": "s1\.graph\.attend" calls/)
+    })
+  })
+
   it('refuses raw audio without weights', () => {
     const frontEnd = { kind: 'raw', sampleRate: 16000, samples: 16 } as const
     const pooled = network('t', frontEnd, classes, [{ id: 'input', op: 'input', inputs: [], shape: [16, 1, 1] }, ...classifier('input', 2)])

@@ -1,7 +1,7 @@
 // Gives every layer of a network its widths.
 import { UsageError } from '../errors.ts'
-import { isWeighted, nodesById, parameterPrefix, readsInput, throughViews } from './graph.ts'
-import type { Network, NetworkNode, WeightedNetworkNode } from './network.ts'
+import { isMultiplying, isWeighted, nodesById, parameterPrefix, readsInput, throughViews } from './graph.ts'
+import type { AttendNode, Network, NetworkNode, WeightedNetworkNode } from './network.ts'
 import { signedness } from './storage.ts'
 
 export interface Widths {
@@ -16,7 +16,7 @@ export interface WithBitsOptions {
    * these few weights decide most of the loss at low widths. `'same'`: like all others. Default: `'8'`.
    */
   readonly edges?: '8' | 'same'
-  /** By node id; wins over everything but the 16 bits of raw audio. */
+  /** By node id; wins over everything but the 16 bits of raw audio. Attend has no weights and leaves a width of them unread. */
   readonly overrides?: Readonly<Record<string, Partial<Widths>>>
 }
 
@@ -25,9 +25,9 @@ function checkWidth(what: string, bits: number): void {
 }
 
 /**
- * The same network with widths on every layer with weights. The layer that reads raw audio has activationBits 16; a sinc
+ * The same network with widths on every layer with weights and on every attend. The layer that reads raw audio has activationBits 16; a sinc
  * layer's filters are made at 8 bits (quantizers/made-filters.ts); one that reads features or pixels has 8; a layer whose input can be negative has at least 2 (one bit cannot hold -1, 0 and +1).
- * @throws UsageError on a width outside 1..8 or an override for a node that has no weights.
+ * @throws UsageError on a width outside 1..8 or an override for a node that multiplies nothing.
  */
 export function withBits(network: Network, widths: Widths, { edges = '8', overrides = {} }: WithBitsOptions = {}): Network {
   checkWidth('weightBits', widths.weightBits)
@@ -36,20 +36,25 @@ export function withBits(network: Network, widths: Widths, { edges = '8', overri
   const signed = signedness(network)
   for (const [id, override] of Object.entries(overrides)) {
     const node = nodes.get(id)
-    if (node === undefined || !isWeighted(node)) throw new UsageError(`withBits: override for "${id}", which is no layer with weights`)
+    if (node === undefined || !isMultiplying(node)) throw new UsageError(`withBits: override for "${id}", which multiplies nothing`)
     for (const bits of Object.values(override)) checkWidth(`withBits: override for "${id}"`, bits)
   }
   const last = network.nodes.at(-1)!.id
 
+  const least = (node: NetworkNode): number => (node.inputs.some((id) => signed.get(throughViews(nodes, id))) ? 2 : 1)
+  const attend = (node: AttendNode): AttendNode => {
+    const wanted = overrides[node.id]?.activationBits ?? widths.activationBits
+    return { ...node, activationBits: Math.max(least(node), wanted) }
+  }
   const decide = (node: WeightedNetworkNode): WeightedNetworkNode => {
     const onInput = readsInput(nodes, node)
     const isEdge = onInput || node.id === last
-    const least = signed.get(throughViews(nodes, node.inputs[0])) ? 2 : 1
     const weightBits = node.op === 'sinc' ? 8 : (overrides[node.id]?.weightBits ?? (isEdge && edges === '8' ? 8 : widths.weightBits))
     const wanted = overrides[node.id]?.activationBits ?? (onInput ? 8 : widths.activationBits)
-    return { ...node, weightBits, activationBits: onInput && network.frontEnd.kind === 'raw' ? 16 : Math.max(least, wanted) }
+    return { ...node, weightBits, activationBits: onInput && network.frontEnd.kind === 'raw' ? 16 : Math.max(least(node), wanted) }
   }
-  return { ...network, nodes: network.nodes.map((node: NetworkNode) => (isWeighted(node) ? decide(node) : node)) }
+  const decided = (node: NetworkNode) => (isWeighted(node) ? decide(node) : node.op === 'attend' ? attend(node) : node)
+  return { ...network, nodes: network.nodes.map(decided) }
 }
 
 /** The same network whose normalisations have parameters and statistics of their own for every width of the layer's weights. */
@@ -62,9 +67,11 @@ export function withNormalizationPerWidth(network: Network): Network {
 }
 
 function withoutWidths(node: NetworkNode): NetworkNode {
-  if (!isWeighted(node)) return node
-  const { weightBits: _weightBits, activationBits: _activationBits, ...rest } = node
-  return rest
+  if (!isMultiplying(node)) return node
+  const { activationBits: _activationBits, ...rest } = node
+  if (rest.op === 'attend') return rest
+  const { weightBits: _weightBits, ...bare } = rest
+  return bare
 }
 
 /** The same network in float: no widths anywhere. */

@@ -8,6 +8,11 @@ import { parseNetwork } from './validate.ts'
 const classes = Array.from({ length: 12 }, (_, index) => `word${index}`)
 const e2e = builtinNetwork('kws-e2e-e3k5', { classes })
 const resnet8 = builtinNetwork('resnet8', { classes })
+const gcn = builtinNetwork('cenet-gcn-6', { classes })
+const withPrefix = {
+  ...gcn,
+  nodes: gcn.nodes.map((node) => (node.op === 'add' && node.scale ? { ...node, parameters: `${node.id}.own` } : node)),
+}
 type Audio = { sampleRate: number }
 
 type Mutable = { -readonly [K in keyof Omit<Network, 'nodes'>]: Network[K] } & { nodes: Record<string, unknown>[] }
@@ -57,6 +62,14 @@ describe('parseNetwork', () => {
     ['16-bit pixels', broken((_, node) => (node('first').activationBits = 16), resnet8), /node "first".*raw audio/],
     ['sinc sample rate', broken((_, node) => (node('frontEnd').sampleRate = 8000)), /node "frontEnd".*8000.*16000/],
     ['shared prefix', broken((_, node) => (node('last').parameters = 'first')), /"first.weight".*"last"/],
+    [
+      'prefix without a factor',
+      broken((_, node) => delete node('s1.graph.add').scale, withPrefix),
+      /node "s1.graph.add".*"scale": "learned"/,
+    ],
+    ['16-bit attention', broken((_, node) => (node('s1.graph.attend').activationBits = 16), gcn), /node "s1.graph.attend".*activationBits/],
+    ['weights of attention', broken((_, node) => (node('s1.graph.attend').weightBits = 8), gcn), /node "s1.graph.attend".*weightBits/],
+    ['shared factor', broken((_, node) => (node('s1.graph.add').parameters = 'first'), gcn), /"first.scale" is \[16\].*"s1.graph.add"/],
     [
       'mel range',
       broken((net) => ((net.frontEnd as { highHz: number }).highHz = 9000), builtinNetwork('ds-cnn-s', { classes })),

@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { UsageError } from '../errors.ts'
 import { isWeighted, nodesById, readsInput } from './graph.ts'
-import type { AudioFrontEnd, FrontEnd, Network, WeightedNetworkNode } from './network.ts'
+import type { AudioFrontEnd, FrontEnd, Network, NetworkNode, WeightedNetworkNode } from './network.ts'
 import { parameterShapes } from './parameters.ts'
 import { frontEndShape, inferShapes } from './shapes.ts'
 import { storageOf } from './storage.ts'
@@ -86,6 +86,11 @@ function checkFrontEnd({ frontEnd }: Network): void {
   }
 }
 
+function checkSum(sum: NetworkNode): void {
+  if (sum.op !== 'add' || sum.parameters === undefined || sum.scale !== undefined) return
+  throw new UsageError(`node "${sum.id}" (add): has "parameters" and nothing to learn; add "scale": "learned" or take them away`)
+}
+
 function checkWeighted(network: Network, layer: WeightedNetworkNode, onInput: boolean): void {
   const where = `node "${layer.id}" (${layer.op})`
   const onRaw = onInput && network.frontEnd.kind === 'raw'
@@ -146,6 +151,7 @@ export function validateNetwork(network: Network): void {
   }
   const used = new Set(nodes.flatMap((each) => each.inputs))
   for (const { id } of nodes) if (id !== last.id && !used.has(id)) throw new UsageError(`node "${id}": nothing reads its output; remove it`)
+  nodes.forEach(checkSum)
   const byId = nodesById(network)
   for (const layer of nodes.filter(isWeighted)) checkWeighted(network, layer, readsInput(byId, layer))
   storageOf(network)
