@@ -24,11 +24,11 @@ function setUp(isTTY: boolean, columns = 200) {
   }
 }
 
-const epochEvent = (epoch: number, seconds = 12): StudyEvent => ({
+const epochEvent = (epoch: number, seconds = 12, stage: keyof EpochsSpec = 'train'): StudyEvent => ({
   type: 'epoch',
-  stage: 'train',
+  stage,
   epoch,
-  epochs: 10,
+  epochs: epochs[stage],
   learningRate: 0.01,
   seconds,
   trainLoss: 0.5,
@@ -54,6 +54,17 @@ describe('progress', () => {
     expect(text).not.toContain('\n')
     line.onProgress({ stage: 'train', done: 6, total: 10, text: 'steps' })
     expect(line.take()).toBe('')
+  })
+
+  test('a search tells how long the search takes: its epochs are no measure of the trainings after it', () => {
+    const line = setUp(true)
+    line.onEvent({ type: 'stage', stage: 'warmup', state: 'started' })
+    line.onEvent(epochEvent(1, 12, 'warmup'))
+    line.take()
+    line.wait(200)
+    line.onProgress({ stage: 'warmup', done: 5, total: 10, text: 'steps' })
+    // of 2 + 4 epochs 4.5 at 12 s
+    expect(line.take()).toContain('54 s left of the search')
   })
 
   test('the line never wraps', () => {

@@ -32,6 +32,8 @@ const stageLabels: Record<StageName, string> = {
   evaluate: 'evaluate',
 }
 const trainedStages = ['warmup', 'search', 'train', 'quantize'] as const
+/** Stages whose epochs tell nothing of the later ones': a search steps along several networks at once, none of them the one it will choose. */
+const searchStages: readonly StageName[] = ['warmup', 'search']
 
 type EpochEvent = Extract<StudyEvent, { type: 'epoch' }>
 
@@ -64,7 +66,7 @@ export function createProgress(
     if (within && within.total > 0) parts.push(`${bar(within.done / within.total)} ${within.done}/${within.total} ${within.text}`)
     if (current) parts.push(...metrics(current))
     const left = secondsLeft(current)
-    if (left !== undefined) parts.push(`${duration(left)} left`)
+    if (left !== undefined) parts.push(`${duration(left)} left${searchStages.includes(stage) ? ' of the search' : ''}`)
     return parts.join('  ')
   }
 
@@ -72,7 +74,7 @@ export function createProgress(
     return epochs && (trainedStages as readonly StageName[]).includes(name) ? epochs[name as keyof EpochsSpec] : undefined
   }
 
-  /** What is left of this stage and the later ones, each at the pace of its own epochs or the latest known. */
+  /** What is left of the search, or of the trainings, at the pace of this stage's epochs or the latest known. */
   function secondsLeft(current: EpochEvent | undefined): number | undefined {
     if (!epochs || stage === undefined || !(trainedStages as readonly StageName[]).includes(stage)) return undefined
     const fraction = within && within.total > 0 ? within.done / within.total : 0
@@ -80,7 +82,10 @@ export function createProgress(
     if (pace === undefined && fraction > 0.05) pace = (now() - (stageStart.get(stage) ?? now())) / 1000 / fraction
     pace ??= [...secondsPerEpoch.values()].at(-1)
     if (pace === undefined) return undefined
-    const later = trainedStages.slice(trainedStages.indexOf(stage as (typeof trainedStages)[number]) + 1)
+    const kind = searchStages.includes(stage)
+    const later = trainedStages
+      .slice(trainedStages.indexOf(stage as (typeof trainedStages)[number]) + 1)
+      .filter((name) => searchStages.includes(name) === kind)
     const here = Math.max(0, (current?.epochs ?? epochs[stage as keyof EpochsSpec]) - epochsDone(current) - fraction)
     return pace * (here + later.reduce((sum, name) => sum + epochs[name], 0))
   }
@@ -115,7 +120,7 @@ export function createProgress(
           const summary = line()
           stage = undefined
           const took = event.seconds === undefined ? '' : `  done in ${duration(event.seconds)}`
-          say(`${last?.stage === event.stage ? summary.replace(/ {2}\S+( \S+)? left$/, '') : labels[event.stage]}${took}`)
+          say(`${last?.stage === event.stage ? summary.replace(/ {2}\S+( \S+)? left( of the search)?$/, '') : labels[event.stage]}${took}`)
         }
       } else if (event.type === 'epoch') {
         stage = event.stage
