@@ -2,11 +2,13 @@
 // raw-audio layer, sums, copies. Maps are [batch][rows][channels] with channels a multiple of LANES.
 #include "kernels.h"
 
-// args: batch, chunks, pixels, channels, y, inputs (1 or 2), then per input: x, transform. y = sum of the inputs' values.
+// args: batch, chunks, pixels, channels, y, inputs (1 or 2), factor or NONE, then per input: x, transform. y = sum of the inputs' values, the
+// second times the factor.
 void k_add(Task *task) {
   const int32_t *a = task->arg;
   int batch = a[0], chunks = a[1], pixels = a[2], c = a[3], first, last;
   enum { BLOCK = 32 };
+  float factor = a[6] == NONE ? 1 : task->heap[a[6]];
   my_chunks(task, chunks, &first, &last);
   for (int chunk = first; chunk < last; chunk++) {
     int64_t begin = (int64_t)chunk_begin(batch, chunk, chunks) * pixels, end = (int64_t)chunk_begin(batch, chunk + 1, chunks) * pixels;
@@ -14,31 +16,33 @@ void k_add(Task *task) {
       int rows = end - p < BLOCK ? (int)(end - p) : BLOCK;
       float *y = task->heap + a[4] + p * c;
       for (int i = 0; i < a[5]; i++) {
-        const int32_t *in = a + 6 + i * (1 + TRANSFORM_ARGUMENTS);
+        const int32_t *in = a + 7 + i * (1 + TRANSFORM_ARGUMENTS);
         Transform t = read_transform(task->heap, in + 1);
         const float *x = task->heap + in[0] + p * c;
         if (c % LANES) { // a map of one channel, dense
           float *to = i ? task->scratch : y;
           transform_flat(&t, x, to, rows * c);
-          if (i) add_to(y, to, rows * c);
+          if (i) for (int j = 0; j < rows * c; j++) y[j] += factor * to[j];
         } else if (!i) {
           transform_rows(&t, x, c, y, c, rows, c);
         } else {
           transform_rows(&t, x, c, task->scratch, c, rows, c);
-          for (int64_t j = 0; j < (int64_t)rows * c; j += LANES) store(y + j, load(y + j) + load(task->scratch + j));
+          for (int64_t j = 0; j < (int64_t)rows * c; j += LANES) store(y + j, fma_(load(task->scratch + j), splat(factor), load(y + j)));
         }
       }
     }
   }
 }
 
-// args: batch, chunks, pixels, channels, x, transform, g, dx, accumulate, stats, quantizer sums: one input of an addition
+// args: batch, chunks, pixels, channels, x, transform, g, dx, accumulate, stats, quantizer sums, factor or NONE: one input of an addition
 void k_add_backward(Task *task) {
   const int32_t *a = task->arg;
   float *heap = task->heap;
   int batch = a[0], chunks = a[1], pixels = a[2], c = a[3], first, last;
   enum { BLOCK = 32 };
   Transform t = read_transform(heap, a + 5);
+  const float *factor = a[15] == NONE ? 0 : heap + a[15];
+  float *part = task->scratch, *scaled = part + 2 * c;
   my_chunks(task, chunks, &first, &last);
   for (int chunk = first; chunk < last; chunk++) {
     int64_t begin = (int64_t)chunk_begin(batch, chunk, chunks) * pixels, end = (int64_t)chunk_begin(batch, chunk + 1, chunks) * pixels;
@@ -46,16 +50,22 @@ void k_add_backward(Task *task) {
     if (sums.stats && !sums.accumulate) clear(sums.stats, 2 * c);
     if (sums.quantizerSums) clear(sums.quantizerSums, 3 * LANES);
     BackwardSums block = sums;
-    if (sums.stats) block.stats = task->scratch;
+    if (sums.stats) block.stats = part;
     for (int64_t p = begin; p < end; p += BLOCK) {
       int rows = end - p < BLOCK ? (int)(end - p) : BLOCK;
+      const float *g = heap + a[10] + p * c;
+      if (factor) {
+        const float by = *factor;
+        for (int j = 0; j < rows * c; j++) scaled[j] = by * g[j];
+        g = scaled;
+      }
       if (c % LANES) { // a map of one channel, dense: nothing is normalised
-        transform_backward_flat(&t, heap + a[10] + p * c, heap + a[4] + p * c, heap + a[11] + p * c, rows * c, &sums);
+        transform_backward_flat(&t, g, heap + a[4] + p * c, heap + a[11] + p * c, rows * c, &sums);
         continue;
       }
-      if (sums.stats) clear(task->scratch, 2 * c);
-      transform_backward(&t, heap + a[10] + p * c, c, heap + a[4] + p * c, c, heap + a[11] + p * c, c, rows, c, &block);
-      if (sums.stats) add_to(sums.stats, task->scratch, 2 * c);
+      if (sums.stats) clear(part, 2 * c);
+      transform_backward(&t, g, c, heap + a[4] + p * c, c, heap + a[11] + p * c, c, rows, c, &block);
+      if (sums.stats) add_to(sums.stats, part, 2 * c);
     }
   }
 }
@@ -175,7 +185,7 @@ void k_reduce_lanes(Task *task) {
 // args: batch, chunks, pixels, channels, x, transform, g, partial [chunks][1][LANES]: sum of value * g, the gradient of a binary gate
 void k_dot(Task *task) {
   const int32_t *a = task->arg;
-  int batch = a[0], chunks = a[1], pixels = a[2], c = a[3], first, last;
+  int batch = a[0], chunks = a[1], pixels = a[2], c = a[3], whole = c & ~(LANES - 1), first, last;
   Transform t = read_transform(task->heap, a + 5);
   my_chunks(task, chunks, &first, &last);
   for (int chunk = first; chunk < last; chunk++) {
@@ -184,8 +194,9 @@ void k_dot(Task *task) {
     for (int64_t p = begin; p < end; p++) {
       const float *g = task->heap + a[10] + p * c;
       V s = zero();
-      transform_rows(&t, task->heap + a[4] + p * c, c, task->scratch, c, 1, c);
-      for (int k = 0; k < c; k += LANES) s = fma_(load(task->scratch + k), load(g + k), s);
+      transform_flat(&t, task->heap + a[4] + p * c, task->scratch, c);
+      for (int k = 0; k < whole; k += LANES) s = fma_(load(task->scratch + k), load(g + k), s);
+      for (int k = whole; k < c; k++) s[k - whole] += task->scratch[k] * g[k]; // a map of one channel, dense
       total += s;
     }
     store(task->heap + a[11] + chunk * LANES, total);

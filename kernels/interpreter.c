@@ -21,7 +21,8 @@ static const Kernel kernels[] = {
     [OP_ADD] = k_add, [OP_ADD_BACKWARD] = k_add_backward, [OP_POOL] = k_pool, [OP_POOL_BACKWARD] = k_pool_backward,
     [OP_LOG_MAGNITUDE] = k_log_magnitude, [OP_LOG_MAGNITUDE_BACKWARD] = k_log_magnitude_backward, [OP_SINC] = k_sinc, [OP_SINC_BACKWARD] = k_sinc_backward,
     [OP_CROSS_ENTROPY] = k_cross_entropy, [OP_REDUCE_LANES] = k_reduce_lanes, [OP_DOT] = k_dot, [OP_OBSERVE] = k_observe,
-    [OP_COPY_ROWS] = k_copy_rows, [OP_SGD] = k_sgd, [OP_ADAM] = k_adam, [OP_LANES] = k_lanes, [OP_CLOCK] = k_clock,
+    [OP_COPY_ROWS] = k_copy_rows, [OP_SGD] = k_sgd, [OP_ADAM] = k_adam, [OP_ATTEND] = k_attend, [OP_ATTEND_BACKWARD] = k_attend_backward,
+    [OP_LANES] = k_lanes, [OP_CLOCK] = k_clock,
 };
 
 // Denormal numbers are flushed to zero where the processor can: they say nothing and cost a hundred cycles each. The caller's mode

@@ -43,6 +43,8 @@ enum {
   OP_COPY_ROWS,
   OP_SGD,
   OP_ADAM,
+  OP_ATTEND,
+  OP_ATTEND_BACKWARD,
   OP_LANES,
   OP_CLOCK,
 };
@@ -119,7 +121,8 @@ void k_pack(Task *), k_pack_depthwise(Task *), k_convolution(Task *), k_convolut
     k_depthwise_backward(Task *), k_reduce_weights(Task *), k_reduce_depthwise(Task *), k_norm_train(Task *), k_norm_eval(Task *), k_norm_backward(Task *),
     k_bias(Task *), k_bias_backward(Task *), k_add(Task *), k_add_backward(Task *), k_pool(Task *), k_pool_backward(Task *),
     k_log_magnitude(Task *), k_log_magnitude_backward(Task *), k_sinc(Task *), k_sinc_backward(Task *), k_cross_entropy(Task *),
-    k_reduce_lanes(Task *), k_dot(Task *), k_observe(Task *), k_copy_rows(Task *), k_sgd(Task *), k_adam(Task *), k_lanes(Task *);
+    k_reduce_lanes(Task *), k_dot(Task *), k_observe(Task *), k_copy_rows(Task *), k_sgd(Task *), k_adam(Task *), k_attend(Task *),
+    k_attend_backward(Task *), k_lanes(Task *);
 
 INLINE void clear(float *p, int64_t count) {
   for (int64_t i = 0; i < count; i++) p[i] = 0;

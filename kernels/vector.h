@@ -52,6 +52,17 @@ INLINE V select_(VI mask, V yes, V no) { return (V)(((VI)yes & mask) | ((VI)no &
 INLINE V keep(VI mask, V v) { return (V)((VI)v & mask); }
 INLINE V absolute(V v) { return (V)((VI)v & 0x7fffffff); }
 
+// The larger one lane by lane; b where a is a NaN.
+INLINE V max_(V a, V b) {
+#if LANES == 8
+  return (V)_mm256_max_ps((__m256)a, (__m256)b);
+#elif defined(__wasm__)
+  return (V)wasm_f32x4_pmax((v128_t)b, (v128_t)a);
+#else
+  return select_(a > b, a, b);
+#endif
+}
+
 // Limits v to [low, high]; a NaN stays a NaN, so that a diverging network is seen in its loss.
 INLINE V clamp(V v, V low, V high) {
 #if LANES == 8
@@ -105,4 +116,19 @@ INLINE V log_(V v) {
   y = fma_(e, splat(-2.12194440e-4f), y);
   y = fma_(z, splat(-0.5f), y);
   return m + y + e * 0.693359375f;
+}
+
+// e^v for v in [-87, 88] (below and above: that of the limit): a power of two times a degree-6 polynomial (Cephes expf), error below 2 ulp.
+INLINE V exp_(V v) {
+  v = clamp(v, splat(-87.0f), splat(88.0f));
+  V n = round_(v * 1.44269504f);
+  V r = fma_(n, splat(2.12194440e-4f), fma_(n, splat(-0.693359375f), v));
+  V y = splat(1.9875691500e-4f);
+  y = fma_(y, r, splat(1.3981999507e-3f));
+  y = fma_(y, r, splat(8.3334519073e-3f));
+  y = fma_(y, r, splat(4.1665795894e-2f));
+  y = fma_(y, r, splat(1.6666665459e-1f));
+  y = fma_(y, r, splat(5.0000001201e-1f));
+  y = fma_(y, r * r, r) + 1.0f;
+  return y * (V)((__builtin_convertvector(n, VI) + 127) << 23);
 }

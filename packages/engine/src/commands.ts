@@ -29,6 +29,8 @@ const names = [
   'copyRows',
   'sgd',
   'adam',
+  'attend',
+  'attendBackward',
   'lanes',
   'clock',
 ] as const

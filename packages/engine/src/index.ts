@@ -19,6 +19,7 @@ export { convolution, type ConvolutionShape, linear } from './ops/convolution.ts
 export { batchNorm, type BatchNormParameters, bias, fakeQuantize, relu, relu6 } from './ops/normalization.ts'
 export {
   add,
+  addScaled,
   averagePool,
   crop,
   dot,
@@ -29,6 +30,7 @@ export {
   reshape,
   settle,
 } from './ops/elementwise.ts'
+export { attend } from './ops/attend.ts'
 export { sincFilters, type SincParameters } from './ops/sinc.ts'
 export { crossEntropy, type Loss } from './ops/loss.ts'
 export { type Hyperparameters, optimizer, type Optimizer, type OptimizerName, parameterRanges } from './ops/optimizers.ts'

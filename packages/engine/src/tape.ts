@@ -218,11 +218,11 @@ export class Tape {
     return [base.gradient!, accumulate, base.gradientSums ?? none, quantizerSums]
   }
 
-  /** After a consumer's backward command: adds its quantizer sums into the slot's. */
-  collectQuantizerSums(value: Value): void {
+  /** After a consumer's backward command: adds its quantizer sums into the slot's. `from`: where they are, if not where the target says. */
+  collectQuantizerSums(value: Value, from = this.transientSums(0)): void {
     if (!value.quantizer || !(value.stored.aliasOf ?? value.stored).needsGradient) return
     const { sums } = value.quantizer
-    this.emit('backward', 'reduceLanes', [this.transientSums(0), this.chunks, 3, sums, this.slotsSeen.has(sums) ? 1 : 0])
+    this.emit('backward', 'reduceLanes', [from, this.chunks, 3, sums, this.slotsSeen.has(sums) ? 1 : 0])
     this.slotsSeen.add(sums)
   }
 

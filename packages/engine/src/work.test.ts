@@ -4,6 +4,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { commandName } from './commands.ts'
 import {
   add,
+  addScaled,
+  attend,
   batchNorm,
   bias,
   convolution,
@@ -40,7 +42,7 @@ const batch = 3
 const classes = 5
 /** Words that are tampered with together, to be looked at one by one where that shows. */
 const blockWords = 64
-const parameterCount = 400
+const parameterCount = 440
 const onePixel = { kernelSize: [1, 1], stride: [1, 1], padding: [0, 0, 0, 0], groups: 1 } as const
 
 /** A program with one of everything, as small as can be, and what must stand in the heap where a random number would not do. */
@@ -97,7 +99,10 @@ function record(mode: 'train' | 'evaluate', name: OptimizerName, targets: boolea
   const x = normalize(convolution(tape, map, parameter(9 * 6), { ...around, channels: 6, groups: 1 }))
   const left = normalize(convolution(tape, x, parameter(9 * 6), { ...around, channels: 6, groups: 6 }))
   const right = bias(tape, dense(x, 6), parameter(6))
-  const wide = normalize(dense(add(tape, add(tape, left, x), right), 8))
+  const sum = add(tape, add(tape, left, x), right)
+  const [query, key] = [bias(tape, dense(sum, 2), parameter(2)), quantize(dense(sum, 2))]
+  const attended = attend(tape, query, key, quantize(bias(tape, dense(sum, 6), parameter(6))))
+  const wide = normalize(dense(addScaled(tape, sum, relu(attended), parameter(1)), 8))
   // a dense one-channel map whose rows are copied apart
   const copied = normalize(dense(reshape(tape, tape.input(3, 5, 1, true), 3, 1, 5), 6))
   const logits = classify(quantize(relu6(wide)))

@@ -41,8 +41,9 @@ export function programCommands(program: Int32Array): Int32Array[] {
 
 const isLayer = (name: CommandName): boolean => /^(convolution|depthwise)/.test(name)
 
-/** Layer and operations of a command; empty and 0 unless it is a convolution. */
+/** Layer and operations of a command; empty and 0 unless it is a convolution or attention. */
 export function layerWork(name: CommandName, args: Int32Array): { layer: string; flops: number } {
+  if (name === 'attend' || name === 'attendBackward') return attentionWork(name, args)
   if (!isLayer(name)) return { layer: '', flops: 0 }
   const { batch, height, width, channels, outHeight, outWidth, outChannels, taps } = layer(args)
   const [kernelHeight, kernelWidth, strideY, strideX] = args.subarray(17)
@@ -57,6 +58,14 @@ export function layerWork(name: CommandName, args: Int32Array): { layer: string;
   }
 }
 
+function attentionWork(name: 'attend' | 'attendBackward', a: Int32Array): { layer: string; flops: number } {
+  const [batch, , nodes] = a
+  const [stride, used, strideOfValue, usedOfValue] = a.subarray(21)
+  const [query, key, value] = [a[30], a[34], a[38]].map((dx) => Number(dx !== none))
+  const depth = name === 'attend' ? used + strideOfValue : (query + key) * stride + (query || key ? usedOfValue : 0) + value * strideOfValue
+  return { layer: `${nodes} positions, ${stride} > ${strideOfValue}`, flops: 2 * batch * nodes * nodes * depth }
+}
+
 /** The first arguments of a convolution command (kernels/layer.h), and the floats of its maps. */
 function layer(args: Int32Array) {
   const [batch, chunks, , height, width, channels, rowStride] = args
@@ -65,6 +74,21 @@ function layer(args: Int32Array) {
   const output = batch * outHeight * outWidth * outChannels
   const taps = kernelHeight * kernelWidth
   return { batch, chunks, height, width, channels, rowStride, outHeight, outWidth, outChannels, taps, input, output }
+}
+
+/** The arguments of attention: positions of the whole batch, and where each input's transform begins, with its channels with and without the filling. */
+function attention(a: Int32Array, lanes: number) {
+  const nodes = a[0] * a[2]
+  const [stride, used, strideOfValue, usedOfValue] = a.subarray(21)
+  return {
+    nodes,
+    chunks: a[1],
+    query: { at: 4, stride, used },
+    key: { at: 10, stride, used },
+    value: { at: 16, stride: strideOfValue, used: usedOfValue },
+    pairs: nodes * a[2],
+    kept: nodes * Math.ceil(a[2] / lanes) * lanes,
+  }
 }
 
 interface Touched {
@@ -94,8 +118,8 @@ function gradientTarget(args: Int32Array, transform: number, target: number, map
   const [dx, accumulate, sums, quantizerSums] = args.subarray(target)
   if (dx === none) return { read: 0, written: 0 }
   const { count, channels, chunks } = map
-  const [scale, , low, high, quantizer] = args.subarray(transform)
-  const cut = low !== lowest || high !== highest || quantizer !== none
+  const [scale, , , , quantizer] = args.subarray(transform)
+  const cut = cuts(args, transform)
   const kept = count + given(sums, 2 * chunks * channels)
   const values = cut || sums !== none ? count : 0
   // a quantizer divides by its step, but never multiplies
@@ -107,6 +131,8 @@ function gradientTarget(args: Int32Array, transform: number, target: number, map
 }
 const lowest = float(-Infinity)
 const highest = float(Infinity)
+/** Whether a limit or a level of the transform at `at` cuts gradients off. */
+const cuts = (args: Int32Array, at: number): boolean => args[at + 2] !== lowest || args[at + 3] !== highest || args[at + 4] !== none
 
 /** Floats that a command reads and writes. The arguments are those that the kernels' comments list. */
 function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
@@ -185,14 +211,14 @@ function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
       const [batch, , pixels, channels, , inputs] = a
       const map = batch * pixels * channels
       let read = 0
-      for (let i = 0; i < inputs; i++) read += map + pending(a, 7 + 6 * i, channels)
-      return { read, written: map }
+      for (let i = 0; i < inputs; i++) read += map + pending(a, 8 + 6 * i, channels)
+      return { read: read + given(a[6], 1), written: map }
     }
     case 'addBackward': {
       const [batch, chunks, pixels, channels] = a
       const map = batch * pixels * channels
       const dx = gradientTarget(a, 5, 11, { count: map, channels, chunks }, lanes)
-      return { read: map + dx.read, written: dx.written }
+      return { read: map + given(a[15], 1) + dx.read, written: dx.written }
     }
     case 'pool':
     case 'poolBackward': {
@@ -250,6 +276,18 @@ function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
       return update(a.subarray(4), { numbers: 3, read: 3, written: 2 })
     case 'adam':
       return update(a.subarray(5), { numbers: 6, read: 4, written: 3 })
+    case 'attend': {
+      const { nodes, query, key, value, kept } = attention(a, lanes)
+      const read = [query, key, value].reduce((sum, { at, used }) => sum + nodes * used + pending(a, at, used), 0)
+      // the value's filling is multiplied too
+      const filling = value.stride - value.used
+      return {
+        read: read + nodes * filling + given(a[value.at], 2 * filling),
+        written: nodes * value.stride + given(a[26], kept) + given(a[27], nodes),
+      }
+    }
+    case 'attendBackward':
+      return attentionGradient(a, lanes)
     case 'lanes':
       return { read: 0, written: 1 }
     case 'clock':
@@ -257,6 +295,31 @@ function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
     default:
       throw new Error(`unknown command ${name satisfies never}`)
   }
+}
+
+/** What the gradient of attention reads depends on which of its inputs want one: [query, key, value] at 30, 34 and 38. */
+function attentionGradient(a: Int32Array, lanes: number): Touched {
+  const { nodes, chunks, query, key, value, pairs } = attention(a, lanes)
+  const wanted = [a[30] !== none, a[34] !== none]
+  const ofScores = wanted[0] || wanted[1]
+  let read = (ofScores ? 2 : 1) * nodes * value.stride + pairs + nodes
+  let written = 0
+  // the query makes the key's gradient, the key the query's
+  const wholly = [wanted[1], wanted[0], false]
+  for (const [i, { at, stride }] of [query, key, value].entries()) {
+    const map = { count: nodes * stride, channels: stride, chunks }
+    const gradient = gradientTarget(a, at, 30 + 4 * i, map, lanes, wholly[i] || (i === 2 && ofScores))
+    if (wholly[i]) read += map.count + pending(a, at, stride)
+    read += gradient.read
+    written += gradient.written
+  }
+  if (ofScores) {
+    // the scores need no filling, the way back through what is pending does
+    const [dx, , sums] = a.subarray(38)
+    const cut = dx !== none && cuts(a, value.at)
+    read += nodes * (cut || sums !== none ? value.stride : value.used) + pending(a, value.at, cut ? value.stride : value.used)
+  }
+  return { read, written }
 }
 
 /** An optimiser over its ranges: how many blocks of parameter size it reads and writes, and how many hyperparameters it takes. */

@@ -18,6 +18,10 @@ export interface Builder<V> {
   /** `step` times the clamped rounded quotient. */
   fakeQuantize(x: V, name: string, options: { step: number; lowest: number; highest: number }): V
   add(...values: V[]): V
+  /** x + factor * y */
+  addScaled(x: V, y: V, name: string): V
+  /** Softmax over the rows of query * transposed key, times value. */
+  attend(query: V, key: V, value: V): V
   averagePool(x: V, kernelSize: readonly [number, number], stride: readonly [number, number]): V
   globalAveragePool(x: V): V
   logMagnitude(x: V, epsilon: number): V

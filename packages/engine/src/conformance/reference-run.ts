@@ -96,6 +96,8 @@ export function runReference(program: Program, options: ReferenceOptions): Refer
       return output
     },
     add: (...values) => reference.add(...values),
+    addScaled: (x, y, name) => reference.addScaled(x, y, parameter(`${name}.factor`, 1)),
+    attend: (query, key, value) => reference.attend(query, key, value),
     averagePool: (x, kernelSize, stride) => reference.averagePool(x, kernelSize, stride),
     globalAveragePool: (x) => reference.averagePool(x, [x.shape[1], x.shape[2]], [1, 1]),
     logMagnitude: (x, epsilon) => reference.logMagnitude(x, epsilon),

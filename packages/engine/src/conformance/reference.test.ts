@@ -32,6 +32,12 @@ const programs: [string, Program][] = [
       b.output('z', b.relu(x))
     },
   ],
+  ['addition with a learned factor', (b) => b.output('y', b.addScaled(b.input('x', 3, 2, 3), b.input('z', 3, 2, 3), 'f'))],
+  [
+    'attention',
+    (b) =>
+      b.output('y', b.attend(b.input('q', 3, 2, 2), b.input('k', 3, 2, 2), b.convolution(b.input('x', 3, 2, 3), 'c', layer(4, [1, 1])))),
+  ],
   ['pooling', (b) => b.output('y', b.averagePool(b.input('x', 5, 4, 3), [3, 2], [1, 2]))],
   ['log-magnitude', (b) => b.output('y', b.logMagnitude(b.input('x', 3, 2, 3), 0.1))],
   ['reshape', (b) => b.output('y', b.convolution(b.reshape(b.input('x', 4, 1, 5), 4, 5, 1), 'c', layer(2, [2, 2])))],

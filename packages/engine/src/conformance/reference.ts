@@ -177,6 +177,69 @@ export class Reference {
     return y
   }
 
+  addScaled(x: Node, y: Node, factor: Node): Node {
+    const sum = new Node(
+      x.shape,
+      x.data.map((value, i) => value + factor.data[0] * y.data[i]),
+    )
+    this.reverse.push(() =>
+      sum.gradient.forEach((g, i) => {
+        x.gradient[i] += g
+        y.gradient[i] += g * factor.data[0]
+        factor.gradient[0] += g * y.data[i]
+      }),
+    )
+    return sum
+  }
+
+  /** y_i = sum over j of share_ij value_j, share_i the softmax of query_i · key_j. */
+  attend(query: Node, key: Node, value: Node): Node {
+    const [batch, height, width, channels] = value.shape
+    const depth = query.shape[3]
+    const nodes = height * width
+    const y = new Node(value.shape)
+    const shares = new Float64Array(batch * nodes * nodes)
+    const pairs = (use: (i: number, j: number, pair: number) => void) => {
+      for (let b = 0; b < batch; b++)
+        for (let i = 0; i < nodes; i++) for (let j = 0; j < nodes; j++) use(b * nodes + i, b * nodes + j, (b * nodes + i) * nodes + j)
+    }
+    const rows = Array.from({ length: batch * nodes }, (_, i) => shares.subarray(i * nodes, (i + 1) * nodes))
+    pairs((i, j, pair) => {
+      for (let c = 0; c < depth; c++) shares[pair] += query.data[i * depth + c] * key.data[j * depth + c]
+    })
+    for (const row of rows) {
+      const largest = row.reduce((a, b) => Math.max(a, b))
+      row.forEach((score, j) => (row[j] = Math.exp(score - largest)))
+      const sum = row.reduce((a, b) => a + b)
+      row.forEach((part, j) => (row[j] = part / sum))
+    }
+    pairs((i, j, pair) => {
+      for (let c = 0; c < channels; c++) y.data[i * channels + c] += shares[pair] * value.data[j * channels + c]
+    })
+    this.reverse.push(() => {
+      const gradients = new Float64Array(shares.length)
+      pairs((i, j, pair) => {
+        for (let c = 0; c < channels; c++) {
+          const g = y.gradient[i * channels + c]
+          gradients[pair] += g * value.data[j * channels + c]
+          value.gradient[j * channels + c] += g * shares[pair]
+        }
+      })
+      rows.forEach((row, i) => {
+        const own = gradients.subarray(i * nodes, (i + 1) * nodes)
+        const mean = row.reduce((sum, share, j) => sum + share * own[j], 0)
+        row.forEach((share, j) => (own[j] = share * (own[j] - mean)))
+      })
+      pairs((i, j, pair) => {
+        for (let c = 0; c < depth; c++) {
+          query.gradient[i * depth + c] += gradients[pair] * key.data[j * depth + c]
+          key.gradient[j * depth + c] += gradients[pair] * query.data[i * depth + c]
+        }
+      })
+    })
+    return y
+  }
+
   averagePool(x: Node, kernelSize: readonly [number, number], stride: readonly [number, number]): Node {
     const [batch, height, width, channels] = x.shape
     const outHeight = Math.floor((height - kernelSize[0]) / stride[0]) + 1

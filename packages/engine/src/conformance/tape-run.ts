@@ -4,7 +4,8 @@ import type { Backend } from '../backends/backend.ts'
 import { none } from '../commands.ts'
 import { Engine, type EngineOptions } from '../engine.ts'
 import { type ConvolutionShape, convolution, linear } from '../ops/convolution.ts'
-import { add, averagePool, crop, globalAveragePool, logMagnitude, reshape } from '../ops/elementwise.ts'
+import { attend } from '../ops/attend.ts'
+import { add, addScaled, averagePool, crop, globalAveragePool, logMagnitude, reshape } from '../ops/elementwise.ts'
 import { crossEntropy, type Loss } from '../ops/loss.ts'
 import { batchNorm, bias, fakeQuantize, relu, relu6 } from '../ops/normalization.ts'
 import { sincFilters } from '../ops/sinc.ts'
@@ -157,6 +158,8 @@ export function record(
       return fakeQuantize(x, slot)
     },
     add: (...values) => add(tape, ...values),
+    addScaled: (x, y, name) => addScaled(tape, x, y, { offset: at(`${name}.factor`), gradient: gradientAt(`${name}.factor`) }),
+    attend: (query, key, value) => attend(tape, query, key, value),
     averagePool: (x, kernelSize, stride) => averagePool(tape, x, kernelSize, stride),
     globalAveragePool: (x) => globalAveragePool(tape, x),
     logMagnitude: (x, epsilon) => logMagnitude(tape, x, epsilon),

@@ -45,6 +45,27 @@ const sums: [string, number, Program][] = [
     },
   ],
   [
+    'a learned factor of the second',
+    9,
+    (b) => {
+      const x = b.relu(b.batchNorm(b.convolution(b.input('x', 7, 5, 3), 'c', layer(17, [1, 1])), 'n'))
+      const y = b.fakeQuantize(b.batchNorm(b.convolution(x, 'd', layer(17, [1, 1])), 'm'), 'q', { step: 0.3, lowest: -4, highest: 3 })
+      b.output('y', b.relu(b.addScaled(x, y, 'a')))
+      b.output('z', b.addScaled(y, x, 'b'))
+      b.output('twice', b.addScaled(x, x, 'c'))
+    },
+  ],
+  [
+    'a learned factor of a dense one-channel map',
+    5,
+    (b) => b.output('y', b.addScaled(b.input('a', 16, 13, 1), b.relu6(b.input('b', 16, 13, 1)), 'f')),
+  ],
+  [
+    'a learned factor of what wants no gradient',
+    5,
+    (b) => b.output('y', b.addScaled(b.input('a', 3, 2, 5), b.input('b', 3, 2, 5, { gradient: false }), 'f')),
+  ],
+  [
     'an input with several consumers',
     3,
     (b) => {

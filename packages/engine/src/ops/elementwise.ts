@@ -1,6 +1,6 @@
 // Addition, pooling, the log-magnitude of raw-audio filters, reshaping, and the two ways of looking at a value from outside.
 import { float, none } from '../commands.ts'
-import type { Stored, Tape, Value } from '../tape.ts'
+import type { Stored, Tape, Value, WeightReference } from '../tape.ts'
 
 /** Pixels and channels of a map as the elementwise kernels see it; a one-channel map is a map of its rows. */
 function flat(stored: Stored): { pixels: number; channels: number; used: number } {
@@ -13,6 +13,15 @@ const blockRows = 32
 
 /** The sum of one or two values of the same shape, written out. With one value: whatever is pending is applied. */
 export function add(tape: Tape, ...values: Value[]): Value {
+  return sumOf(tape, values)
+}
+
+/** x + factor * y, where the factor is one learned number. */
+export function addScaled(tape: Tape, x: Value, y: Value, factor: WeightReference): Value {
+  return sumOf(tape, [x, y], factor)
+}
+
+function sumOf(tape: Tape, values: readonly Value[], factor?: WeightReference): Value {
   const first = values[0].stored
   for (const { stored } of values) {
     if (
@@ -40,6 +49,7 @@ export function add(tape: Tape, ...values: Value[]): Value {
       channels,
       y.offset,
       values.length,
+      factor?.offset ?? none,
       ...values.flatMap((value) => [value.stored.offset, ...tape.transform(value)]),
     ],
     blockRows * channels,
@@ -47,17 +57,20 @@ export function add(tape: Tape, ...values: Value[]): Value {
   tape.onBackward(() => {
     const output = tape.outputGradient(y)
     if (!output) return
-    for (const value of values) {
+    values.forEach((value, i) => {
+      const common = [tape.batch, tape.chunks, pixels, channels, value.stored.offset, ...tape.transform(value), output[0]]
+      const scaled = factor !== undefined && i === 1
+      if (scaled && factor.gradient !== none) {
+        const partial = tape.transientSums(tape.chunks * tape.engine.lanes)
+        tape.emit('backward', 'dot', [...common, partial], channels)
+        tape.emit('backward', 'reduceLanes', [partial, tape.chunks, 1, factor.gradient, 0])
+      }
       const target = tape.gradientTarget(value)
-      if (target[0] === none) continue
-      tape.emit(
-        'backward',
-        'addBackward',
-        [tape.batch, tape.chunks, pixels, channels, value.stored.offset, ...tape.transform(value), output[0], ...target],
-        2 * channels,
-      )
+      if (target[0] === none) return
+      const scratch = (2 + (scaled ? blockRows : 0)) * channels
+      tape.emit('backward', 'addBackward', [...common, ...target, scaled ? factor.offset : none], scratch)
       tape.collectQuantizerSums(value)
-    }
+    })
     tape.releaseGradient(y, output[1])
   })
   return tape.value(y)
