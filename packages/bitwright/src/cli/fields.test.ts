@@ -188,6 +188,9 @@ describe('the request of a search', () => {
     expect(spec).toMatchObject({ space: 'kws-mfcc', search: 'random', spaceOptions: { filters: 20 } })
     expect(json).toBe(true)
     expect(searchRequest({ ...given, frontEnd: 'conv' }, []).spec.spaceOptions).toEqual({ frontEnd: 'conv' })
+    expect(searchRequest({ ...given, space: 'cenet' }, []).spec.space).toBe('cenet')
+    expect(() => searchRequest({ ...given, space: 'cenet', filters: '20' }, [])).toThrow('--filters 20: --space cenet has no such choice')
+    expect(() => searchRequest({ ...given, space: 'cenet', streaming: true }, [])).toThrow('--streaming: --space cenet has graph modules')
     expect(() => searchRequest({ ...given, space: 'kws-mfcc', frontEnd: 'conv' }, [])).toThrow('--front-end conv: only --space kws-e2e')
   })
 

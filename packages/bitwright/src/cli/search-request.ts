@@ -9,7 +9,7 @@ import { studyFields, studySpec } from './study-request.ts'
 
 const schema = z.object({
   ...studyFields,
-  space: fields.choice(['kws-e2e', 'kws-mfcc', 'mobile-cifar', 'network']).default('kws-e2e'),
+  space: fields.choice(['kws-e2e', 'kws-mfcc', 'cenet', 'mobile-cifar', 'network']).default('kws-e2e'),
   network: fields.path('a built-in network such as ds-cnn-s, or an architecture.json').optional(),
   search: fields.choice(['proxyless', 'joint', 'random']).default('proxyless'),
   train: fields.choice(['sandwich', 'gates']).optional(),
@@ -26,8 +26,10 @@ export function searchRequest(options: Record<string, unknown>, args: readonly s
   const { space, search, filters, frontEnd, network, json } = flags
   if (frontEnd !== undefined && space !== 'kws-e2e')
     throw new UsageError(`--front-end ${frontEnd}: only --space kws-e2e has a choice of first layer`)
-  if (filters !== undefined && (space === 'mobile-cifar' || space === 'network'))
+  if (filters !== undefined && space !== 'kws-e2e' && space !== 'kws-mfcc')
     throw new UsageError(`--filters ${filters}: --space ${space} has no such choice`)
+  if (flags.streaming && space === 'cenet')
+    throw new UsageError('--streaming: --space cenet has graph modules, which look at a whole clip; choose another space')
   if (network !== undefined && space !== 'network') throw new UsageError(`--network ${network}: needs --space network`)
   if (network === undefined && space === 'network') throw new UsageError('--space network: needs --network, whose bits are to be chosen')
   if (space === 'network' && search !== 'joint') throw new UsageError('--space network: has nothing but bits to choose; add --search joint')

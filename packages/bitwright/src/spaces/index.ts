@@ -1,3 +1,4 @@
+export * from './cenet.ts'
 export * from './decisions.ts'
 export * from './kws-e2e.ts'
 export * from './kws-mfcc.ts'

@@ -7,7 +7,7 @@ import { signedness, storageOf } from '../network/storage.ts'
 import { toneNetwork, toneSizeSpace, toneSpace } from '../training/testing/tones.ts'
 import { testSpace } from './conformance.ts'
 import { canonicalDecisions, everyPath, namedDecisions, randomDecisions } from './decisions.ts'
-import { type JointSpace, jointSpace, kwsE2e, kwsMfcc, mobileCifar, networksOfEveryRole, oneNetworkSpace } from './index.ts'
+import { cenet, type JointSpace, jointSpace, kwsE2e, kwsMfcc, mobileCifar, networksOfEveryRole, oneNetworkSpace } from './index.ts'
 
 const classes = ['yes', 'no', 'up']
 testSpace('kws-mfcc with bits', () => jointSpace(kwsMfcc({ classes })))
@@ -21,6 +21,7 @@ it.each([
   ['tones with sizes', () => jointSpace(toneSizeSpace())],
   ['mobile-cifar', () => jointSpace(mobileCifar({ classes }))],
   ['kws-mfcc', () => jointSpace(kwsMfcc({ classes }))],
+  ['cenet', () => jointSpace(cenet({ classes }))],
 ])('has networks of every role and sign that any member of %s has', (_, make) => {
   const space = make()
   const known = new Set(networksOfEveryRole(space).flatMap((network) => keysOf(space, network)))

@@ -1,8 +1,8 @@
 // A space with the widths of every layer among its choices: HQNAS's one search over architecture and bits (arXiv 2210.08485). How the
 // paper lays its choices out is not said; this is our own design. Two `bits` choices a role (roles.ts), so that a width is decided for a
 // place and not for the option that stands there. A choice no layer of the network reads is dead, and `canonical` sets it to 0.
-import { isWeighted, nodesById, readsInput } from '../network/graph.ts'
-import type { Network, WeightedNetworkNode } from '../network/network.ts'
+import { isMultiplying, isWeighted, nodesById, readsInput } from '../network/graph.ts'
+import type { MultiplyingNode, Network, NetworkNode } from '../network/network.ts'
 import { signedness } from '../network/storage.ts'
 import { withBits, withNormalizationPerWidth, type Widths } from '../network/transform.ts'
 import { choicesOf, decisionIndices, everyPath } from './decisions.ts'
@@ -25,9 +25,9 @@ type What = keyof Widths
 /** The choice of a width. */
 export const bitsChoiceName = (role: string, what: What): string => `${role}.${what}`
 
-/** Whether these bits of a layer are a choice: SincConv makes its own filters, and the network's input has its width. */
-const isOpen = (byId: ReturnType<typeof nodesById>, node: WeightedNetworkNode, what: What): boolean =>
-  what === 'weightBits' ? node.op !== 'sinc' : !readsInput(byId, node)
+/** Whether these bits of a layer are a choice: attend has no weights, SincConv makes its own filters, and the network's input has its width. */
+const isOpen = (byId: ReturnType<typeof nodesById>, node: MultiplyingNode, what: What): boolean =>
+  what === 'weightBits' ? isWeighted(node) && node.op !== 'sinc' : !readsInput(byId, node)
 
 /** @param normalization `perWidth`: of its own for every width of a layer's weights; `shared`: one for all, whose statistics are taken anew */
 export function jointSpace(
@@ -36,13 +36,12 @@ export function jointSpace(
   normalization: 'shared' | 'perWidth' = 'shared',
 ): JointSpace {
   const role = (id: string) => roleOf(base, id)
-  const first = base.build(base.choices.map(() => 0))
   const fixed = new Set<string>()
-  const firstById = nodesById(first)
-  for (const node of first.nodes) {
-    if (!isWeighted(node)) continue
-    for (const what of ['weightBits', 'activationBits'] as const)
-      if (!isOpen(firstById, node, what)) fixed.add(bitsChoiceName(role(node.id), what))
+  for (const network of everyPath(base).map((decisions) => base.build(decisions))) {
+    const byId = nodesById(network)
+    for (const node of network.nodes.filter(isMultiplying))
+      for (const what of ['weightBits', 'activationBits'] as const)
+        if (!isOpen(byId, node, what)) fixed.add(bitsChoiceName(role(node.id), what))
   }
   const names = rolesOf(base).flatMap((place) =>
     (['weightBits', 'activationBits'] as const).map((what) => bitsChoiceName(place, what)).filter((name) => !fixed.has(name)),
@@ -59,7 +58,7 @@ export function jointSpace(
       return choice === undefined ? {} : { [what]: widths[indices[choice]] }
     }
     const overrides = Object.fromEntries(
-      network.nodes.filter(isWeighted).map(({ id }) => [id, { ...width(id, 'weightBits'), ...width(id, 'activationBits') }]),
+      network.nodes.filter(isMultiplying).map(({ id }) => [id, { ...width(id, 'weightBits'), ...width(id, 'activationBits') }]),
     )
     const decided = withBits(network, { weightBits: 8, activationBits: 8 }, { edges: 'same', overrides })
     return normalization === 'perWidth' ? withNormalizationPerWidth(decided) : decided
@@ -88,7 +87,7 @@ export function jointSpace(
       const read = new Set(
         base
           .build(path)
-          .nodes.filter(isWeighted)
+          .nodes.filter(isMultiplying)
           .flatMap(({ id }) => [bitsChoiceName(role(id), 'weightBits'), bitsChoiceName(role(id), 'activationBits')]),
       )
       return choices.map(({ name }, index) => (index < path.length ? path[index] : read.has(name) ? decisions[index] : 0))
@@ -96,8 +95,9 @@ export function jointSpace(
   }
 }
 
-function widthsOf(node: Network['nodes'][number]): Partial<WeightedNetworkNode> {
-  if (!isWeighted(node)) return {}
+function widthsOf(node: NetworkNode): Partial<MultiplyingNode> {
+  if (!isMultiplying(node)) return {}
+  if (node.op === 'attend') return { activationBits: node.activationBits! }
   const { weightBits, activationBits, normalizationParameters } = node
   return { weightBits: weightBits!, activationBits: activationBits!, ...(normalizationParameters ? { normalizationParameters } : {}) }
 }

@@ -1,6 +1,6 @@
 // What stays of a layer when another option stands in its place: its role. Weights, quantizers and bit-widths that options share are
 // kept by role.
-import { weightedNodes } from '../network/graph.ts'
+import { isMultiplying } from '../network/graph.ts'
 import type { Space } from './space.ts'
 
 /** A name without what tells sizes apart: from an `@` to the next dot. */
@@ -21,14 +21,14 @@ export function roleOf(space: Space, id: string): string {
   return name
 }
 
-/** The roles of all layers with weights over all options, each once, in network order. */
+/** The roles of all layers that multiply, over all options, each once, in network order. */
 export function rolesOf(space: Space): string[] {
   const most = Math.max(1, ...space.choices.map(({ options }) => options.length))
   const roles: string[] = []
   for (let option = 0; option < most; option++) {
     const network = space.build(space.choices.map(({ options }) => Math.min(option, options.length - 1)))
     let before = -1
-    for (const { id } of weightedNodes(network)) {
+    for (const { id } of network.nodes.filter(isMultiplying)) {
       const role = roleOf(space, id)
       const known = roles.indexOf(role)
       before = known >= 0 ? known : before + 1

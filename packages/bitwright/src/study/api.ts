@@ -99,7 +99,7 @@ interface StudySpec {
 
 export interface SearchSpec extends StudySpec {
   /** `network`: that of `spaceOptions.network` alone, whose bits are to be chosen. */
-  readonly space: 'kws-e2e' | 'kws-mfcc' | 'mobile-cifar' | 'network'
+  readonly space: 'kws-e2e' | 'kws-mfcc' | 'cenet' | 'mobile-cifar' | 'network'
   readonly spaceOptions: {
     /** First-layer filters (`kws-e2e`) or MFCC coefficients (`kws-mfcc`). */
     readonly filters?: number

@@ -73,7 +73,7 @@ describe('spaceOf', () => {
     expect(space({}).name).toBe('kws-e2e-sinc60')
     expect(space({ spaceOptions: { filters: 40, frontEnd: 'conv' } }).name).toBe('kws-e2e-conv1d40')
     expect(space({ space: 'kws-mfcc', spaceOptions: { filters: 20 } }).name).toBe('kws-mfcc-20')
-    for (const each of [space({}), space({ space: 'kws-mfcc' })]) {
+    for (const each of [space({}), space({ space: 'kws-mfcc' }), space({ space: 'cenet' })]) {
       const network = each.build(each.choices.map(() => 0))
       expect(network.classes).toEqual(classes)
       expect(network.frontEnd).toMatchObject({ sampleRate: 8000, samples: 6000 })

@@ -4,7 +4,7 @@ import type { Dataset } from '../data/dataset.ts'
 import { type ImageSize, imageSizeOf } from '../data/decode-image.ts'
 import { UsageError } from '../errors.ts'
 import { builtinNames, builtinNetwork, parseNetwork, streamingNetwork, withoutBits, type Network } from '../network/index.ts'
-import { kwsE2e, kwsMfcc, mobileCifar, oneNetworkSpace, type Space } from '../spaces/index.ts'
+import { cenet, kwsE2e, kwsMfcc, mobileCifar, oneNetworkSpace, type Space } from '../spaces/index.ts'
 import type { SearchSpec, TrainSpec } from './api.ts'
 
 /**
@@ -117,6 +117,8 @@ export function spaceOf(spec: SearchSpec, dataset: Dataset): Space {
       const coefficients = size(spec.space, 'coefficients', filters, [10, 20, 30, 40] as const)
       return kwsMfcc({ ...common, ...(coefficients !== undefined ? { coefficients } : {}) })
     }
+    case 'cenet':
+      return cenet({ classes, sampleRate, samples })
     case 'mobile-cifar':
     case 'network':
       throw new UsageError(`--space ${spec.space}: takes images, and ${dataset.directory} holds sound`)
