@@ -1,6 +1,6 @@
 // The network as a column of layers: a slab shows each feature map (front face: height and width, depth: channels), then kernel and
-// stride, shape, bits as filled squares, and its share of the MACs. Sums are joined to their far input by an arc on the left.
-import { countNetwork, inferShapes, type Network, type NetworkNode, type Shape } from '../network/index.ts'
+// stride, shape, bits as filled squares, and its share of the MACs. Sums and attention are joined to their far inputs by arcs on the left.
+import { countNetwork, inferShapes, isMultiplying, type Network, type NetworkNode, type Shape } from '../network/index.ts'
 import { html, type Html } from './html.ts'
 import { count, percent } from './units.ts'
 
@@ -29,7 +29,7 @@ export function networkSection(network: Network | undefined): Html {
         ><small>${block !== undefined && blocks[index - 1] !== block ? html`<em>${block}</em> ` : ''}${details(node)}</small>
       </div>
       <div class="shape">${shape.join('×')}</div>
-      ${'weightBits' in node && node.weightBits !== undefined ? html`<div class="pips">${pips(node.weightBits, 'accent', 'W')}${node.activationBits !== undefined && pips(node.activationBits, 'second', 'A')}</div>` : html`<div class="pips"></div>`}
+      <div class="pips">${widthPips(node)}</div>
       <div class="share">
         ${macs > 0 && html`<i style="width:${Math.max(1, Math.round((macs / mostMacs) * 100))}%"></i><small>${count(macs)}</small>`}
       </div>
@@ -47,12 +47,14 @@ export function networkSection(network: Network | undefined): Html {
       <svg class="arcs" width="${gutter}" height="${rowHeight * rows.length}" aria-hidden="true">
         <line class="spine" x1="${gutter - 8}" x2="${gutter - 8}" y1="${rowHeight / 2}" y2="${rowHeight * (rows.length - 0.5)}" />
         ${arcs(network.nodes)}
-        ${network.nodes.map((node, index) => html`<circle class="${node.op === 'add' ? 'sum' : 'stop'}" cx="${gutter - 8}" cy="${rowHeight * (index + 0.5)}" r="${node.op === 'add' ? 5.5 : 3}" />`)}
+        ${network.nodes.map((node, index) => html`<circle class="${joins(node) ? 'sum' : 'stop'}" cx="${gutter - 8}" cy="${rowHeight * (index + 0.5)}" r="${joins(node) ? 5.5 : 3}" />`)}
       </svg>
       <div class="nodes">${rows}</div>
     </div>
   </section>`
 }
+
+const joins = ({ inputs }: NetworkNode): boolean => inputs.length > 1
 
 /** A curve from each input that is not the row above. */
 function arcs(nodes: readonly NetworkNode[]): Html[] {
@@ -136,6 +138,14 @@ function details(node: NetworkNode): string {
 const activationLabels = { relu: 'ReLU', relu6: 'ReLU6', logMagnitude: 'log' }
 const isPointwise = ([height, width]: readonly [number, number]) => height === 1 && width === 1
 const kernelText = ([height, width]: readonly [number, number]) => (width === 1 ? String(height) : `${height}×${width}`)
+
+function widthPips(node: NetworkNode): Html[] {
+  const { weightBits, activationBits } = { weightBits: undefined, activationBits: undefined, ...(isMultiplying(node) ? node : {}) }
+  return [
+    ...(weightBits === undefined ? [] : [pips(weightBits, 'accent', 'W')]),
+    ...(activationBits === undefined ? [] : [pips(activationBits, 'second', 'A')]),
+  ]
+}
 
 function pips(bits: number, colour: string, letter: string): Html {
   return html`<span class="pip-row ${colour}"
