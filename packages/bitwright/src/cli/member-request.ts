@@ -1,7 +1,7 @@
 // Which member of a joint search's front `train --from RUN` is to train, if that is what it asks for.
 import { UsageError } from '../errors.ts'
 import type { BudgetSpec, TrainSpec } from '../study/api.ts'
-import { chooseMember, frontOfRun, hasFront } from '../study/front-member.ts'
+import { chooseMember, frontOfRun, hasFront } from '../study/front-of-run.ts'
 
 export function memberRequest(
   { budget }: { readonly budget: BudgetSpec },

@@ -3,9 +3,10 @@ import { existsSync, readFileSync } from 'node:fs'
 import type { Dataset } from '../data/dataset.ts'
 import { type ImageSize, imageSizeOf } from '../data/decode-image.ts'
 import { UsageError } from '../errors.ts'
-import { builtinNames, builtinNetwork, parseNetwork, streamingNetwork, withoutBits, type Network } from '../network/index.ts'
+import { builtinNames, builtinNetwork, parseNetwork, streamingNetwork, withoutBits, type FrontEnd, type Network } from '../network/index.ts'
 import { cenet, kwsE2e, kwsMfcc, mobileCifar, oneNetworkSpace, type Space } from '../spaces/index.ts'
 import type { SearchSpec, TrainSpec } from './api.ts'
+import { frontOfRun } from './front-of-run.ts'
 
 /**
  * Without padding the rows at both ends of a clip are seen less often; with a second alone, DS-CNN lost 6 of 88.6 % on Speech Commands, with
@@ -26,9 +27,20 @@ function builtin(name: string, streaming = false): Network {
   return builtinNetwork(name, { classes: ['one', 'other'], samples, streaming })
 }
 
-/** The one network that a request is about, where it says which. */
-export const networkOf = (spec: SearchSpec | TrainSpec): string | undefined =>
-  'network' in spec ? spec.network : spec.spaceOptions.network
+/** The one network that a request is about, where it names one: a member of a front has no name. */
+export function networkOf(spec: SearchSpec | TrainSpec): string | undefined {
+  if ('space' in spec) return spec.spaceOptions.network
+  return spec.member === undefined ? spec.network : undefined
+}
+
+/** What the request's network takes, and where from, if its sizes are fixed there: a built-in network is made for the data. */
+function givenFrontEnd(spec: SearchSpec | TrainSpec): { readonly frontEnd?: FrontEnd; readonly fixedBy?: string } {
+  if ('from' in spec && spec.from !== undefined && spec.member !== undefined)
+    return { frontEnd: frontOfRun(spec.from)[spec.member].network.frontEnd, fixedBy: spec.from }
+  const name = networkOf(spec)
+  if (name === undefined) return {}
+  return isFile(name) ? { frontEnd: readNetwork(name).frontEnd, fixedBy: name } : { frontEnd: builtin(name, spec.streaming).frontEnd }
+}
 
 /** What the samples of a run have to be. */
 export type InputForm = { readonly kind: 'audio'; readonly seconds: number } | ({ readonly kind: 'image' } & ImageSize)
@@ -40,22 +52,21 @@ const imageSide = 32
 export function inputOf(spec: SearchSpec | TrainSpec): InputForm {
   if (spec.data.input) return spec.data.input
   const { seconds, imageSize } = spec.data
-  const name = networkOf(spec)
-  const isGiven = name !== undefined && isFile(name)
-  const frontEnd = name === undefined ? undefined : (isGiven ? readNetwork(name) : builtin(name, spec.streaming)).frontEnd
+  const { frontEnd, fixedBy } = givenFrontEnd(spec)
   if (frontEnd ? frontEnd.kind === 'image' : 'space' in spec && spec.space === 'mobile-cifar') {
     if (seconds !== undefined) throw new UsageError(`--seconds ${seconds}: the network takes images; leave it away`)
     if (spec.streaming) throw new UsageError('--streaming: the network takes images, and a stream is sound')
     const own = frontEnd?.kind === 'image' ? frontEnd : { height: imageSide, width: imageSide, channels: 3 }
     const [height, width] = imageSize ?? [own.height, own.width]
-    if (isGiven && (height !== own.height || width !== own.width))
-      throw new UsageError(`--image-size ${height}x${width}: the network in ${name} takes ${own.height}x${own.width}`)
+    if (fixedBy !== undefined && (height !== own.height || width !== own.width))
+      throw new UsageError(`--image-size ${height}x${width}: the network in ${fixedBy} takes ${own.height}x${own.width}`)
     return { kind: 'image', ...imageSizeOf({ height, width, channels: own.channels }) }
   }
   if (imageSize) throw new UsageError(`--image-size ${imageSize.join('x')}: the network takes sound; leave it away`)
   if (spec.data.flip === false) throw new UsageError('--no-flip: the network takes sound; leave it away')
   if (seconds !== undefined) return { kind: 'audio', seconds }
-  if (isGiven && frontEnd && frontEnd.kind !== 'image') return { kind: 'audio', seconds: frontEnd.samples / frontEnd.sampleRate }
+  if (fixedBy !== undefined && frontEnd && frontEnd.kind !== 'image')
+    return { kind: 'audio', seconds: frontEnd.samples / frontEnd.sampleRate }
   return { kind: 'audio', seconds: spec.streaming ? streamingClipSeconds : 1 }
 }
 
