@@ -4,10 +4,11 @@
 // joint: `search --search joint` as it ships. sequential: an architecture in float (float-search.ts), then `search --search joint --space network` for
 // the bits of its layers. Somebody who searches in float has to assume a width to know what fits; every one of --widths is tried, each
 // architecture has its bits searched, and the best on validation clips, with shared weights, is trained. So the sequential way has several times
-// the scores of the joint one.
+// the scores of the joint one, and as many supernets; with fewer --sequential-epochs for each, the two ways cost alike.
 //
 //   node bench/joint-sequential.ts --data DIR --lists DIR --out DIR [--budgets 8k,12k,20k,100ms] [--target cortex-m4@80MHz] [--seeds 0,1,2]
-//     [--widths 8,4,2] [--epochs warmup=8,search=32,train=60,quantize=60] [--candidates 256] [--only joint,sequential] [--threads N] [--json]
+//     [--widths 8,4,2] [--epochs warmup=8,search=32,train=60,quantize=60] [--sequential-epochs ..] [--candidates 256] [--only joint,sequential]
+//     [--threads N] [--json]
 //
 // A budget is bytes (`8k`), a latency on the target (`100ms`), or both (`8k+100ms`). Every search and training is a run in a folder of its own,
 // resumed or skipped where it exists, so that the table can be filled over several sittings. The lists folder has sc12_train.txt, sc12_val.txt
@@ -40,6 +41,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '0,1,2' },
     widths: { type: 'string', default: '8,4,2' },
     epochs: { type: 'string' },
+    'sequential-epochs': { type: 'string' },
     candidates: { type: 'string' },
     only: { type: 'string', default: 'joint,sequential' },
     threads: { type: 'string', default: '1' },
@@ -51,7 +53,9 @@ if (data === undefined || lists === undefined || out === undefined) {
   console.error(
     'usage: node bench/joint-sequential.ts --data DIR --lists DIR --out DIR [--budgets 8k,12k,100ms] [--target NAME] [--seeds 0,1,2]',
   )
-  console.error('  [--widths 8,4,2] [--epochs warmup=N,..] [--candidates N] [--only joint,sequential] [--threads N] [--json]')
+  console.error(
+    '  [--widths 8,4,2] [--epochs warmup=N,..] [--sequential-epochs ..] [--candidates N] [--only joint,sequential] [--threads N] [--json]',
+  )
   process.exit(2)
 }
 
@@ -156,6 +160,9 @@ function rowOf(way: Way, budget: string, seed: number, spec: SearchSpec, assumed
   }
 }
 
+/** What the sequential way asks for otherwise. */
+const sequentially = values['sequential-epochs'] === undefined ? {} : { epochs: values['sequential-epochs'] }
+
 async function jointRow(budget: string, seed: number): Promise<Row> {
   const name = `joint-${budget}-s${seed}`
   await perform(request(budget, seed, name), 'finished')
@@ -177,7 +184,7 @@ async function sequentialRow(budget: string, seed: number, float: FloatSearch): 
     seen.add(text)
     const file = join(out!, `architecture-${base}.json`)
     if (!existsSync(file)) atomicWrite(file, text)
-    tried.push({ width, name: `bits-${base}`, more: { space: 'network', network: file } })
+    tried.push({ width, name: `bits-${base}`, more: { ...sequentially, space: 'network', network: file } })
   }
   if (tried.length === 0) throw new RunError(`${budget}: no architecture fits at ${values.widths} bits`)
   let best: { spec: () => SearchSpec; width: number; accuracy: number } | undefined
@@ -241,7 +248,7 @@ async function measure(budgets: readonly string[]): Promise<Row[]> {
   const backend = await openBackend({ threads: Number(values.threads) })
   const engine = new Engine(backend)
   for (const seed of values.seeds.split(',').map(Number)) {
-    const float = new FloatSearch(engine, dataset, request(budgets[0], seed, ''), join(out!, `float-s${seed}.bin`))
+    const float = new FloatSearch(engine, dataset, request(budgets[0], seed, '', sequentially), join(out!, `float-s${seed}.bin`))
     for (const budget of budgets) {
       if (ways.includes('joint')) rows.push(await jointRow(budget, seed))
       if (ways.includes('sequential')) rows.push(await sequentialRow(budget, seed, float))
