@@ -9,13 +9,13 @@
 #define BITWRIGHT_CORE_H
 #include <stdint.h>
 
-#define BW_VERSION 3u
+#define BW_VERSION 4u
 #define BW_MAGIC 0x4c4d5742u /* "BWML" */
 
 #define BW_MAX_BANDS 128 /* and the most coefficients of a frame */
 
 enum { BW_RAW = 0, BW_MFCC = 1, BW_LOGMEL = 2, BW_IMAGE = 3 };
-enum { BW_CONVOLUTION = 0, BW_ADD = 1, BW_AVERAGE_POOL = 2, BW_REQUANTIZE = 3, BW_RESHAPE = 4, BW_CROP = 5 };
+enum { BW_CONVOLUTION = 0, BW_ADD = 1, BW_AVERAGE_POOL = 2, BW_REQUANTIZE = 3, BW_RESHAPE = 4, BW_CROP = 5, BW_ATTEND = 6 };
 
 /* What bw_open() may answer; from BW_BAD_TENSOR on, model->fault is the index of the tensor or layer, of BW_BAD_VERSION the version. */
 enum {
@@ -68,10 +68,10 @@ typedef struct {
 
 typedef struct {
   uint8_t op, weightKind, depthwise, logMagnitude; /* weightKind: bw_weight's, and their order (weights.h), or 0: cut-offs (sinc.h) */
-  uint16_t input[2], output; /* input[1]: of an addition; of a convolution the exponents of its compact parameters (parameters.h) */
+  uint16_t input[2], output; /* input[1]: of an addition or attention; of a convolution the exponents of its compact parameters (parameters.h) */
   uint8_t accumulatorShift; /* of a convolution's sums, to the left, before the bias is added */
   uint8_t compact;          /* 1 if its parameters are */
-  uint16_t kernel[2], stride[2], padding[4]; /* padding: top, bottom, left, right */
+  uint16_t kernel[2], stride[2], padding[4]; /* kernel[0]: of attention its third input; padding: top, bottom, left, right */
   uint32_t weights, parameters;              /* offsets in the image */
   uint32_t scratch;                          /* offset in the arena */
 } bw_layer;                                  /* 40 bytes */
@@ -145,7 +145,7 @@ typedef struct {
 } bw_stream;
 uint32_t bw_stream_plan_bytes(const bw_model *model);
 /* Plans in so many bytes (4-byte aligned, kept as long as the stream) and says how much state it needs. Returns 0 where the model cannot
- * stream: it takes images, is padded along time, reshapes time, adds maps of different rates, or would keep more than 64 MiB. */
+ * stream: it takes images, is padded along time, reshapes time, attends to all of it, adds maps of different rates, or would keep more than 64 MiB. */
 int bw_stream_plan(bw_stream *stream, const bw_model *model, void *plan);
 /* Begins a stream, or begins it anew. spectral: NULL for a raw-audio model; state: stateBytes, 16-byte aligned. */
 void bw_stream_open(bw_stream *stream, const bw_spectral *spectral, void *state);

@@ -6,6 +6,7 @@
 #include "layer.h"
 
 #include "arithmetic.h"
+#include "attend.h"
 #include "cortex.h"
 #include "parameters.h"
 #include "prepared.h"
@@ -288,6 +289,9 @@ void bw_run_step(const bw_model *m, uint32_t layer, bw_step *s) {
       break;
     case BW_CROP:
       crop(s);
+      break;
+    case BW_ATTEND:
+      bw_attend(m, s);
       break;
     default:
       break;

@@ -14,6 +14,10 @@ typedef struct {
 void bw_load_step(const bw_model *model, uint32_t layer, uint8_t *arena, bw_step *step);
 /* Runs a step of this layer, prepared where the model is; compact parameters are made wide in its scratch before. A reshape needs no running. */
 void bw_run_step(const bw_model *model, uint32_t layer, bw_step *step);
+/* Inputs of a layer: query, key and value of attention, both of an addition, else one. */
+static inline uint32_t bw_third_input(const bw_layer *l) { return l->kernel[0]; }
+static inline uint32_t bw_inputs(const bw_layer *l) { return l->op == BW_ATTEND ? 3 : l->op == BW_ADD ? 2 : 1; }
+static inline uint32_t bw_input_of(const bw_layer *l, uint32_t i) { return i < 2 ? l->input[i] : bw_third_input(l); }
 /* The part of the scratch that the layer's kernel works in. */
 uint32_t bw_work_bytes(const bw_layer *layer, const bw_tensor *input);
 

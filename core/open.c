@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 #include "arithmetic.h"
+#include "attend.h"
 #include "bw.h"
 #include "layer.h"
 #include "parameters.h"
@@ -69,6 +70,7 @@ static uint32_t limited(uint64_t size) { return size > UINT32_MAX ? UINT32_MAX :
 uint32_t bw_work_bytes(const bw_layer *l, const bw_tensor *x) { return limited(work_bytes(l, x)); }
 
 uint32_t bw_scratch_bytes(const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
+  if (l->op == BW_ATTEND) return limited(bw_attention_bytes(x, y));
   return limited(work_bytes(l, x) + (l->compact ? 9u * y->channels : 0));
 }
 
@@ -176,6 +178,10 @@ static int check_shape(const bw_model *m, const bw_layer *l, const bw_tensor *x,
       if (x->height != y->height || x->width != y->width || x->channels != y->channels) return BW_BAD_SHAPE;
       *work += elements(y);
       return inside(m, l->parameters, l->op == BW_ADD ? 15 : 5) ? BW_OK : BW_BAD_DATA;
+    case BW_ATTEND:
+      if (x->height != y->height || x->width != y->width || (uint64_t)y->height * y->width > BW_MOST_POSITIONS) return BW_BAD_SHAPE;
+      *work += elements(y) / y->channels * (elements(x) + elements(y));
+      return inside(m, l->parameters, 5) ? BW_OK : BW_BAD_DATA;
     case BW_RESHAPE:
       if (elements(x) != elements(y) || x->containerBits != y->containerBits || x->zeroPoint != y->zeroPoint) return BW_BAD_SHAPE;
       return x->min == y->min && x->max == y->max && x->offset == y->offset ? BW_OK : BW_BAD_SHAPE;
@@ -227,14 +233,14 @@ static int may_overlap(const bw_layer *l, const bw_tensor *x, const bw_tensor *y
 
 static int check_arena(const bw_model *m, uint32_t at, const bw_layer *l, const bw_tensor *x, const bw_tensor *y) {
   uint32_t scratch = bw_scratch_bytes(l, x, y), i;
-  int status = check_alive(m, at, l->input[0]);
-  if (status == BW_OK && l->op == BW_ADD) status = check_alive(m, at, l->input[1]);
+  int status = BW_OK;
+  for (i = 0; i < bw_inputs(l) && status == BW_OK; i++) status = check_alive(m, at, bw_input_of(l, i));
   if (status != BW_OK || l->op == BW_RESHAPE) return status;
   if (l->scratch % 16 != 0 || (uint64_t)l->scratch + scratch > m->header.arenaBytes) return BW_BAD_ARENA;
   if (overlap(y->offset, bytes(y), l->scratch, scratch)) return BW_BAD_OVERLAP;
-  for (i = 0; i < (l->op == BW_ADD ? 2u : 1u); i++) {
+  for (i = 0; i < bw_inputs(l); i++) {
     bw_tensor t;
-    bw_get_tensor(m, l->input[i], &t);
+    bw_get_tensor(m, bw_input_of(l, i), &t);
     if (overlap(y->offset, bytes(y), t.offset, bytes(&t)) && !may_overlap(l, &t, y)) return BW_BAD_OVERLAP;
     if (overlap(l->scratch, scratch, t.offset, bytes(&t))) return BW_BAD_OVERLAP;
   }
@@ -296,6 +302,9 @@ static int check_ranges(const bw_model *m, const bw_layer *l, const bw_tensor *x
       return check_shifts(p + 4, 1);
     case BW_REQUANTIZE:
       return check_shifts(p + 4, 1);
+    case BW_ATTEND: /* its other sum is of at most BW_WHOLE + BW_MOST_POSITIONS / 2 in probabilities times an int16 */
+      bw_get_tensor(m, l->input[1], &y);
+      return reach(x) * reach(&y) * x->channels < (int64_t)1 << 30 ? check_shifts(p + 4, 1) : BW_BAD_RANGE;
     default:
       return BW_OK;
   }
@@ -307,12 +316,13 @@ static int check_layer(const bw_model *m, uint32_t at, uint64_t *work) {
   uint32_t i;
   int status;
   bw_get_layer(m, at, &l);
-  if (l.op > BW_CROP || (l.accumulatorShift != 0 && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
+  if (l.op > BW_ATTEND || (l.accumulatorShift != 0 && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
   if (l.accumulatorShift > LIMIT_SHIFT) return BW_BAD_LAYER;
   if (l.compact > 1 || (l.compact && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
   if (l.compact && (bw_scale_exponent(&l) < BW_LEAST_EXPONENT || bw_scale_exponent(&l) > BW_MOST_EXPONENT)) return BW_BAD_LAYER;
-  if (l.input[0] >= m->header.tensorCount || l.output >= m->header.tensorCount || l.output == 0) return BW_BAD_LAYER;
-  if (l.op == BW_ADD && l.input[1] >= m->header.tensorCount) return BW_BAD_LAYER;
+  if (l.output >= m->header.tensorCount || l.output == 0) return BW_BAD_LAYER;
+  for (i = 0; i < bw_inputs(&l); i++)
+    if (bw_input_of(&l, i) >= m->header.tensorCount) return BW_BAD_LAYER;
   for (i = 0; i < at; i++) {
     bw_get_layer(m, i, &earlier);
     if (earlier.output == l.output) return BW_BAD_ORDER;
@@ -320,10 +330,11 @@ static int check_layer(const bw_model *m, uint32_t at, uint64_t *work) {
   bw_get_tensor(m, l.input[0], &x);
   bw_get_tensor(m, l.output, &y);
   status = check_shape(m, &l, &x, &y, work);
-  if (status == BW_OK && l.op == BW_ADD) {
+  for (i = 1; i < bw_inputs(&l) && status == BW_OK; i++) {
+    const uint32_t channels = l.op == BW_ATTEND && i == 1 ? x.channels : y.channels;
     bw_tensor z;
-    bw_get_tensor(m, l.input[1], &z);
-    if (z.height != y.height || z.width != y.width || z.channels != y.channels) status = BW_BAD_SHAPE;
+    bw_get_tensor(m, bw_input_of(&l, i), &z);
+    if (z.height != y.height || z.width != y.width || z.channels != channels) status = BW_BAD_SHAPE;
   }
   if (status != BW_OK) return status;
   if (*work > LIMIT_WORK) return BW_TOO_MUCH_WORK;

@@ -198,7 +198,7 @@ static void prepare_layer(const bw_model *m, const bw_layer *l, supply *s, prepa
     const view v = view_of(l, &x, &y);
     values = image_values(&v);
     prepare_convolution(m, l, &x, &y, s, to);
-  } else if (l->op != BW_RESHAPE && l->op != BW_CROP) {
+  } else if (l->op != BW_RESHAPE && l->op != BW_CROP && l->op != BW_ATTEND) {
     epilogues = take(s, 4 * 3 * L * FIELDS);
     rounding = take(s, 4 * 2 * L);
     if (s->memory) {

@@ -41,6 +41,8 @@ static int plan_layer(const bw_model *m, uint32_t index, map_plan *maps) {
     to->base = from->base;
     to->skipped = from->skipped + (x.height - y.height);
     first += (x.height - y.height) * step;
+  } else if (l.op == BW_ATTEND) {
+    return 0;
   } else if (l.op == BW_ADD) {
     map_plan *second = &maps[l.input[1]];
     if (second->step != step) return 0;

@@ -3,7 +3,7 @@
 // section 5.2) do it; several orders are tried and the smallest result is kept. A reshape's output is its input's memory.
 
 import { paddedDepth } from './packing.ts'
-import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
+import type { IntegerAttend, IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from './model.ts'
 
 export const alignment = 16
 const align = (bytes: number): number => Math.ceil(bytes / alignment) * alignment
@@ -16,7 +16,7 @@ export function tensorBytes(tensor: IntegerTensor): number {
 
 /** Tensors a layer reads. */
 export function layerInputs(layer: IntegerLayer): readonly number[] {
-  return layer.op === 'add' ? layer.inputs : [layer.input]
+  return 'inputs' in layer ? layer.inputs : [layer.input]
 }
 
 /** Whether each channel has its own filter. With one channel that is a dense convolution. */
@@ -56,8 +56,16 @@ const even = (size: number): number => size + (size % 2)
 
 /** Bytes of scratch of a layer: what its kernel works in and its compact parameters as wide ones; the same rule as bw_scratch_bytes in core/open.c. */
 export function scratchBytes(model: IntegerModel, layer: IntegerLayer): number {
+  if (layer.op === 'attend') return attentionBytes(model, layer)
   if (layer.op !== 'convolution') return 0
   return workBytes(model, layer) + (layer.compact ? 9 * model.tensors[layer.output].shape[2] : 0)
+}
+
+/** Two rows of scores and of sums, two queries, and a key or a value. */
+function attentionBytes({ tensors }: IntegerModel, layer: IntegerAttend): number {
+  const [height, width, depth] = tensors[layer.inputs[0]].shape
+  const [keys, values] = [depth, tensors[layer.output].shape[2]].map((channels) => Math.ceil(channels / 4) * 4)
+  return 8 * even(height * width) + 8 * values + 4 * keys + 2 * Math.max(keys, values)
 }
 
 function workBytes(model: IntegerModel, layer: IntegerConvolution): number {

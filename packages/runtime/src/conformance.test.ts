@@ -16,14 +16,22 @@ import {
 import { loadNative, nativeMissing } from './native.ts'
 import { log2Q16, quantizeFeatures, requantize } from './reference.ts'
 import { compileTimeout, Host } from './testing/host.ts'
+import { randomAttention } from './testing/random-attention.ts'
 import { inOneContainer, randomClip, randomFilters, randomModel, referenceLogits, seededDraw } from './testing/random-model.ts'
 import { randomSeparable } from './testing/random-separable.ts'
 import { hasHostCompiler, hasSanitizers } from './tools/build-core.ts'
 
-const cases = Array.from({ length: 440 }, (_, seed) => {
+const cases = Array.from({ length: 600 }, (_, seed) => {
   const draw = seededDraw(seed < 300 ? seed : seed + 288) // where all changes of container come up
   const families = [undefined, 'plain', 'dsp', 'helium'] as const
-  const drawn = seed < 240 ? randomModel(draw) : seed < 380 ? randomSeparable(draw, seed >= 300) : randomFilters(draw)
+  const drawn =
+    seed < 240
+      ? randomModel(draw)
+      : seed < 380
+        ? randomSeparable(draw, seed >= 300)
+        : seed < 440
+          ? randomFilters(draw)
+          : randomAttention(draw)
   const [random, target] = [seed % 8 < 4 && seed < 300 ? inOneContainer(drawn) : drawn, families[seed % families.length]]
   const model = target ? packModel(random, target) : random
   return { seed, model, bytes: encodeModel(model), clip: randomClip(draw, model.frontEnd) }
@@ -78,6 +86,11 @@ async function agreesWithReference(open: (file: Uint8Array) => Model | Promise<M
         if (x.containerBits !== y.containerBits) seen.add(`${layer.op} from ${x.containerBits} to ${y.containerBits} bits in place`)
       }
       seen.add(layer.op === 'convolution' ? `${layer.groups > 1 ? 'depthwise' : 'dense'} ${layer.weightBits}` : layer.op)
+      if (layer.op === 'attend') {
+        const [rows, columns] = model.tensors[layer.output].shape
+        for (const [i, name] of ['query', 'key', 'value'].entries()) seen.add(`${name} ${model.tensors[layer.inputs[i]].containerBits}`)
+        seen.add(rows * columns === 1 ? 'one position' : (rows * columns) % 2 === 1 ? 'an odd number of positions' : 'positions')
+      }
       if (layer.op === 'convolution')
         seen
           .add(layer.cutoffs ? 'made weights' : layer.oddWeights ? 'odd weights' : 'weights')
@@ -100,6 +113,10 @@ async function agreesWithReference(open: (file: Uint8Array) => Model | Promise<M
     'requantize',
     'reshape',
     'crop',
+    'attend',
+    ...[2, 4, 8, 16].flatMap((bits) => ['query', 'key', 'value'].map((name) => `${name} ${bits}`)),
+    'one position',
+    'an odd number of positions',
     'logarithm',
     'shifted sums',
     'compact dense',

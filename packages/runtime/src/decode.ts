@@ -130,6 +130,8 @@ function readLayer(view: DataView, at: number, name: string, tensors: readonly I
     }
     case 'add':
       return { op, name, inputs: [input, second], output, multiplier: words(3), shift: shifts(3) }
+    case 'attend':
+      return { op, name, inputs: [input, second, view.getUint16(at + 12, true)], output, multiplier: words(1), shift: shifts(1) }
     case 'averagePool':
       return { op, name, input, output, kernelSize: pair(12), stride: pair(16), multiplier: words(1), shift: shifts(1) }
     case 'requantize':

@@ -106,7 +106,8 @@ function writeLayer(view: DataView, at: number, model: IntegerModel, layer: Inte
   const words = (offset: number, values: readonly number[], field: string): void =>
     values.forEach((value, i) => view.setUint16(at + offset + 2 * i, integer(value, 0, 65535, what(field)), true))
   view.setUint8(at, operations.indexOf(layer.op))
-  words(4, layerInputs(layer), 'input')
+  words(4, layerInputs(layer).slice(0, 2), 'input')
+  if (layer.op === 'attend') words(12, [layer.inputs[2]], 'input')
   words(8, [layer.output], 'output')
   if (layer.op === 'convolution' || layer.op === 'averagePool') {
     words(12, layer.kernelSize, 'kernelSize')

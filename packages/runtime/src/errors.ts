@@ -23,13 +23,16 @@ const causes: readonly (readonly [Place, string])[] = [
   ['tensor', 'shape, width, range, zero point or scale is impossible: correct it and export again'],
   ['tensor', 'lies outside the arena: export it again'],
   ['layer', 'unknown operation, width or tensor: export it again'],
-  ['layer', 'shapes of inputs, kernel and output disagree: correct the layer and export again'],
+  [
+    'layer',
+    'shapes of inputs, kernel and output disagree, or attention is over more than 1024 positions: correct the layer and export again',
+  ],
   ['layer', 'weights or parameters lie outside the file: export it again'],
   ['layer', 'reads a tensor before it is made, or makes one a second time: put the layers in order'],
   ['layer', 'memory of tensors in use overlaps: export it again'],
   [
     'layer',
-    'a sum could leave int32 (sum|w| * max|x - zeroPoint| * 2^accumulatorShift + |bias| must stay below 2^31): use fewer taps or narrower inputs',
+    'a sum could leave int32 (sum|w| * max|x - zeroPoint| * 2^accumulatorShift + |bias| must stay below 2^31, scores of attention below 2^30): use fewer taps or narrower inputs',
   ],
   ['layer', 'a shift lies outside -31..30: rescale the layer'],
 ]

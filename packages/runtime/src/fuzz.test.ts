@@ -6,6 +6,7 @@ import { BadModelError, encodeModel, load, packModel, type IntegerFrontEnd, type
 import { loadNative, nativeMissing } from './native.ts'
 import { Host } from './testing/host.ts'
 import { mutate } from './testing/mutate.ts'
+import { randomAttention } from './testing/random-attention.ts'
 import { inOneContainer, randomClip, randomModel, seededDraw } from './testing/random-model.ts'
 import { randomSeparable } from './testing/random-separable.ts'
 import { hasSanitizers, type HostOptions } from './tools/build-core.ts'
@@ -15,7 +16,7 @@ const originals = Array.from({ length: 40 }, (_, seed) => encodeModel(randomOrig
 /** Three of four packed for a processor, half where layers write over what they read. */
 function randomOriginal(seed: number): IntegerModel {
   const draw = seededDraw(1000 + seed)
-  const drawn = seed % 5 === 4 ? randomSeparable(draw) : randomModel(draw)
+  const drawn = seed % 5 === 4 ? randomSeparable(draw) : seed % 5 === 3 ? randomAttention(draw) : randomModel(draw)
   const model = seed % 8 < 4 ? inOneContainer(drawn) : drawn
   const families = [undefined, 'plain', 'dsp', 'helium'] as const
   const target = families[seed % families.length]

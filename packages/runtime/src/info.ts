@@ -5,7 +5,7 @@ import { filterTaps, layerInputs, tensorBytes } from './arena.ts'
 import { decodeModel } from './decode.ts'
 import { frontEndBytes, isSpectral } from './front-end.ts'
 import { layoutModel } from './layout.ts'
-import type { IntegerLayer, IntegerModel } from './model.ts'
+import type { IntegerAttend, IntegerLayer, IntegerModel } from './model.ts'
 
 export interface LayerInfo {
   readonly name: string
@@ -36,6 +36,12 @@ export interface ModelInfo {
   readonly layers: readonly LayerInfo[]
 }
 
+/** Of every position with every other: keys with queries, probabilities with values. */
+function attentionMacs({ tensors }: IntegerModel, { inputs, output }: IntegerAttend): number {
+  const [height, width, channels] = tensors[output].shape
+  return (height * width) ** 2 * (tensors[inputs[0]].shape[2] + channels)
+}
+
 /**
  * Sizes of a model or .bw file. For a model the arrays of weights and parameters are not read and may be empty.
  * @throws BadModelError for bytes that are no model
@@ -52,7 +58,7 @@ export function modelInfo(source: IntegerModel | Uint8Array): ModelInfo {
       weightBits: layer.op === 'convolution' ? (layer.cutoffs ? 16 : layer.weightBits) : 0,
       activationBits: model.tensors[layerInputs(layer)[0]].bits,
       params: layer.op === 'convolution' ? channels * ((layer.cutoffs ? 2 : taps) + 1) : 0,
-      macs: height * width * channels * taps,
+      macs: layer.op === 'attend' ? attentionMacs(model, layer) : height * width * channels * taps,
       weightBytes: layout.weights[i].bytes,
       outputBytes: tensorBytes(model.tensors[layer.output]),
     }

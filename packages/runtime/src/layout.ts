@@ -7,13 +7,13 @@ import type { IntegerLayer, IntegerModel } from './model.ts'
 import { packedBytes } from './packing.ts'
 
 export const magic = 0x4c4d5742
-export const version = 3
+export const version = 4
 export const headerBytes = 84
 export const tensorRecordBytes = 24
 export const layerRecordBytes = 40
 /** Added to the width in a layer's record where its weights are odd. */
 export const oddKind = 16
-export const operations = ['convolution', 'add', 'averagePool', 'requantize', 'reshape', 'crop'] as const
+export const operations = ['convolution', 'add', 'averagePool', 'requantize', 'reshape', 'crop', 'attend'] as const
 /** Added for each packing but the stream, times its number (packing.ts). */
 export const packedKind = 32
 export const frontEndKinds = ['raw', 'mfcc', 'logmel', 'image'] as const
@@ -54,6 +54,7 @@ export function parameterBytes(model: IntegerModel, layer: IntegerLayer): number
       return 15
     case 'averagePool':
     case 'requantize':
+    case 'attend':
       return 5
     case 'reshape':
     case 'crop':

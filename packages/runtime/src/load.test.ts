@@ -61,10 +61,10 @@ test('a file of an older version runs where its arena still has room, else the v
     return bytes
   }
   const clip = new Int16Array(4).fill(100)
-  for (const version of [1, 2]) expect(load(changed(version), 'old.bw').run(clip)).toEqual(load(changed(3)).run(clip))
+  for (const version of [1, 2, 3]) expect(load(changed(version), 'old.bw').run(clip)).toEqual(load(changed(4)).run(clip))
   expect(() => load(changed(1, 16), 'old.bw')).toThrow('old.bw: is of format version 1, which this bitwright cannot run: export it again')
-  expect(() => load(changed(3, 16), 'new.bw')).toThrow('new.bw: tensor 0: lies outside the arena')
-  for (const version of [0, 4, 2 ** 32 - 1]) expect(() => load(changed(version))).toThrow(`is of format version ${version}, which`)
+  expect(() => load(changed(4, 16), 'new.bw')).toThrow('new.bw: tensor 0: lies outside the arena')
+  for (const version of [0, 5, 2 ** 32 - 1]) expect(() => load(changed(version))).toThrow(`is of format version ${version}, which`)
 })
 
 test('a prediction names the class and its softmax probability', () => {

@@ -94,7 +94,25 @@ export interface IntegerCrop extends LayerBase {
   readonly op: 'crop'
   readonly input: number
 }
-export type IntegerLayer = IntegerConvolution | IntegerAdd | IntegerAveragePool | IntegerRequantize | IntegerReshape | IntegerCrop
+/**
+ * Attention over a map of at most 1024 positions, of inputs query, key and value. A row of scores is sum((q - zq) * (k - zk)) over channels;
+ * with scale = the float32 product of the two tensors' scales, probabilities are the row's softmax in 32767ths (softmaxIntegers in reference.ts);
+ * out = clamp(requantize(sum(probability * (v - zv)), multiplier, shift) + zy).
+ */
+export interface IntegerAttend extends LayerBase {
+  readonly op: 'attend'
+  readonly inputs: readonly [query: number, key: number, value: number]
+  readonly multiplier: Int32Array // 1
+  readonly shift: Int8Array // 1
+}
+export type IntegerLayer =
+  | IntegerConvolution
+  | IntegerAdd
+  | IntegerAveragePool
+  | IntegerRequantize
+  | IntegerReshape
+  | IntegerCrop
+  | IntegerAttend
 
 /** Raw audio goes in as int16 (tensor 0: container 16, scale 2^-15, zero point 0). */
 export interface IntegerRawFrontEnd {

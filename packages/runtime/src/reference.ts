@@ -5,6 +5,7 @@
 import { layerInputs } from './arena.ts'
 import type {
   IntegerAdd,
+  IntegerAttend,
   IntegerAveragePool,
   IntegerConvolution,
   IntegerLayer,
@@ -91,6 +92,13 @@ function runLayer(model: IntegerModel, layer: IntegerLayer, inputs: readonly Int
       return averagePool(layer, model.tensors[layer.input], model.tensors[layer.output], inputs[0])
     case 'requantize':
       return rescale(layer, model.tensors[layer.input], model.tensors[layer.output], inputs[0])
+    case 'attend':
+      return attend(
+        layer,
+        layer.inputs.map((index) => model.tensors[index]),
+        model.tensors[layer.output],
+        inputs,
+      )
     case 'reshape':
       return inputs[0]
     case 'crop':
@@ -159,6 +167,29 @@ function rescale(layer: IntegerRequantize, x: IntegerTensor, y: IntegerTensor, i
   return input.map((value) => clampTo(y, requantize(value - x.zeroPoint, layer.multiplier[0], layer.shift[0])))
 }
 
+function attend(layer: IntegerAttend, inputs: readonly IntegerTensor[], y: IntegerTensor, values: readonly Int32Array[]): Int32Array {
+  const [q, k, v] = inputs
+  const positions = q.shape[0] * q.shape[1]
+  const at = (input: number, position: number, c: number): number =>
+    values[input][position * inputs[input].shape[2] + c] - inputs[input].zeroPoint
+  const scale = Math.fround(Math.fround(q.scale) * Math.fround(k.scale))
+  const all = Array.from({ length: positions }, (_, j) => j)
+  const out: number[] = []
+  for (const i of all) {
+    const scores = all.map((j) => {
+      let score = 0
+      for (let c = 0; c < q.shape[2]; c++) score += at(0, i, c) * at(1, j, c)
+      return score
+    })
+    const shares = softmaxIntegers(scores, scale, 32767)
+    for (let c = 0; c < v.shape[2]; c++) {
+      const sum = all.reduce((total, j) => total + shares[j] * at(2, j, c), 0)
+      out.push(clampTo(y, requantize(sum, layer.multiplier[0], layer.shift[0])))
+    }
+  }
+  return Int32Array.from(out)
+}
+
 const powers = Array.from({ length: 65 }, (_, i) => Math.round(65536 * 2 ** (-i / 64)))
 
 /** 2^16 * exp(-scale * distance): 2^-t with t in 2^-16, 64 points an octave and lines between them; nothing from 20 octaves on. */
@@ -176,8 +207,8 @@ function powerQ16(scale: number, distance: number): number {
   return Math.floor(value / 2 ** (t >> 16) + 0.5)
 }
 
-/** Probabilities of logits in whole numbers, `one` standing for certainty: each class's share of the sum, rounded to nearest. */
-export function softmaxIntegers(logits: ArrayLike<number>, scale: number, one: 255 | 65535): number[] {
+/** Probabilities of logits, or of a row of attention, in whole numbers, `one` standing for certainty: each class's share of the sum, rounded to nearest. */
+export function softmaxIntegers(logits: ArrayLike<number>, scale: number, one: 255 | 32767 | 65535): number[] {
   const largest = Math.max(...Array.from(logits))
   const parts = Array.from(logits, (logit) => powerQ16(scale, largest - logit))
   const sum = parts.reduce((total, part) => total + part, 0)

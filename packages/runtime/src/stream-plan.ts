@@ -135,6 +135,8 @@ function planLayer({ tensors }: IntegerModel, layer: IntegerLayer, index: number
       for (const [i, map] of both.entries()) needs(inputs[i], 1, map.first < first)
       break
     }
+    case 'attend':
+      return 'attends to all of its time at once'
     default:
       needs(layer.input, 1)
   }

@@ -85,7 +85,7 @@ test('most random models stream, with all kinds of layers, lengths and rates', (
 function firstRow(model: IntegerModel, tensor: number): number {
   const maker = model.layers.find(({ output }) => output === tensor)
   if (!maker) return 0
-  if (maker.op === 'add') return Math.max(...maker.inputs.map((input) => firstRow(model, input)))
+  if ('inputs' in maker) return Math.max(...maker.inputs.map((input) => firstRow(model, input)))
   const rows = 'kernelSize' in maker ? maker.kernelSize[0] - 1 : model.tensors[maker.input].shape[0] - model.tensors[tensor].shape[0]
   return firstRow(model, maker.input) + rows * stepOf(model, maker.input)
 }
@@ -94,7 +94,7 @@ function firstRow(model: IntegerModel, tensor: number): number {
 function stepOf(model: IntegerModel, tensor: number): number {
   const maker = model.layers.find(({ output }) => output === tensor)
   if (!maker) return 1
-  return stepOf(model, maker.op === 'add' ? maker.inputs[0] : maker.input) * ('stride' in maker ? maker.stride[0] : 1)
+  return stepOf(model, 'inputs' in maker ? maker.inputs[0] : maker.input) * ('stride' in maker ? maker.stride[0] : 1)
 }
 
 function kindsOf(model: IntegerModel, layer: IntegerLayer): string[] {

@@ -4,7 +4,7 @@ import { UsageError } from '../errors.ts'
 import { defaultTarget, firmwareModel, targetKernels } from '../export/firmware-targets.ts'
 import type { StreamCost, TimeModel } from '../hardware/cost-model.ts'
 import { firmwareMemory } from '../hardware/firmware.ts'
-import { macsOf, modelLayers, networkLayers } from '../hardware/layer-shape.ts'
+import { bitOperationsOf, modelLayers, networkLayers } from '../hardware/layer-shape.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
 import { memory, streamCost } from '../hardware/memory.ts'
 import {
@@ -108,7 +108,7 @@ function describeModel(file: Uint8Array, path: string, target: TimeModel | undef
     classes: model.classes,
     frontEnd: model.frontEnd,
     ...info,
-    bitOperations: shapes.reduce((sum, shape) => sum + macsOf(shape) * shape.weightBits * shape.inputBits, 0),
+    bitOperations: shapes.reduce((sum, shape) => sum + bitOperationsOf(shape), 0),
     ...(target && { target: target.name }),
     ...time,
     ...firmwareCost(model),

@@ -1,7 +1,7 @@
 // A trained network in float as plain data: the weights of each layer (those of a sinc layer made from its cut-offs) with batch norm or bias
 // as one slope and one offset per channel, taken from the running statistics.
 import { type ParameterStore, Tape } from '@bitwright/engine'
-import { weightedNodes } from '../network/graph.ts'
+import { isLearned, parameterPrefix, weightedNodes } from '../network/graph.ts'
 import type { Network } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { channelAffine } from '../training/convert-channels.ts'
@@ -19,6 +19,8 @@ export interface FloatNetwork {
   readonly network: Network
   /** By id of the layer. */
   readonly layers: ReadonlyMap<string, FloatLayer>
+  /** By id of the sum: the learned factor of its second input. */
+  readonly factors: ReadonlyMap<string, number>
 }
 
 /** The network with the parameters that are in the store. */
@@ -35,6 +37,11 @@ export function floatNetwork(network: Network, store: ParameterStore): FloatNetw
       return [node.id, { weights: engine.floats(recorder.sources.get(node.id)!.offset, size).slice(), ...channelAffine(store, node) }]
     }),
   )
+  const factors = new Map(
+    network.nodes.flatMap((node): [string, number][] =>
+      node.op === 'add' && isLearned(node) ? [[node.id, store.value(`${parameterPrefix(node)}.scale`)[0]]] : [],
+    ),
+  )
   tape.dispose()
-  return { network, layers }
+  return { network, layers, factors }
 }

@@ -2,13 +2,16 @@
 // everything after a sum (bias, gemmlowp's requantization, the base-2 logarithm: core/arithmetic.h) in whole numbers that float64 holds.
 // (Not in 64-bit integers: ONNX Runtime 1.30 clips those wrongly beyond 32 bits.) No reader can fuse it, so it is slower than the
 // quantize-dequantize form of onnx.ts; what it is for is to be sure.
-import type { IntegerAdd, IntegerAveragePool, IntegerConvolution, IntegerModel } from '@bitwright/runtime'
+import type { IntegerAdd, IntegerAttend, IntegerAveragePool, IntegerConvolution, IntegerModel } from '@bitwright/runtime'
 import { RunError } from '../errors.ts'
 import type { ConvolutionShape } from './onnx-graph.ts'
-import { type ComputingLayer, IntegerTranslation } from './onnx-integer.ts'
+import { type ComputingLayer, IntegerTranslation, wholeShare } from './onnx-integer.ts'
 
 /** Whole numbers up to here are exact in float32, whatever the order of their sum. */
 const largestSum = 2 ** 24
+/** 2^16 * 2^-t at the same points (core/scores.c), and octaves from which on nothing is left. */
+const powerPoints = Float64Array.from({ length: 65 }, (_, i) => Math.round(65536 * 2 ** (-i / 64)))
+const allOctaves = 20
 /** log2Q16 at the 64 points of an octave and its end (core/log2_table.c). */
 const log2Points = Float64Array.from({ length: 65 }, (_, i) => Math.round(65536 * Math.log2(1 + i / 64)))
 
@@ -70,6 +73,48 @@ class Whole {
     return high.abs().plus(halves).over(divisors).times(high.sign())
   }
 
+  /** The largest of each row of a matrix. */
+  largest = (): Whole => this.with('ReduceMax', this.translation.lastAxis(this.name))
+  total = (): Whole => this.with('ReduceSum', this.translation.lastAxis(this.name))
+
+  /** 2^16 * exp(-scale * value) as core/softmax.h interpolates it. */
+  power(scale: number): Whole {
+    const [bits] = new Uint32Array(Float32Array.of(scale).buffer)
+    const exponent = Math.max(1, (bits >>> 23) & 255)
+    const fraction = BigInt((bits & 0x7fffff) + ((bits >>> 23) & 255 ? 0x800000 : 0))
+    const factor = (fraction * 3098164009n) >> 24n // log2(e) * 2^31
+    const down = 141 - exponent
+    const end = allOctaves * 65536
+    // from here on nothing is left; products of what is below are exact in two halves
+    const most = down <= 0 || factor === 0n ? 1n : ((BigInt(end) << BigInt(down)) + factor - 1n) / factor
+    const near = factor === 0n ? this.times([0]) : this.clip(0, Number(most < 2n ** 31n ? most : 2n ** 31n))
+    const [high, low] = [factor >> 16n, factor & 0xffffn].map(Number)
+    const t = (
+      down <= 0
+        ? near.times([end])
+        : down < 16
+          ? near.times([Number(factor)]).over([2 ** down])
+          : near
+              .times([high])
+              .plus(near.times([low]).over([65536]))
+              .over([2 ** (down - 16)])
+    ).clip(0, end)
+    const index = t.modulo(65536).over([1024])
+    const point = index.lookUp(powerPoints)
+    const value = point.minus(
+      point
+        .minus(index.plus([1]).lookUp(powerPoints))
+        .times(t.modulo(1024))
+        .plus([512])
+        .over([1024]),
+    )
+    const halves = Float64Array.from({ length: allOctaves + 1 }, (_, i) => 2 ** -i)
+    return value
+      .times(t.over([65536]).lookUp(halves))
+      .plus([0.5])
+      .over([1])
+  }
+
   /** log2(value) * 2^16 as core/arithmetic.h interpolates it; 0 counts as 1. */
   log2(): Whole {
     const value = this.clip(1, 2 ** 32)
@@ -98,6 +143,10 @@ class ExactTranslation extends IntegerTranslation {
     return this.graph.constant(`${name}.numbers`, 'double', values.length === 1 ? [] : [1, values.length, 1, 1], values)
   }
 
+  lastAxis(name: string): string {
+    return this.graph.constant(`${name}.axis`, 'int64', [1], [2])
+  }
+
   entries({ name, value }: Whole, table: ArrayLike<number>): string {
     const { graph } = this
     return graph.node('Gather', `${name}.entries`, [
@@ -124,6 +173,9 @@ class ExactTranslation extends IntegerTranslation {
         return
       case 'add':
         this.store(layer.output, this.add(layer))
+        return
+      case 'attend':
+        this.store(layer.output, this.attention(layer))
         return
       case 'averagePool':
         this.store(layer.output, this.averagePool(layer))
@@ -208,6 +260,23 @@ class ExactTranslation extends IntegerTranslation {
     const ones = this.graph.constant(`${name}.ones`, 'float', [channels, 1, ...kernelSize], new Uint8Array(channels * window).fill(1))
     const shape = { kernelSize, stride, padding: [0, 0, 0, 0], groups: channels } as const
     return this.requantized(layer, this.sums(name, input, ones, window, shape))
+  }
+
+  private attention(layer: IntegerAttend): Whole {
+    const { name, inputs, output } = layer
+    const [query, key] = inputs.map((input) => this.tensor(input))
+    const scale = Math.fround(Math.fround(query.scale) * Math.fround(key.scale))
+    const maps = inputs.map((input) => this.whole(name, this.dequantize(input, 1)).value)
+    const sums = this.graph.attention(name, maps, query.shape, this.tensor(output).shape[2], (value) => {
+      const scores = new Whole(this, name, value)
+      const parts = scores.largest().minus(scores).power(scale)
+      const sum = parts.total()
+      return parts
+        .times([2 * wholeShare])
+        .plus(sum)
+        .over(sum.times([2])).value
+    })
+    return this.requantized(layer, new Whole(this, name, sums))
   }
 
   private add({ name, inputs, multiplier, shift }: IntegerAdd): Whole {

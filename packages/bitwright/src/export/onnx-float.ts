@@ -49,11 +49,18 @@ class FloatTranslation {
       case 'crop':
         return graph.crop(node.id, inputs[0], node.rows, from)
       case 'add': {
-        const sum = graph.node('Add', node.id, inputs)
+        const factor = this.source.factors.get(node.id)
+        const scaled = (value: string): string =>
+          graph.node('Mul', `${node.id}.scaled`, [value, graph.constant(`${node.id}.scale`, 'float', [], [factor!])])
+        const terms = factor === undefined ? inputs : [inputs[0], scaled(inputs[1])]
+        const sum = graph.node('Add', node.id, terms)
         return node.activation === 'relu' ? graph.node('Relu', `${node.id}.relu`, [sum]) : sum
       }
-      case 'attend':
-        throw new Error(`node "${node.id}": attend has no ONNX form yet`)
+      case 'attend': {
+        const channels = this.shapes.get(node.id)![2]
+        const mean = graph.attention(node.id, inputs, from, channels, (scores) => graph.softmax(`${node.id}.shares`, scores))
+        return node.activation === 'relu' ? graph.node('Relu', `${node.id}.relu`, [mean]) : mean
+      }
       case 'averagePool':
         return graph.node('AveragePool', node.id, inputs, { kernel_shape: node.kernelSize, strides: node.stride })
       case 'globalAveragePool':

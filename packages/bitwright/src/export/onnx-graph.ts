@@ -151,6 +151,28 @@ export class OnnxGraph {
     return turned ? this.node('Transpose', name, [reshaped], toChannelsFirst) : reshaped
   }
 
+  /** Attention between maps: the products of queries and keys [1, positions, positions], `weigh`ed, times the values. */
+  attention(
+    name: string,
+    [query, key, value]: readonly string[],
+    [height, width, depth]: Shape,
+    channels: number,
+    weigh: (scores: string) => string,
+  ): string {
+    const rows = (what: string, map: string, count: number): string =>
+      this.node('Reshape', `${name}.${what}`, [map, this.constant(`${name}.${what}.shape`, 'int64', [3], [1, count, height * width])])
+    const turned = (what: string, matrix: string): string => this.node('Transpose', `${name}.${what}`, [matrix], { perm: [0, 2, 1] })
+    const queries = turned('queryRows', rows('queries', query, depth))
+    const weights = weigh(this.node('MatMul', `${name}.scores`, [queries, rows('keys', key, depth)]))
+    const values = turned('valueRows', rows('values', value, channels))
+    const sums = turned('sums', this.node('MatMul', `${name}.sumRows`, [weights, values]))
+    return this.node('Reshape', `${name}.attended`, [sums, this.constant(`${name}.shape`, 'int64', [4], [1, channels, height, width])])
+  }
+
+  softmax(name: string, scores: string): string {
+    return this.node('Softmax', name, [scores], { axis: 2 })
+  }
+
   /** A map without its first rows. */
   crop(name: string, value: string, rows: number, [height]: Shape): string {
     const constants = Object.entries({ starts: rows, ends: height, axes: 2 })

@@ -21,6 +21,9 @@ function weightType(bits: number, weights: ArrayLike<number>): IntegerType {
   return wide.find((type) => fits(type, least, most)) ?? 'int16'
 }
 
+/** Attention's probability of one. */
+export const wholeShare = 32767
+
 /** A stored value in the graph: its integers, and what they mean. */
 export interface Stored {
   readonly name: string

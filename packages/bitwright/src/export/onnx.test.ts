@@ -1,8 +1,9 @@
 // ONNX files: their structure, read back by a decoder of the tests' own, and their logits in ONNX Runtime beside those of our runtime.
 import type { Engine } from '@bitwright/engine'
-import { encodeModel, type IntegerConvolution, type IntegerModel, load, spectralFrames } from '@bitwright/runtime'
+import { encodeModel, type IntegerConvolution, type IntegerLayer, type IntegerModel, load, spectralFrames } from '@bitwright/runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { randomClip, randomModel, seededDraw } from '@bitwright/runtime/testing'
+import { randomAttention } from '@bitwright/runtime/testing/random-attention'
 import type { AudioDataset } from '../data/dataset.ts'
 import { withoutBits } from '../network/transform.ts'
 import type { SampleSource } from '../training/sample-source.ts'
@@ -115,7 +116,7 @@ describe('onnxModel', () => {
     for (let seed = 0; seed < 60; seed++) {
       const draw = seededDraw(seed)
       const model = randomModel(draw)
-      const hasForm = model.layers.every((layer) => !('multiplier' in layer) || layer.op === 'convolution' || positive(layer))
+      const hasForm = model.layers.every(isPositive)
       if (!hasForm) {
         expect(() => onnxModel(model)).toThrow(/^layer ".*": its factor .* not above 0/)
         continue
@@ -153,9 +154,10 @@ describe('onnxModel', () => {
   })
 })
 
-/** Whether a layer that only rescales has a factor that a scale may have. */
-function positive({ multiplier }: { readonly multiplier: Int32Array }): boolean {
-  return multiplier.every((each) => each > 0)
+/** Whether a layer that only rescales has a factor that a scale may have; terms of a sum may be subtracted, or nothing. */
+function isPositive(layer: IntegerLayer): boolean {
+  if (layer.op === 'convolution' || layer.op === 'add' || !('multiplier' in layer)) return true
+  return layer.multiplier.every((each) => each > 0)
 }
 
 const ort = onnxRuntime()
@@ -246,7 +248,7 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
     for (let seed = 0; seed < 100; seed++) {
       const draw = seededDraw(seed)
       const model = randomModel(draw)
-      if (!model.layers.every((layer) => !('multiplier' in layer) || layer.op === 'convolution' || positive(layer))) continue
+      if (!model.layers.every(isPositive)) continue
       const session = await runtime.InferenceSession.create(onnxModel(model))
       const ours = load(encodeModel(model))
       const { logits, given } = bothInputs(draw, model, ours)
@@ -262,9 +264,9 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
 
   it('the exact form gives the same bits, whatever the model', async () => {
     let all = 0
-    for (let seed = 0; seed < 120; seed++) {
+    for (let seed = 0; seed < 160; seed++) {
       const draw = seededDraw(seed)
-      const model = randomModel(draw)
+      const model = seed < 120 ? randomModel(draw) : randomAttention(draw)
       const session = await runtime.InferenceSession.create(onnxModel(model, { exact: true }))
       const ours = load(encodeModel(model))
       for (let clip = 0; clip < 3; clip++) {
@@ -275,7 +277,7 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
         all++
       }
     }
-    expect(all).toBe(360)
+    expect(all).toBe(480)
   })
 
   it('the exact form of converted networks, logarithms included', async () => {

@@ -5,13 +5,13 @@
 // What a layer does is read from its multipliers, not from the scales of training: a sum s of whole products becomes
 // M * (2^accumulatorShift * s + bias) steps of the output, with M = multiplier * 2^(shift - 31). So its weights have the scale
 // M * 2^accumulatorShift * (output's scale) / (input's scale), per channel, and its real bias is M * bias * (output's scale).
-import type { IntegerAdd, IntegerAveragePool, IntegerConvolution, IntegerModel } from '@bitwright/runtime'
+import type { IntegerAdd, IntegerAttend, IntegerAveragePool, IntegerConvolution, IntegerModel } from '@bitwright/runtime'
 import { RunError } from '../errors.ts'
 import { logMagnitudeEpsilon } from '../training/record.ts'
 import type { FloatNetwork } from './float-network.ts'
 import { exactOnnxModel } from './onnx-exact.ts'
 import { floatOnnxModel } from './onnx-float.ts'
-import { type ComputingLayer, IntegerTranslation } from './onnx-integer.ts'
+import { type ComputingLayer, IntegerTranslation, wholeShare } from './onnx-integer.ts'
 import type { Exporter } from './exporter.ts'
 
 /** Stands for a factor of 0, which no scale may be. */
@@ -50,6 +50,9 @@ class QdqTranslation extends IntegerTranslation {
       case 'add':
         this.quantize(layer.output, this.add(layer))
         return
+      case 'attend':
+        this.quantize(layer.output, this.attention(layer))
+        return
       case 'averagePool':
         this.quantize(layer.output, this.averagePool(layer))
         return
@@ -63,17 +66,34 @@ class QdqTranslation extends IntegerTranslation {
   }
 
   /** What a step of the input is worth to a layer that only rescales. */
-  private rescaled(name: string, layer: { multiplier: Int32Array; shift: Int8Array }, output: number, times = 1, index = 0): number {
-    const scale = factor(layer, index) * times * this.tensor(output).scale
+  private rescaled(name: string, layer: { multiplier: Int32Array; shift: Int8Array }, output: number, times = 1): number {
+    const scale = factor(layer, 0) * times * this.tensor(output).scale
     if (scale > 0) return scale
-    throw new RunError(`layer "${name}": its factor ${factor(layer, index)} is not above 0, which ONNX has no form for`)
+    throw new RunError(`layer "${name}": its factor ${factor(layer, 0)} is not above 0, which ONNX has no form for`)
   }
 
   private add(layer: IntegerAdd): string {
     // out = M2 * (M0 * (a << 20) + M1 * (b << 20))
     const times = 2 ** 20 * factor(layer, 2)
-    const terms = layer.inputs.map((input, i) => this.dequantize(input, this.rescaled(layer.name, layer, layer.output, times, i)))
+    const terms = layer.inputs.map((input, i) => this.term(layer, input, times * factor(layer, i)))
     return this.graph.node('Add', `${layer.name}.sum`, terms)
+  }
+
+  /** So many steps of the sum for a step of the input: a learned factor may make them negative, or none. */
+  private term({ name, output }: IntegerAdd, input: number, steps: number): string {
+    const { graph } = this
+    if (steps > 0) return this.dequantize(input, steps * this.tensor(output).scale)
+    if (steps < 0) return graph.node('Neg', `${name}.negative`, [this.dequantize(input, -steps * this.tensor(output).scale)])
+    return graph.node('Mul', `${name}.none`, [this.dequantize(input), graph.constant(`${name}.zero`, 'float', [], [0])])
+  }
+
+  private attention(layer: IntegerAttend): string {
+    const { name, inputs, output } = layer
+    const value = this.dequantize(inputs[2], this.rescaled(name, layer, output, wholeShare))
+    const maps = [this.dequantize(inputs[0]), this.dequantize(inputs[1]), value]
+    return this.graph.attention(name, maps, this.tensor(inputs[0]).shape, this.tensor(output).shape[2], (scores) =>
+      this.graph.softmax(`${name}.shares`, scores),
+    )
   }
 
   private averagePool(layer: IntegerAveragePool): string {
@@ -125,7 +145,7 @@ class QdqTranslation extends IntegerTranslation {
 
 /**
  * The .onnx file of an integer model.
- * @throws RunError naming a layer that has no ONNX form: a pool, sum or rescaling by a factor that is not above 0.
+ * @throws RunError naming a layer that has no ONNX form: a pool, attention or rescaling by a factor that is not above 0.
  */
 export function onnxModel(model: IntegerModel, options: OnnxOptions = {}): Uint8Array {
   return options.exact ? exactOnnxModel(model, options.frontEnd) : new QdqTranslation(model, options).file()

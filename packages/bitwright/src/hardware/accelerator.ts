@@ -2,7 +2,7 @@
 // that are joined to the width at hand (bit-fusion, after Sharma et al., "Bit Fusion", ISCA 2018, sections III and IV). The formulas are ours
 // (docs/hardware.md); what they share is here: a tile of the array computes some outputs from some inputs, layers run one after the other.
 import type { NetworkTime, Time, TimeModel } from './cost-model.ts'
-import { depthOf, type LayerShape, macsOf, type NodeLayers, outputMap, outputsOf } from './layer-shape.ts'
+import { attentionMacs, depthOf, type LayerShape, macsOf, type NodeLayers, outputMap, outputsOf, probabilityBits } from './layer-shape.ts'
 
 export interface ArrayParameters {
   readonly name: string
@@ -33,6 +33,7 @@ export interface ArrayKind {
 
 export function layerCycles(array: ArrayParameters, kind: ArrayKind, layer: LayerShape): number {
   if (layer.op === 'reshape') return 0
+  if (layer.op === 'attend') return attentionCycles(array, kind, layer)
   if (layer.weightBits === 0) return Math.ceil((outputsOf(layer) * (layer.op === 'pool' ? depthOf(layer) : 1)) / array.vectorLanes)
   const [height, width] = outputMap(layer)
   const { together, cycles } = kind.product(layer.weightBits, layer.inputBits)
@@ -42,15 +43,40 @@ export function layerCycles(array: ArrayParameters, kind: ArrayKind, layer: Laye
   return Math.max(compute, Math.ceil(weightBitsOf(layer) / array.weightBitsPerCycle)) + array.fillCycles
 }
 
+/** Two layers of products, keys and values in the place of weights and probabilities in that of inputs, and between them a value for each pair. */
+function attentionCycles(
+  array: ArrayParameters,
+  kind: ArrayKind,
+  { height, width, inputChannels, channels, inputBits }: LayerShape,
+): number {
+  const positions = height * width
+  const product = (inputs: number, outputs: number, bits: number): number => {
+    const { together, cycles } = kind.product(inputBits, bits)
+    const compute = positions * Math.ceil(inputs / (array.rows * together)) * Math.ceil(outputs / array.columns) * cycles
+    return Math.max(compute, Math.ceil((inputs * outputs * inputBits) / array.weightBitsPerCycle)) + array.fillCycles
+  }
+  const scores = product(inputChannels, positions, inputBits)
+  return scores + Math.ceil(positions ** 2 / array.vectorLanes) + product(positions, channels, probabilityBits)
+}
+
 const weightBitsOf = (layer: LayerShape): number => (layer.weightBits > 0 ? layer.channels * depthOf(layer) * layer.weightBits : 0)
+
+function productPicojoules(kind: ArrayKind, layer: LayerShape): number {
+  const { op, weightBits, inputBits } = layer
+  if (op !== 'attend') return weightBits > 0 ? macsOf(layer) * kind.productPj(weightBits, inputBits) : 0
+  const [scores, sums] = attentionMacs(layer)
+  return scores * kind.productPj(inputBits, inputBits) + sums * kind.productPj(inputBits, probabilityBits)
+}
 
 export function layerPicojoules(array: ArrayParameters, kind: ArrayKind, layer: LayerShape): number {
   if (layer.op === 'reshape') return 0
-  const { height, width, inputChannels, inputBits, outputBits, weightBits } = layer
-  const inputs = height * width * inputChannels * inputBits * (layer.op === 'add' ? 2 : 1)
+  const { height, width, inputChannels, inputBits, outputBits } = layer
+  const positions = height * width
+  // attention reads keys as well, and values
+  const maps = layer.op === 'add' || layer.op === 'attend' ? 2 : 1
+  const inputs = positions * (inputChannels * maps + (layer.op === 'attend' ? layer.channels : 0)) * inputBits
   const bits = weightBitsOf(layer) + inputs + outputsOf(layer) * outputBits
-  const products = weightBits > 0 ? macsOf(layer) * kind.productPj(weightBits, inputBits) : 0
-  return products + bits * array.memoryPjPerBit + layerCycles(array, kind, layer) * array.staticPjPerCycle
+  return productPicojoules(kind, layer) + bits * array.memoryPjPerBit + layerCycles(array, kind, layer) * array.staticPjPerCycle
 }
 
 /** @param clockHz instead of the file's own */

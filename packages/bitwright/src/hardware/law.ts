@@ -166,6 +166,22 @@ function depthwiseTerms(layer: LayerShape): Terms {
   ]
 }
 
+/** Two queries at a time: scores, what the softmax takes of each, and sums, each with the keys and values that are read for it. */
+function attentionTerms({ height, width, inputChannels, channels, inputBits, outputBits }: LayerShape): Terms {
+  const positions = height * width
+  const pairs = (up(positions, 2) / 2) * positions
+  const [keys, values] = [inputChannels, channels].map((count) => widthTag(inputBits, count).replace('c', ''))
+  return [
+    ['call', 1],
+    ['rows', positions],
+    ['pairs', positions ** 2],
+    ['blocks', pairs * Math.ceil(channels / 4)],
+    [`scores:a${keys}`, pairs * inputChannels],
+    [`sums:a${values}`, pairs * channels],
+    [`outputs:o${widthTag(outputBits, channels)}`, positions * channels],
+  ]
+}
+
 /** What a layer's time is a sum of. `kernels`: where weights are packed for a family of kernels, with its padding. */
 export function termsOf(layer: LayerShape, kernels?: Kernels): Terms {
   const { op, kernel, channels, inputBits, outputBits } = layer
@@ -186,6 +202,8 @@ export function termsOf(layer: LayerShape, kernels?: Kernels): Terms {
         ['rows', outputs * kernel[0]],
         [`addends:a${from}`, outputs * depthOf(layer)],
       ]
+    case 'attend':
+      return attentionTerms(layer)
     case 'reshape':
       return [['call', 1]]
     default:

@@ -2,13 +2,13 @@
 //   convolution 3x3 stride 1x1 pad 1,1,1,1 map 32x32x3 to 16 w8 a8>4
 // is a dense 3x3 convolution of a 32x32x3 map to 16 channels, 8-bit weights, 8-bit input, 4-bit output. `log`: the logarithm of the magnitude.
 import { type IntegerLayer, type IntegerModel } from '@bitwright/runtime'
-import { isWeighted, nodesById, throughViews } from '../network/graph.ts'
+import { inputKeys, isMultiplying, isWeighted, nodesById, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, Padding, Pair, Shape } from '../network/network.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { storageOf } from '../network/storage.ts'
 
-/** `filters`: convolution with filters that are made from cut-offs; `pool`: an average; the others by the names of the integer model. */
-export const layerOps = ['convolution', 'depthwise', 'filters', 'add', 'pool', 'requantize', 'crop', 'reshape'] as const
+/** `filters`: convolution with filters that are made from cut-offs; `pool`: an average; `attend`: attention of a map of queries, to the values' channels; the others by the names of the integer model. */
+export const layerOps = ['convolution', 'depthwise', 'filters', 'add', 'pool', 'requantize', 'crop', 'reshape', 'attend'] as const
 export type LayerOp = (typeof layerOps)[number]
 
 export interface LayerShape {
@@ -50,13 +50,32 @@ export const outputsOf = (layer: LayerShape): number => {
 export const depthOf = ({ op, kernel, inputChannels }: LayerShape): number =>
   kernel[0] * kernel[1] * (op === 'convolution' || op === 'filters' ? inputChannels : 1)
 
-export const macsOf = (layer: LayerShape): number => (layer.weightBits > 0 ? outputsOf(layer) * depthOf(layer) : 0)
+/** Products of queries with keys, and of probabilities with values. */
+export function attentionMacs({ height, width, inputChannels, channels }: LayerShape): readonly [scores: number, sums: number] {
+  return [(height * width) ** 2 * inputChannels, (height * width) ** 2 * channels]
+}
+
+/** Of the probabilities that attention multiplies values by: 32767 stands for one. */
+export const probabilityBits = 16
+
+export function macsOf(layer: LayerShape): number {
+  if (layer.op === 'attend') return attentionMacs(layer).reduce((sum, macs) => sum + macs)
+  return layer.weightBits > 0 ? outputsOf(layer) * depthOf(layer) : 0
+}
+
+/** Products times the bits of both of their factors. */
+export function bitOperationsOf(layer: LayerShape): number {
+  if (layer.op !== 'attend') return macsOf(layer) * layer.weightBits * layer.inputBits
+  const [scores, sums] = attentionMacs(layer)
+  return scores * layer.inputBits ** 2 + sums * layer.inputBits * probabilityBits
+}
 
 export function layerText(layer: LayerShape): string {
   const { op, kernel, stride, padding, height, width, inputChannels, channels, rows, weightBits, inputBits, outputBits } = layer
   const map = `map ${height}x${width}x${inputChannels}`
   const widths = `a${inputBits}>${outputBits}`
   if (op === 'add' || op === 'requantize' || op === 'reshape') return `${op} ${map} ${widths}`
+  if (op === 'attend') return `attend ${map} to ${channels} ${widths}`
   if (op === 'crop') return `crop ${map} rows ${rows} ${widths}`
   const window = `${op} ${kernel[0]}x${kernel[1]} stride ${stride[0]}x${stride[1]}`
   if (op === 'pool') return `${window} ${map} ${widths}`
@@ -124,12 +143,17 @@ export function networkLayers(network: Network): NodeLayers[] {
   const stored = (id: string): Values => ({ shape: shapes.get(id)!, bits: values.get(throughViews(nodes, id))!.bits })
   return network.nodes.map((node) => {
     if (node.op === 'input') return { id: node.id, layers: [] }
-    const output = stored(node.id)
-    const from = stored(node.inputs[0])
-    const read = inputs.get(node.id)
-    const input = read?.narrowed ? { ...from, bits: read.bits } : from
-    const narrowing = input === from ? [] : [shapeOf('requantize', from, input)]
-    return { id: node.id, layers: [...narrowing, nodeLayer(node, input, output)] }
+    const keys = isMultiplying(node) ? inputKeys(node) : []
+    const narrowing: LayerShape[] = []
+    const [input] = node.inputs.map((id, i) => {
+      const from = stored(id)
+      const read = keys[i] === undefined ? undefined : inputs.get(keys[i])
+      if (!read?.narrowed) return from
+      const narrow = { ...from, bits: read.bits }
+      narrowing.push(shapeOf('requantize', from, narrow))
+      return narrow
+    })
+    return { id: node.id, layers: [...narrowing, nodeLayer(node, input, stored(node.id))] }
   })
 }
 
@@ -152,7 +176,7 @@ function nodeLayer(node: NetworkNode, input: Values, output: Values): LayerShape
 /** The layers of an integer model, one each, in order. */
 export function modelLayers({ layers, tensors }: IntegerModel): LayerShape[] {
   return layers.map((layer: IntegerLayer) => {
-    const [input, output] = [tensors[layer.op === 'add' ? layer.inputs[0] : layer.input], tensors[layer.output]]
+    const [input, output] = [tensors['inputs' in layer ? layer.inputs[0] : layer.input], tensors[layer.output]]
     switch (layer.op) {
       case 'convolution': {
         const { kernelSize: kernel, stride, padding, weightBits } = layer

@@ -6,7 +6,7 @@
 // unsigned 8 bits -128 .. 127 with zero point -128. relu and relu6 are min = zeroPoint (the learned range is what clips above).
 // Containers: 1-2 bits in 2, 3-4 in 4, 5-8 in 8; raw audio and the logits in 16. A pixel p is stored as p - 128.
 import { type IntegerConvolution, type IntegerLayer, type IntegerModel, type IntegerTensor, scaleExponentOf } from '@bitwright/runtime'
-import { throughViews, nodesById } from '../network/graph.ts'
+import { inputKeys, isMultiplying, nodesById, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, Shape, WeightedNetworkNode } from '../network/network.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { storageOf, type ValueStorage } from '../network/storage.ts'
@@ -17,7 +17,7 @@ export interface LoweredNetwork {
   readonly layers: ReadonlyMap<string, number>
   /** Index into model.tensors of the node's value. */
   readonly tensors: ReadonlyMap<string, number>
-  /** By id of the layer with weights: index into model.layers of the requantize layer that narrows its input, where it has one. */
+  /** By key of what is multiplied (`inputKeys`): index into model.layers of the requantize layer that narrows it, where it has one. */
   readonly narrowing: ReadonlyMap<string, number>
 }
 
@@ -94,7 +94,7 @@ function layerSkeleton(
     case 'add':
       return { ...base, op: 'add', inputs: [input, inputs[1]], multiplier: multipliers(3), shift: new Int8Array(3) }
     case 'attend':
-      throw new Error(`node "${node.id}": attend has no integer form yet`)
+      return { ...base, op: 'attend', inputs: [input, inputs[1], inputs[2]], multiplier: multipliers(1), shift: new Int8Array(1) }
     case 'averagePool':
       return { ...pool, kernelSize: node.kernelSize, stride: node.stride }
     case 'globalAveragePool':
@@ -139,9 +139,11 @@ export function lowerSkeleton(network: Network): LoweredNetwork {
       continue
     }
     const inputShape = shapes.get(node.inputs[0])!
-    const read = storage.inputs.get(node.id)
-    const inputs = node.inputs.map((id) => tensors.get(id)!)
-    if (read?.narrowed) inputs[0] = narrowed(node.id, inputs[0], inputShape, read)
+    const keys = isMultiplying(node) ? inputKeys(node) : []
+    const inputs = node.inputs.map((id, i) => {
+      const read = keys[i] === undefined ? undefined : storage.inputs.get(keys[i])
+      return read?.narrowed ? narrowed(keys[i], tensors.get(id)!, shapes.get(id)!, read) : tensors.get(id)!
+    })
     const output = addTensor(node.id, shape, stored)
     tensors.set(node.id, output)
     layers.set(node.id, modelLayers.length)

@@ -4,7 +4,7 @@ import { type IntegerModel, modelInfo, streamPlan } from '@bitwright/runtime'
 import { countNetwork } from '../network/counts.ts'
 import type { Network } from '../network/network.ts'
 import type { CostModel, NetworkCost, StreamCost, TimeModel } from './cost-model.ts'
-import { networkLayers } from './layer-shape.ts'
+import { bitOperationsOf, modelLayers, networkLayers } from './layer-shape.ts'
 import { lowerSkeleton } from './lower.ts'
 
 /** By the core's own plan, to the byte; nothing for a model that cannot stream. */
@@ -22,16 +22,15 @@ export const memory: CostModel = {
   price(network: Network): NetworkCost {
     const { model, layers } = lowerSkeleton(network)
     const { flashBytes, ramBytes, layers: lowered } = modelInfo(model)
+    const layerShapes = modelLayers(model)
     const { params, macs, nodes } = countNetwork(network)
     const perNode = nodes.map((node, index) => {
       const at = layers.get(node.id)
       const layer = at === undefined ? undefined : lowered[at]
       const sharesMemory = layer === undefined || network.nodes[index].op === 'reshape'
-      const integer = at === undefined ? undefined : model.layers[at]
-      const bits = integer?.op === 'convolution' ? integer.weightBits * model.tensors[integer.input].bits : 0
       return {
         ...node,
-        bitOperations: node.macs * bits,
+        bitOperations: at === undefined ? 0 : bitOperationsOf(layerShapes[at]),
         weightBytes: layer?.weightBytes ?? 0,
         outputBytes: sharesMemory ? 0 : layer.outputBytes,
       }

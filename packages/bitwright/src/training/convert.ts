@@ -12,7 +12,7 @@ import { type ParameterStore, Tape } from '@bitwright/engine'
 import type { IntegerConvolution, IntegerLayer, IntegerModel, IntegerTensor } from '@bitwright/runtime'
 import { RunError } from '../errors.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
-import { isView, isWeighted, nodesById, throughViews } from '../network/graph.ts'
+import { isLearned, isView, isWeighted, nodesById, parameterPrefix, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import { storageOf } from '../network/storage.ts'
 import { type ActivationQuantizer, MadeFilters } from '../quantizers/index.ts'
@@ -35,6 +35,8 @@ const int16Max = 2 ** 15 - 1
 const largestShift = 24
 /** log2Q16 of any uint32 is below. */
 const largestLog2 = 32 * 2 ** 16
+/** A probability of one. */
+const attentionWhole = 32767
 /** Logits of clips nobody has seen may be this much larger. */
 const logitHeadroom = 2
 
@@ -73,8 +75,13 @@ export function convertNetwork(options: ConversionOptions): IntegerModel {
     const layer = newLayers[index]
     const sums = isWeighted(node) ? layerSums(node, layer as IntegerConvolution, newTensors, weights.get(node.id)!, options) : undefined
     if (node === last)
-      newTensors[at] = clipped(node, { ...newTensors[at], scale: logitScale(layer, newTensors, sums, options.largestLogit) })
-    newLayers[index] = sums ? weighted(layer as IntegerConvolution, sums, newTensors) : rescaling(layer, newTensors)
+      newTensors[at] = clipped(node, {
+        ...newTensors[at],
+        scale: logitScale(layer, newTensors, sums, options.largestLogit, learnedFactor(options, node)),
+      })
+    newLayers[index] = sums
+      ? weighted(layer as IntegerConvolution, sums, newTensors)
+      : rescaling(layer, newTensors, learnedFactor(options, node))
   }
   for (const at of narrowing.values()) newLayers[at] = rescaling(newLayers[at], newTensors)
   return { ...model, tensors: newTensors, layers: newLayers }
@@ -250,8 +257,12 @@ function columns(factors: readonly Multiplier[]): { multiplier: Int32Array; shif
   return { multiplier: Int32Array.from(factors, ({ multiplier }) => multiplier), shift: Int8Array.from(factors, ({ shift }) => shift) }
 }
 
-/** Pools, sums and narrowings: nothing but scales. */
-function rescaling(layer: IntegerLayer, tensors: readonly IntegerTensor[]): IntegerLayer {
+/** What an addition multiplies its second input by. */
+const learnedFactor = ({ store }: ConversionOptions, node: NetworkNode): number =>
+  node.op === 'add' && isLearned(node) ? store.value(`${parameterPrefix(node)}.scale`)[0] : 1
+
+/** Pools, sums, attention and narrowings: nothing but scales. */
+function rescaling(layer: IntegerLayer, tensors: readonly IntegerTensor[], factor = 1): IntegerLayer {
   const output = tensors[layer.output]
   switch (layer.op) {
     case 'averagePool': {
@@ -260,10 +271,12 @@ function rescaling(layer: IntegerLayer, tensors: readonly IntegerTensor[]): Inte
     }
     case 'requantize':
       return { ...layer, ...columns([requantizer(tensors[layer.input].scale / output.scale, reachOf(output))]) }
+    case 'attend':
+      return { ...layer, ...columns([requantizer(tensors[layer.inputs[2]].scale / attentionWhole / output.scale, reachOf(output))]) }
     case 'add': {
       // terms shifted left by 20 bits, in units of twice the larger scale (TensorFlow Lite's addition)
-      const scales = layer.inputs.map((at) => tensors[at].scale)
-      const unit = 2 * Math.max(...scales)
+      const scales = layer.inputs.map((at, i) => (i === 1 ? factor : 1) * tensors[at].scale)
+      const unit = 2 * Math.max(...scales.map(Math.abs))
       return { ...layer, ...columns([...scales.map((scale) => fixedPoint(scale / unit)), fixedPoint(unit / 2 ** 20 / output.scale)]) }
     }
     default:
@@ -272,10 +285,16 @@ function rescaling(layer: IntegerLayer, tensors: readonly IntegerTensor[]): Inte
 }
 
 /** A scale that 16 bits of logits use well. */
-function logitScale(layer: IntegerLayer, tensors: readonly IntegerTensor[], sums: LayerSums | undefined, largestLogit = Infinity): number {
-  const inputs = layer.op === 'add' ? layer.inputs : [layer.input]
+function logitScale(
+  layer: IntegerLayer,
+  tensors: readonly IntegerTensor[],
+  sums: LayerSums | undefined,
+  largestLogit = Infinity,
+  factor = 1,
+): number {
+  const inputs = layer.op === 'attend' ? [layer.inputs[2]] : layer.op === 'add' ? layer.inputs : [layer.input]
   const bound = sums
     ? Math.max(...sums.largest.map((largest, c) => Math.abs(sums.slope[c]) * sums.scale[c] * largest + Math.abs(sums.offset[c])))
-    : inputs.reduce((sum, at) => sum + tensors[at].scale * reachOf(tensors[at]), 0)
+    : inputs.reduce((sum, at, i) => sum + (i === 1 ? Math.abs(factor) : 1) * tensors[at].scale * reachOf(tensors[at]), 0)
   return Math.fround(Math.min(bound, logitHeadroom * largestLogit) / int16Max) || 1
 }

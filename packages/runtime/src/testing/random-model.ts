@@ -34,7 +34,7 @@ export function randomTensor(draw: Draw, name: string, shape: readonly [number, 
   return { name, shape, containerBits, bits, scale: Math.fround(0.001 + draw(1000) / 500), zeroPoint, ...reach }
 }
 
-function multiplierOf(draw: Draw, real: number): { multiplier: number; shift: number } {
+export function multiplierOf(draw: Draw, real: number): { multiplier: number; shift: number } {
   if (draw(20) === 0) return { multiplier: pick(draw, [-(2 ** 31), 0, 2 ** 31 - 1, -(2 ** 30)]), shift: draw(62) - 31 }
   let shift = 0
   while (real < 0.5 && shift > -31) [real, shift] = [real * 2, shift - 1]

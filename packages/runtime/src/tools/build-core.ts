@@ -17,6 +17,7 @@ const sources = [
   'stream.c',
   'stream_plan.c',
   'layer.c',
+  'attend.c',
   'prepare.c',
   'prepared.c',
   'rounding.c',

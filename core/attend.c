@@ -1,0 +1,63 @@
+/* Attention in plain C, two queries at a time, so that keys and values, in whatever container, are unpacked half as often as there are
+ * positions and never kept. A row of scores becomes probabilities where it lies. */
+#include "attend.h"
+
+#include "values.h"
+
+bw_attention bw_attention_of(const bw_model *m, const bw_step *s) {
+  uint8_t *const arena = s->scratch - s->l.scratch;
+  bw_attention a;
+  a.query = s->x, a.y = s->y;
+  bw_get_tensor(m, s->l.input[1], &a.key);
+  bw_get_tensor(m, bw_third_input(&s->l), &a.value);
+  a.queries = s->in, a.keys = arena + a.key.offset, a.values = arena + a.value.offset;
+  a.out = s->out, a.scratch = s->scratch;
+  a.positions = s->x.height * s->x.width, a.depth = s->x.channels, a.channels = s->y.channels;
+  a.octaves = bw_octaves_of(a.query.scale * a.key.scale);
+  a.multiplier = (int32_t)bw_load32(s->parameters), a.shift = (int8_t)s->parameters[4];
+  return a;
+}
+
+/* Scores to probabilities. */
+static void soften(const bw_attention *a, int32_t *row) {
+  int32_t largest = row[0];
+  uint32_t sum = 0, inverse, j;
+  for (j = 1; j < a->positions; j++)
+    if (row[j] > largest) largest = row[j];
+  for (j = 0; j < a->positions; j++) sum += (uint32_t)(row[j] = (int32_t)bw_power(&a->octaves, (uint32_t)(largest - row[j])));
+  inverse = UINT32_MAX / sum;
+  for (j = 0; j < a->positions; j++) row[j] = bw_share((uint32_t)row[j], sum, inverse);
+}
+
+void bw_attend(const bw_model *m, const bw_step *s) {
+  const bw_attention a = bw_attention_of(m, s);
+  int32_t *const rows[2] = {(int32_t *)(void *)a.scratch, (int32_t *)(void *)a.scratch + a.positions};
+  int32_t *const sums[2] = {rows[1] + a.positions, rows[1] + a.positions + a.channels};
+  int16_t *const queries[2] = {(int16_t *)(void *)(sums[1] + a.channels), (int16_t *)(void *)(sums[1] + a.channels) + a.depth};
+  int16_t *const unpacked = queries[1] + a.depth;
+  uint32_t i, j, c, q;
+  for (i = 0; i < a.positions; i += 2) {
+    const uint32_t together = a.positions - i < 2 ? 1 : 2;
+    fetch(&a.query, a.queries, i * a.depth, together * a.depth, queries[0]);
+    for (j = 0; j < a.positions; j++) {
+      fetch(&a.key, a.keys, j * a.depth, a.depth, unpacked);
+      for (q = 0; q < together; q++) {
+        int32_t score = 0;
+        for (c = 0; c < a.depth; c++) score += queries[q][c] * unpacked[c];
+        rows[q][j] = score;
+      }
+    }
+    for (q = 0; q < together; q++) soften(&a, rows[q]);
+    memset(sums[0], 0, 8 * (size_t)a.channels);
+    for (j = 0; j < a.positions; j++) {
+      fetch(&a.value, a.values, j * a.channels, a.channels, unpacked);
+      for (q = 0; q < together; q++) {
+        const int32_t share = rows[q][j];
+        for (c = 0; c < a.channels; c++) sums[q][c] += share * unpacked[c];
+      }
+    }
+    for (q = 0; q < together; q++)
+      for (c = 0; c < a.channels; c++)
+        store(&a.y, a.out, (i + q) * a.channels + c, bw_requantize(sums[q][c], a.multiplier, a.shift));
+  }
+}
