@@ -23,6 +23,9 @@ static const Kernel kernels[] = {
     [OP_CROSS_ENTROPY] = k_cross_entropy, [OP_REDUCE_LANES] = k_reduce_lanes, [OP_DOT] = k_dot, [OP_OBSERVE] = k_observe,
     [OP_COPY_ROWS] = k_copy_rows, [OP_SGD] = k_sgd, [OP_ADAM] = k_adam, [OP_ATTEND] = k_attend, [OP_ATTEND_BACKWARD] = k_attend_backward,
     [OP_LANES] = k_lanes, [OP_CLOCK] = k_clock,
+    [OP_AGGREGATE] = k_aggregate, [OP_AGGREGATE_BACKWARD] = k_aggregate_backward, [OP_EDGE_ATTENTION] = k_edge_attention,
+    [OP_EDGE_ATTENTION_BACKWARD] = k_edge_attention_backward, [OP_EDGE_ATTENTION_GRADIENT] = k_edge_attention_gradient,
+    [OP_REDUCE_CHUNKS] = k_reduce_chunks, [OP_DROPOUT] = k_dropout,
 };
 
 // Denormal numbers are flushed to zero where the processor can: they say nothing and cost a hundred cycles each. The caller's mode

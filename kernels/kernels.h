@@ -47,6 +47,13 @@ enum {
   OP_ATTEND_BACKWARD,
   OP_LANES,
   OP_CLOCK,
+  OP_AGGREGATE,
+  OP_AGGREGATE_BACKWARD,
+  OP_EDGE_ATTENTION,
+  OP_EDGE_ATTENTION_BACKWARD,
+  OP_EDGE_ATTENTION_GRADIENT,
+  OP_REDUCE_CHUNKS,
+  OP_DROPOUT,
 };
 
 // One thread's view of a running program.
@@ -122,7 +129,9 @@ void k_pack(Task *), k_pack_depthwise(Task *), k_convolution(Task *), k_convolut
     k_bias(Task *), k_bias_backward(Task *), k_add(Task *), k_add_backward(Task *), k_pool(Task *), k_pool_backward(Task *),
     k_log_magnitude(Task *), k_log_magnitude_backward(Task *), k_sinc(Task *), k_sinc_backward(Task *), k_cross_entropy(Task *),
     k_reduce_lanes(Task *), k_dot(Task *), k_observe(Task *), k_copy_rows(Task *), k_sgd(Task *), k_adam(Task *), k_attend(Task *),
-    k_attend_backward(Task *), k_lanes(Task *);
+    k_attend_backward(Task *), k_lanes(Task *),
+    k_aggregate(Task *), k_aggregate_backward(Task *), k_edge_attention(Task *), k_edge_attention_backward(Task *), k_edge_attention_gradient(Task *),
+    k_reduce_chunks(Task *), k_dropout(Task *);
 
 INLINE void clear(float *p, int64_t count) {
   for (int64_t i = 0; i < count; i++) p[i] = 0;
@@ -132,5 +141,5 @@ INLINE void add_to(float *to, const float *from, int count) {
 }
 
 // scalar mathematics without libm (WebAssembly has none); double accuracy
-double exp_d(double x), log_d(double x), sqrt_d(double x);
+double exp_d(double x), log_d(double x), sqrt_d(double x), tanh_d(double x);
 void sincos_d(double x, double *sine, double *cosine);

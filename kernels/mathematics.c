@@ -1,4 +1,4 @@
-// exp, log, sine and cosine in double precision without libm: WebAssembly has none, and both builds should agree closely.
+// exp, log, tanh, sine and cosine in double precision without libm: WebAssembly has none, and both builds should agree closely.
 #include "kernels.h"
 
 double sqrt_d(double x) { return __builtin_sqrt(x); }
@@ -35,6 +35,8 @@ double log_d(double x) {
   for (int i = 21; i > 0; i -= 2) y = y * z + 1.0 / i;
   return 2 * s * y + exponent * 0.69314718055994530942;
 }
+
+double tanh_d(double x) { return 1 - 2 / (exp_d(2 * x) + 1); }
 
 // Reduction to [-pi/4, pi/4] in two pieces (good for |x| up to about 1e6) and Taylor series.
 void sincos_d(double x, double *sine, double *cosine) {

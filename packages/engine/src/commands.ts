@@ -33,6 +33,13 @@ const names = [
   'attendBackward',
   'lanes',
   'clock',
+  'aggregate',
+  'aggregateBackward',
+  'edgeAttention',
+  'edgeAttentionBackward',
+  'edgeAttentionGradient',
+  'reduceChunks',
+  'dropout',
 ] as const
 
 export type CommandName = (typeof names)[number]

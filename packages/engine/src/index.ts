@@ -32,6 +32,20 @@ export {
 } from './ops/elementwise.ts'
 export { attend } from './ops/attend.ts'
 export { sincFilters, type SincParameters } from './ops/sinc.ts'
+export {
+  aggregate,
+  type AggregateOptions,
+  type Aggregator,
+  dropout,
+  dropoutSlot,
+  dropoutValues,
+  type LearnedAttention,
+  sparseInput,
+  sparseProduct,
+  type SparseStored,
+  writeDropout,
+  writeSparse,
+} from './ops/graph.ts'
 export { crossEntropy, type Loss } from './ops/loss.ts'
 export { type Hyperparameters, optimizer, type Optimizer, type OptimizerName, parameterRanges } from './ops/optimizers.ts'
 export { Random, threefry2x32 } from './random.ts'

@@ -292,6 +292,20 @@ function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
       return { read: 0, written: 1 }
     case 'clock':
       return { read: 0, written: 2 }
+    case 'aggregate':
+    case 'aggregateBackward':
+    case 'edgeAttention':
+    case 'edgeAttentionBackward':
+    case 'edgeAttentionGradient':
+      return onEdges(name, a)
+    case 'reduceChunks': {
+      const [, chunks, , , , count] = a
+      return { read: chunks * count, written: count }
+    }
+    case 'dropout': {
+      const [, , rows, channels, , , , stride, accumulate] = a
+      return { read: 4 + rows * channels * (accumulate ? 2 : 1), written: rows * (accumulate ? channels : stride) }
+    }
     default:
       throw new Error(`unknown command ${name satisfies never}`)
   }
@@ -320,6 +334,43 @@ function attentionGradient(a: Int32Array, lanes: number): Touched {
     read += nodes * (cut || sums !== none ? value.stride : value.used) + pending(a, value.at, cut ? value.stride : value.used)
   }
   return { read, written }
+}
+
+/** A command on the edges of a graph; a node's numbers count once, however many neighbours read them. */
+function onEdges(
+  name: 'aggregate' | 'aggregateBackward' | 'edgeAttention' | 'edgeAttentionBackward' | 'edgeAttentionGradient',
+  a: Int32Array,
+): Touched {
+  const [rows, columns, entries, , , , , , heads, each] = a
+  const rest = a.subarray(10)
+  const channels = heads * each
+  const forth = rows + 1 + entries
+  const back = columns + 1 + 2 * entries
+  const ofEdges = entries * heads
+  if (name === 'aggregate') {
+    const [, weights, , , , stride, chosen] = rest
+    return { read: forth + given(weights, ofEdges) + columns * channels, written: rows * stride + given(chosen, rows * channels) }
+  }
+  if (name === 'aggregateBackward') {
+    const [kind, weights, , , , stride, accumulate, chosen] = rest
+    const degrees = kind === 1 ? rows + 1 : 0
+    const read = back + degrees + given(weights, ofEdges) + rows * channels + given(chosen, rows * channels)
+    return { read: read + (accumulate ? columns * channels : 0), written: columns * (accumulate ? channels : stride) }
+  }
+  const [kind, , , left, right] = rest
+  const lefts = given(left, kind === 1 ? heads : channels)
+  const parameters = lefts + given(right, channels)
+  const nodes = forth + rows * channels + parameters
+  if (name === 'edgeAttention') return { read: nodes, written: ofEdges }
+  if (name === 'edgeAttentionBackward') {
+    const chosen = rest[9]
+    return { read: nodes + ofEdges + rows * channels + given(chosen, rows * channels), written: ofEdges }
+  }
+  const [chunks, , dx, stride, accumulate] = rest.subarray(5)
+  return {
+    read: nodes + back + ofEdges + (accumulate ? given(dx, rows * channels) : 0),
+    written: given(dx, rows * (accumulate ? channels : stride)) + chunks * parameters,
+  }
 }
 
 /** An optimiser over its ranges: how many blocks of parameter size it reads and writes, and how many hyperparameters it takes. */
