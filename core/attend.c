@@ -2,16 +2,23 @@
  * positions and never kept. A row of scores becomes probabilities where it lies. */
 #include "attend.h"
 
+#include <stddef.h>
+
 #include "values.h"
 
-bw_attention bw_attention_of(const bw_model *m, const bw_step *s) {
-  uint8_t *const arena = s->scratch - s->l.scratch;
+/* A step has two inputs at most: the others of attention are found from the places that it has in the image and the arena. */
+static void load_tensor(const bw_step *s, uint32_t index, bw_tensor *t) {
+  const uint8_t *image = s->parameters - s->l.parameters;
+  memcpy(t, image + bw_load32(image + offsetof(bw_header, tensors)) + index * (uint32_t)sizeof *t, sizeof *t);
+}
+
+bw_attention bw_attention_of(const bw_step *s) {
+  const uint8_t *const arena = s->scratch - s->l.scratch;
   bw_attention a;
-  a.query = s->x, a.y = s->y;
-  bw_get_tensor(m, s->l.input[1], &a.key);
-  bw_get_tensor(m, bw_third_input(&s->l), &a.value);
+  a.query = s->x;
+  load_tensor(s, s->l.input[1], &a.key);
+  load_tensor(s, bw_third_input(&s->l), &a.value);
   a.queries = s->in, a.keys = arena + a.key.offset, a.values = arena + a.value.offset;
-  a.out = s->out, a.scratch = s->scratch;
   a.positions = s->x.height * s->x.width, a.depth = s->x.channels, a.channels = s->y.channels;
   a.octaves = bw_octaves_of(a.query.scale * a.key.scale);
   a.multiplier = (int32_t)bw_load32(s->parameters), a.shift = (int8_t)s->parameters[4];
@@ -29,18 +36,23 @@ static void soften(const bw_attention *a, int32_t *row) {
   for (j = 0; j < a->positions; j++) row[j] = bw_share((uint32_t)row[j], sum, inverse);
 }
 
-void bw_attend(const bw_model *m, const bw_step *s) {
-  const bw_attention a = bw_attention_of(m, s);
-  int32_t *const rows[2] = {(int32_t *)(void *)a.scratch, (int32_t *)(void *)a.scratch + a.positions};
+/* Rows of a map, out of line: unpacking has many ways. */
+static __attribute__((noinline)) void unpack(const bw_tensor *t, const uint8_t *from, uint32_t index, uint32_t count, int16_t *to) {
+  fetch(t, from, index, count, to);
+}
+
+void bw_attend(const bw_step *s) {
+  const bw_attention a = bw_attention_of(s);
+  int32_t *const rows[2] = {(int32_t *)(void *)s->scratch, (int32_t *)(void *)s->scratch + a.positions};
   int32_t *const sums[2] = {rows[1] + a.positions, rows[1] + a.positions + a.channels};
   int16_t *const queries[2] = {(int16_t *)(void *)(sums[1] + a.channels), (int16_t *)(void *)(sums[1] + a.channels) + a.depth};
   int16_t *const unpacked = queries[1] + a.depth;
   uint32_t i, j, c, q;
   for (i = 0; i < a.positions; i += 2) {
     const uint32_t together = a.positions - i < 2 ? 1 : 2;
-    fetch(&a.query, a.queries, i * a.depth, together * a.depth, queries[0]);
+    unpack(&a.query, a.queries, i * a.depth, together * a.depth, queries[0]);
     for (j = 0; j < a.positions; j++) {
-      fetch(&a.key, a.keys, j * a.depth, a.depth, unpacked);
+      unpack(&a.key, a.keys, j * a.depth, a.depth, unpacked);
       for (q = 0; q < together; q++) {
         int32_t score = 0;
         for (c = 0; c < a.depth; c++) score += queries[q][c] * unpacked[c];
@@ -50,7 +62,7 @@ void bw_attend(const bw_model *m, const bw_step *s) {
     for (q = 0; q < together; q++) soften(&a, rows[q]);
     memset(sums[0], 0, 8 * (size_t)a.channels);
     for (j = 0; j < a.positions; j++) {
-      fetch(&a.value, a.values, j * a.channels, a.channels, unpacked);
+      unpack(&a.value, a.values, j * a.channels, a.channels, unpacked);
       for (q = 0; q < together; q++) {
         const int32_t share = rows[q][j];
         for (c = 0; c < a.channels; c++) sums[q][c] += share * unpacked[c];
@@ -58,6 +70,6 @@ void bw_attend(const bw_model *m, const bw_step *s) {
     }
     for (q = 0; q < together; q++)
       for (c = 0; c < a.channels; c++)
-        store(&a.y, a.out, (i + q) * a.channels + c, bw_requantize(sums[q][c], a.multiplier, a.shift));
+        store(&s->y, s->out, (i + q) * a.channels + c, bw_requantize(sums[q][c], a.multiplier, a.shift));
   }
 }

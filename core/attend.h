@@ -8,9 +8,8 @@ enum { BW_MOST_POSITIONS = 1024, BW_WHOLE = 32767 /* stands for a probability of
 
 /* Every position's key is compared with a query, and its value weighed by what comes of it. */
 typedef struct {
-  bw_tensor query, key, value, y;
+  bw_tensor query, key, value;
   const uint8_t *queries, *keys, *values;
-  uint8_t *out, *scratch;
   uint32_t positions, depth, channels; /* depth: of a query and a key; channels: of a value and the output */
   bw_octaves octaves;
   int32_t multiplier, shift;
@@ -29,7 +28,7 @@ static inline int32_t bw_share(uint32_t part, uint32_t sum, uint32_t inverse) {
   return (int32_t)(quotient + (product - quotient * sum >= sum));
 }
 
-bw_attention bw_attention_of(const bw_model *model, const bw_step *step);
-void bw_attend(const bw_model *model, const bw_step *step);
+bw_attention bw_attention_of(const bw_step *step);
+void bw_attend(const bw_step *step);
 
 #endif

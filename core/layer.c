@@ -290,10 +290,8 @@ void bw_run_step(const bw_model *m, uint32_t layer, bw_step *s) {
     case BW_CROP:
       crop(s);
       break;
-    case BW_ATTEND:
-      bw_attend(m, s);
-      break;
-    default:
+    default: /* a case of its own would cost the others instructions on microcontrollers */
+      if (s->l.op == BW_ATTEND) bw_attend(s);
       break;
   }
 }
