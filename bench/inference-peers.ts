@@ -124,6 +124,7 @@ export async function openTensorFlow({ network, layers }: FloatNetwork, values: 
       case 'attend':
         throw new Error(`node "${node.id}": attend has no form here; compare a network without it`)
       case 'add':
+        if (node.scale) throw new Error(`node "${node.id}": a sum with a learned factor has no form here; compare a network without it`)
         return node.activation === 'relu' ? tf.relu(tf.add(x, inputs[1])) : tf.add(x, inputs[1])
       case 'averagePool':
         return tf.avgPool(x, node.kernelSize, node.stride, 'valid')
