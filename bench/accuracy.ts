@@ -83,6 +83,7 @@ function matrix(seed: number): Run[] {
     ...given('ds-cnn-s', ['4', '2']),
     ...given('kws-e2e-e3k5-conv1d', []),
     ...given('tc-resnet8', []),
+    ...['cenet-6', 'cenet-24', 'cenet-40', 'cenet-gcn-6', 'cenet-gcn-24', 'cenet-gcn-40'].flatMap((name) => given(name, ['4'])),
   ]
 }
 
