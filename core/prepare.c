@@ -121,6 +121,15 @@ static int64_t reach(const bw_tensor *t) {
   return low > high ? low : high;
 }
 
+/* Of what one epilogue for all values gets: an average, attention's probabilities times values, or a value itself. */
+static int64_t largest_sum(const bw_model *m, const bw_layer *l, const bw_tensor *x) {
+  bw_tensor value;
+  if (l->op == BW_AVERAGE_POOL) return (int64_t)l->kernel[0] * l->kernel[1] * reach(x);
+  if (l->op != BW_ATTEND) return reach(x);
+  bw_get_tensor(m, bw_third_input(l), &value);
+  return (BW_WHOLE + (int64_t)x->height * x->width / 2) * reach(&value);
+}
+
 /* One epilogue for all channels, of number `index` of the layer's multipliers; `shifts` is where its shifts begin. */
 static int lay_uniform(const bw_model *m, const bw_layer *l, uint32_t index, uint32_t shifts, int64_t most, int32_t *to) {
   const uint8_t *p = m->image + l->parameters;
@@ -186,7 +195,12 @@ static void prepare_convolution(const bw_model *m, const bw_layer *l, const bw_t
   }
 }
 
-static void prepare_layer(const bw_model *m, const bw_layer *l, supply *s, prepared_layer *to, uint64_t *image, uint64_t *second) {
+/* What layers of one kind work in, one after the other. */
+typedef struct {
+  uint64_t image, second, attention;
+} rooms;
+
+static void prepare_layer(const bw_model *m, const bw_layer *l, supply *s, prepared_layer *to, rooms *room) {
   bw_tensor x, y;
   uint64_t values;
   int32_t *epilogues;
@@ -198,7 +212,7 @@ static void prepare_layer(const bw_model *m, const bw_layer *l, supply *s, prepa
     const view v = view_of(l, &x, &y);
     values = image_values(&v);
     prepare_convolution(m, l, &x, &y, s, to);
-  } else if (l->op != BW_RESHAPE && l->op != BW_CROP && l->op != BW_ATTEND) {
+  } else if (l->op != BW_RESHAPE && l->op != BW_CROP) {
     epilogues = take(s, 4 * 3 * L * FIELDS);
     rounding = take(s, 4 * 2 * L);
     if (s->memory) {
@@ -211,30 +225,31 @@ static void prepare_layer(const bw_model *m, const bw_layer *l, supply *s, prepa
                        (int8_t)(m->image + l->parameters)[12] <= 0 && (int8_t)(m->image + l->parameters)[13] <= 0 &&
                        lay_uniform(m, l, 2, 12, INT32_MAX, epilogues + 2 * L * FIELDS) && reach(&x) <= 1023 && reach(&z) <= 1023;
       } else {
-        const int64_t window = l->op == BW_AVERAGE_POOL ? (int64_t)l->kernel[0] * l->kernel[1] : 1;
+        const int64_t most = largest_sum(m, l, &x);
         to->roundings = rounding;
-        to->runnable = (uint32_t)(lay_uniform(m, l, 0, 4, window * reach(&x), epilogues) | lay_uniform_rounding(m, l, &y, window * reach(&x), rounding));
+        to->runnable = (uint32_t)(lay_uniform(m, l, 0, 4, most, epilogues) | lay_uniform_rounding(m, l, &y, most, rounding));
       }
     }
   }
-  if (values > *image) *image = values;
-  if (l->op == BW_ADD && values > *second) *second = values;
+  if (values > room->image) room->image = values;
+  if (l->op == BW_ADD && values > room->second) room->second = values;
+  if (l->op == BW_ATTEND && bw_attention_room(&x, &y) > room->attention) room->attention = bw_attention_room(&x, &y);
 }
 
 static prepared *lay_out(const bw_model *m, supply *s) {
   prepared *p = take(s, sizeof *p);
   prepared_layer *layers = take(s, m->header.layerCount * sizeof *layers);
-  uint64_t image = 0, second = 0;
+  rooms room = {0, 0, 0};
   uint32_t i;
-  void *images[2];
+  void *images[3];
   for (i = 0; i < m->header.layerCount; i++) {
     bw_layer l;
     if (s->memory) memset(&layers[i], 0, sizeof *layers);
     bw_get_layer(m, i, &l);
-    prepare_layer(m, &l, s, s->memory ? &layers[i] : 0, &image, &second);
+    prepare_layer(m, &l, s, s->memory ? &layers[i] : 0, &room);
   }
-  images[0] = take(s, 2 * image), images[1] = take(s, 2 * second);
-  if (p) p->layers = layers, p->image = images[0], p->second = images[1];
+  images[0] = take(s, 2 * room.image), images[1] = take(s, 2 * room.second), images[2] = take(s, room.attention);
+  if (p) p->layers = layers, p->image = images[0], p->second = images[1], p->attention = images[2];
   return p;
 }
 

@@ -300,6 +300,19 @@ static void run_pool(const target *t, const prepared_layer *p, const int16_t *im
   }
 }
 
+static void run_attend(const target *t, const prepared_layer *p, const bw_step *s, uint8_t *memory) {
+  const bw_attention a = bw_attention_of(s);
+  prepared_attention w;
+  uint32_t i, q, c;
+  bw_turn_attention(&a, memory, &w);
+  for (i = 0; i < a.positions; i += BW_ATTENTION_ROWS) {
+    const uint32_t count = a.positions - i < BW_ATTENTION_ROWS ? a.positions - i : BW_ATTENTION_ROWS;
+    bw_attend_rows(&a, &w, i, count);
+    for (q = 0; q < count; q++)
+      for (c = 0; c < a.channels; c += L) finish_uniform(t, p, (i + q) * a.channels + c, a.channels - c, bw_load(w.sums + q * w.sumStride + c));
+  }
+}
+
 int bw_run_prepared(const bw_model *m, uint32_t layer, const bw_step *s) {
   const prepared *all = m->prepared;
   const prepared_layer *p = &all->layers[layer];
@@ -318,6 +331,10 @@ int bw_run_prepared(const bw_model *m, uint32_t layer, const bw_step *s) {
     widen(&t, &v, s->in, all->image);
     if (t.l.depthwise) run_depthwise(&t, p, &v, all->image);
     else run_dense(&t, p, &v, all->image);
+    return 1;
+  }
+  if (t.l.op == BW_ATTEND) {
+    run_attend(&t, p, s, all->attention);
     return 1;
   }
   widen_row(&t, s->in, 0, (uint32_t)t.x.height * t.x.width, t.x.channels, all->image);

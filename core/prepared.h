@@ -1,6 +1,7 @@
 /* Prepared models: where memory is plenty and vectors are wide, weights are laid out once (prepare.c) for the fast paths (prepared.c). */
 #ifndef BITWRIGHT_PREPARED_H
 #define BITWRIGHT_PREPARED_H
+#include "attend.h"
 #include "layer.h"
 #include "simd.h"
 #include "weights.h"
@@ -24,7 +25,22 @@ typedef struct {
 typedef struct {
   prepared_layer *layers;
   int16_t *image, *second;
+  uint8_t *attention;
 } prepared;
+
+enum { BW_ATTENTION_ROWS = 4 };
+
+/* What attention works in (prepared_attend.c); depth and positions are even. */
+typedef struct {
+  uint32_t depth, positions, scoreStride, sumStride;
+  int16_t *row, *queries, *keys, *values, *shares;
+  int32_t *scores, *sums, *points;
+} prepared_attention;
+
+uint64_t bw_attention_room(const bw_tensor *x, const bw_tensor *y);
+void bw_turn_attention(const bw_attention *a, uint8_t *memory, prepared_attention *work);
+/* Sums of some queries, at most BW_ATTENTION_ROWS, in work->sums. */
+void bw_attend_rows(const bw_attention *a, const prepared_attention *work, uint32_t first, uint32_t count);
 
 /* How a convolution sees its input in the image. */
 typedef struct {

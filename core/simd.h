@@ -38,6 +38,25 @@ static inline bw_vector bw_shift_down(bw_vector v, bw_vector down) {
 }
 /* -1 where v is negative */
 static inline bw_vector bw_sign(bw_vector v) { return wasm_i32x4_shr(v, 31); }
+static inline bw_vector bw_sub(bw_vector a, bw_vector b) { return wasm_i32x4_sub(a, b); }
+static inline bw_vector bw_min(bw_vector a, bw_vector b) { return wasm_i32x4_min(a, b); }
+static inline bw_vector bw_max(bw_vector a, bw_vector b) { return wasm_i32x4_max(a, b); }
+static inline bw_vector bw_multiply_low(bw_vector a, bw_vector b) { return wasm_i32x4_mul(a, b); }
+/* floor(a b / 2^32) of unsigned ones */
+static inline bw_vector bw_multiply_high_unsigned(bw_vector a, bw_vector b) {
+  return wasm_i32x4_shuffle(wasm_u64x2_extmul_low_u32x4(a, b), wasm_u64x2_extmul_high_u32x4(a, b), 1, 3, 5, 7);
+}
+/* of unsigned ones */
+static inline bw_vector bw_shift_right(bw_vector v, int count) { return wasm_u32x4_shr(v, (uint32_t)count); }
+static inline bw_vector bw_gather(const int32_t *table, bw_vector at) {
+  return wasm_i32x4_make(table[wasm_i32x4_extract_lane(at, 0)], table[wasm_i32x4_extract_lane(at, 1)], table[wasm_i32x4_extract_lane(at, 2)],
+                         table[wasm_i32x4_extract_lane(at, 3)]);
+}
+/* v / 2^times, rounded, a half up: v below 2^17, times up to 20 */
+static inline bw_vector bw_halve(bw_vector v, bw_vector times) {
+  const bw_vector scale = wasm_i32x4_shl(wasm_i32x4_sub(wasm_i32x4_const_splat(127), times), 23);
+  return wasm_i32x4_trunc_sat_f32x4(wasm_f32x4_add(wasm_f32x4_mul(wasm_f32x4_convert_i32x4(v), scale), wasm_f32x4_const_splat(0.5f)));
+}
 static inline bw_vector bw_and(bw_vector a, bw_vector b) { return wasm_v128_and(a, b); }
 static inline bw_vector bw_shift_left(bw_vector v, int count) { return wasm_i32x4_shl(v, count); }
 /* BW_LANES int16 as int32 */
@@ -89,6 +108,20 @@ static inline bw_vector bw_multiply_high(bw_vector v, bw_vector multiplier) {
 static inline int32_t bw_shift_count(int32_t s) { return s; }
 static inline bw_vector bw_shift_down(bw_vector v, bw_vector down) { return _mm256_srav_epi32(v, down); }
 static inline bw_vector bw_sign(bw_vector v) { return _mm256_srai_epi32(v, 31); }
+static inline bw_vector bw_sub(bw_vector a, bw_vector b) { return _mm256_sub_epi32(a, b); }
+static inline bw_vector bw_min(bw_vector a, bw_vector b) { return _mm256_min_epi32(a, b); }
+static inline bw_vector bw_max(bw_vector a, bw_vector b) { return _mm256_max_epi32(a, b); }
+static inline bw_vector bw_multiply_low(bw_vector a, bw_vector b) { return _mm256_mullo_epi32(a, b); }
+static inline bw_vector bw_multiply_high_unsigned(bw_vector a, bw_vector b) {
+  const bw_vector odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), _mm256_srli_epi64(b, 32));
+  return _mm256_blend_epi32(_mm256_srli_epi64(_mm256_mul_epu32(a, b), 32), odd, 0xaa);
+}
+static inline bw_vector bw_shift_right(bw_vector v, int count) { return _mm256_srli_epi32(v, count); }
+static inline bw_vector bw_gather(const int32_t *table, bw_vector at) { return _mm256_i32gather_epi32(table, at, 4); }
+static inline bw_vector bw_halve(bw_vector v, bw_vector times) {
+  const bw_vector scale = _mm256_slli_epi32(_mm256_sub_epi32(_mm256_set1_epi32(127), times), 23);
+  return _mm256_cvttps_epi32(_mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v), _mm256_castsi256_ps(scale)), _mm256_set1_ps(0.5f)));
+}
 static inline bw_vector bw_and(bw_vector a, bw_vector b) { return _mm256_and_si256(a, b); }
 static inline bw_vector bw_shift_left(bw_vector v, int count) { return _mm256_slli_epi32(v, count); }
 static inline bw_vector bw_widen(const int16_t *p) { return _mm256_cvtepi16_epi32(_mm_loadu_si128((const __m128i *)p)); }

@@ -20,6 +20,7 @@ const sources = [
   'attend.c',
   'prepare.c',
   'prepared.c',
+  'prepared_attend.c',
   'rounding.c',
   'front_end.c',
   'front_end_clip.c',
