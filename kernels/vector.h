@@ -118,17 +118,16 @@ INLINE V log_(V v) {
   return m + y + e * 0.693359375f;
 }
 
-// e^v for v in [-87, 88] (below and above: that of the limit): a power of two times a degree-6 polynomial (Cephes expf), error below 2 ulp.
-INLINE V exp_(V v) {
-  v = clamp(v, splat(-87.0f), splat(88.0f));
-  V n = round_(v * 1.44269504f);
-  V r = fma_(n, splat(2.12194440e-4f), fma_(n, splat(-0.693359375f), v));
-  V y = splat(1.9875691500e-4f);
-  y = fma_(y, r, splat(1.3981999507e-3f));
-  y = fma_(y, r, splat(8.3334519073e-3f));
-  y = fma_(y, r, splat(4.1665795894e-2f));
-  y = fma_(y, r, splat(1.6666665459e-1f));
-  y = fma_(y, r, splat(5.0000001201e-1f));
-  y = fma_(y, r * r, r) + 1.0f;
-  return y * (V)((__builtin_convertvector(n, VI) + 127) << 23);
+// 2^v for v <= 0 (2^-126 from there down), error below 2 ulp. Adding 1.5 * 2^23 rounds v and leaves the exponent's bits below the point.
+INLINE V exp2_(V v) {
+  const float point = 12582912.0f + 127.0f;
+  v = max_(splat(-126.0f), v);
+  V shifted = v + point, f = v - (shifted - point);
+  V y = splat(1.3264727e-3f);
+  y = fma_(y, f, splat(9.671513e-3f));
+  y = fma_(y, f, splat(5.5507336e-2f));
+  y = fma_(y, f, splat(2.4022242e-1f));
+  y = fma_(y, f, splat(6.93147e-1f));
+  y = fma_(y, f, splat(1.0f));
+  return y * (V)((VI)shifted << 23);
 }

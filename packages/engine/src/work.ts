@@ -77,17 +77,13 @@ function layer(args: Int32Array) {
 }
 
 /** The arguments of attention: positions of the whole batch, and where each input's transform begins, with its channels with and without the filling. */
-function attention(a: Int32Array, lanes: number) {
-  const nodes = a[0] * a[2]
+function attention(a: Int32Array) {
   const [stride, used, strideOfValue, usedOfValue] = a.subarray(21)
   return {
-    nodes,
-    chunks: a[1],
+    nodes: a[0] * a[2],
     query: { at: 4, stride, used },
     key: { at: 10, stride, used },
     value: { at: 16, stride: strideOfValue, used: usedOfValue },
-    pairs: nodes * a[2],
-    kept: nodes * Math.ceil(a[2] / lanes) * lanes,
   }
 }
 
@@ -277,14 +273,11 @@ function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
     case 'adam':
       return update(a.subarray(5), { numbers: 6, read: 4, written: 3 })
     case 'attend': {
-      const { nodes, query, key, value, kept } = attention(a, lanes)
+      const { nodes, query, key, value } = attention(a)
       const read = [query, key, value].reduce((sum, { at, used }) => sum + nodes * used + pending(a, at, used), 0)
       // the value's filling is multiplied too
       const filling = value.stride - value.used
-      return {
-        read: read + nodes * filling + given(a[value.at], 2 * filling),
-        written: nodes * value.stride + given(a[26], kept) + given(a[27], nodes),
-      }
+      return { read: read + nodes * filling + given(a[value.at], 2 * filling), written: nodes * value.stride + given(a[26], 2 * nodes) }
     }
     case 'attendBackward':
       return attentionGradient(a, lanes)
@@ -311,27 +304,25 @@ function touched(name: CommandName, a: Int32Array, lanes: number): Touched {
   }
 }
 
-/** What the gradient of attention reads depends on which of its inputs want one: [query, key, value] at 30, 34 and 38. */
+/** The way back through attention: [query, key, value] have their targets at 29, 33 and 37. */
 function attentionGradient(a: Int32Array, lanes: number): Touched {
-  const { nodes, chunks, query, key, value, pairs } = attention(a, lanes)
-  const wanted = [a[30] !== none, a[34] !== none]
-  const ofScores = wanted[0] || wanted[1]
-  let read = (ofScores ? 2 : 1) * nodes * value.stride + pairs + nodes
+  const { nodes, query, key, value } = attention(a)
+  const [ofQuery, ofKey] = [a[29] !== none, a[33] !== none]
+  const ofScores = ofQuery || ofKey
+  let read = (ofScores ? 2 : 1) * nodes * value.stride + 2 * nodes
   let written = 0
-  // the query makes the key's gradient, the key the query's
-  const wholly = [wanted[1], wanted[0], false]
-  for (const [i, { at, stride }] of [query, key, value].entries()) {
-    const map = { count: nodes * stride, channels: stride, chunks }
-    const gradient = gradientTarget(a, at, 30 + 4 * i, map, lanes, wholly[i] || (i === 2 && ofScores))
-    if (wholly[i]) read += map.count + pending(a, at, stride)
+  for (const [i, { at, stride, used }] of [query, key, value].entries()) {
+    const target = 29 + 4 * i
+    const isUsed = i < 2 || ofScores
+    const gradient = gradientTarget(a, at, target, { count: nodes * stride, channels: stride, chunks: a[1] }, lanes, isUsed)
     read += gradient.read
     written += gradient.written
-  }
-  if (ofScores) {
-    // the scores need no filling, the way back through what is pending does
-    const [dx, , sums] = a.subarray(38)
-    const cut = dx !== none && cuts(a, value.at)
-    read += nodes * (cut || sums !== none ? value.stride : value.used) + pending(a, value.at, cut ? value.stride : value.used)
+    if (!isUsed) continue
+    // the scores need no filling; the other's gradient, and the way back through what is pending, do
+    const isWanted = a[target] !== none
+    const whole = (i === 0 && ofKey) || (i === 1 && ofQuery)
+    const numbers = whole || (isWanted && cuts(a, at)) ? stride : used
+    read += nodes * (isWanted && a[target + 2] !== none ? stride : numbers) + pending(a, at, numbers)
   }
   return { read, written }
 }

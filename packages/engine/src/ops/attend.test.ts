@@ -114,6 +114,9 @@ onEveryBackend((backend, variant) => {
     y.forEach((value, i) => expect(value).toBeCloseTo(((i >> 3) % 2 ? 0 : 10) + (i % 8) / 8, 30))
     const equal = evaluate((input, i) => (input < 2 ? -1000 : i >> 3), 16)
     for (const value of equal) expect(value).toBeCloseTo(7.5, 5)
+    // sums that are no round numbers
+    const large = evaluate((input, i) => (input < 2 ? 1e5 * Math.sin(i >> 3) : i >> 3), 16)
+    for (const row of [2, 14]) expect(large[8 * row]).toBeCloseTo(14, 5)
   })
 
   test('a number that is none comes through', () => {

@@ -26,8 +26,8 @@ export function attend(tape: Tape, query: Value, key: Value, value: Value): Valu
   const row = 16 * (Math.ceil(nodes / 16) | 1)
   const needsGradient = inputs.some(({ stored }) => (stored.aliasOf ?? stored).needsGradient)
   const y = tape.store(v.height, v.width, v.channels, { needsGradient })
-  const kept = y.needsGradient ? tape.allocate(tape.batch * nodes * row) : none
-  const inverses = y.needsGradient ? tape.allocate(tape.batch * nodes) : none
+  // of each row its largest score and one over its sum
+  const kept = y.needsGradient ? tape.allocate(2 * tape.batch * nodes) : none
   const common = [
     tape.batch,
     tape.chunks,
@@ -39,12 +39,11 @@ export function attend(tape: Tape, query: Value, key: Value, value: Value): Valu
     v.channels,
     row,
     kept,
-    inverses,
     y.offset,
   ]
   const wide = Math.max(q.stride, v.stride)
-  const block = blockRows * (row + q.stride + v.stride) + nodes * wide + tileRows * Math.max(nodes, wide)
-  tape.emit('forward', 'attend', common, block + q.channels * columns + nodes * v.stride)
+  const block = blockRows * (row + q.stride) + (nodes + tileRows) * wide + tileRows * nodes + q.channels * columns
+  tape.emit('forward', 'attend', common, block + nodes * v.stride)
   tape.onBackward(() => {
     const output = tape.outputGradient(y)
     if (!output) return
@@ -54,13 +53,9 @@ export function attend(tape: Tape, query: Value, key: Value, value: Value): Valu
       const [gradient, accumulate, stats, quantizerSums] = tape.gradientTarget(input)
       return [gradient, accumulate, stats, quantizerSums === none ? none : sums + i * size]
     })
-    const gradients = nodes * (2 * q.stride + v.stride) + 2 * wide
-    tape.emit(
-      'backward',
-      'attendBackward',
-      [...common, output[0], ...targets.flat()],
-      block + gradients + nodes * q.stride + v.channels * columns,
-    )
+    const ofScores = blockRows * (row + v.stride) + v.channels * columns
+    const gradients = nodes * (3 * q.stride + v.stride) + 2 * wide
+    tape.emit('backward', 'attendBackward', [...common, output[0], ...targets.flat()], block + ofScores + gradients)
     inputs.forEach((input, i) => tape.collectQuantizerSums(input, sums + i * size))
     tape.releaseGradient(y, output[1])
   })
