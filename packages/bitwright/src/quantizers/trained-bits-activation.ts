@@ -11,11 +11,11 @@ export class TrainedBitsActivation extends ActivationQuantizer {
   private readonly width: TrainedWidth
   private readonly groupsOfParameters: readonly ParameterGroup[]
 
-  /** Bits at the start, 2 to 8. */
-  constructor(options: ActivationQuantizerOptions) {
+  /** Bits at the start, 2 to 8. `width`: shared with what the same layer multiplies. */
+  constructor(options: ActivationQuantizerOptions, width = new TrainedWidth(options.bits)) {
     super('trained bits', options)
     checkBits('trained bits', options.bits, 2)
-    this.width = new TrainedWidth(options.bits)
+    this.width = width
     this.range.set([1])
     this.groupsOfParameters = [this.range, this.width.offset]
   }

@@ -1,17 +1,18 @@
 // Quantization-aware training of one network: a weight quantizer per layer, an activation quantizer per stored value (and per layer
 // that narrows a stream for itself), their places on the heap, and what each does in a step.
 import { type Engine, none, type ParameterStore, type QuantizerSlot, type WeightReference } from '@bitwright/engine'
-import { consumers, isWeighted, parameterPrefix, weightedNodes } from '../network/graph.ts'
+import { consumers, inputKeys, isMultiplying, parameterPrefix, weightedNodes } from '../network/graph.ts'
 import type { Network, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { inferShapes } from '../network/shapes.ts'
-import { storageOf } from '../network/storage.ts'
+import { type LayerInput, storageOf } from '../network/storage.ts'
 import {
   type ActivationQuantizer,
   averageBits,
   averageBitsPenalty,
   type Penalty,
   sizePenalty,
+  TrainedWidth,
   type WeightQuantizer,
   type WidthItem,
 } from '../quantizers/index.ts'
@@ -85,43 +86,31 @@ export class Quantization implements Quantized {
       })
     }
     const readDirectly = new Set([...storage.inputs.values()].filter(({ narrowed }) => !narrowed).map(({ value }) => value))
+    const widths = options.activationBits === 'trained' ? trainedWidths(network) : undefined
+    const trainable = widths && trainableValues(network, storage.inputs)
     for (const [id, { bits, signed, scale }] of storage.values) {
       if (scale !== undefined || id === last.id) continue
-      const trained = options.activationBits === 'trained' && this.isTrainable(id, storage.inputs, network)
-      const entry = this.activation({ bits, signed, elements: elements(id) }, trained, readDirectly.has(id))
+      const reader = trainable?.get(id)
+      const width = reader === undefined ? undefined : widths?.get(reader)
+      const entry = this.activation({ bits, signed, elements: elements(id) }, readDirectly.has(id), width)
       this.valueEntries.set(id, entry)
     }
-    for (const [id, input] of storage.inputs) {
-      if (!input.narrowed) continue
-      this.narrowedEntries.set(
-        id,
-        this.activation(
-          { bits: input.bits, signed: input.signed, elements: elements(input.value) },
-          options.activationBits === 'trained',
-          true,
-        ),
-      )
+    for (const [key, { value, bits, signed, narrowed }] of storage.inputs) {
+      if (narrowed) this.narrowedEntries.set(key, this.activation({ bits, signed, elements: elements(value) }, true, widths?.get(key)))
     }
     const quantizers = this.quantizers()
     this.adam = new LearnedAdam(
-      quantizers.flatMap((quantizer) => [...quantizer.parameters()]),
+      [...new Set(quantizers.flatMap((quantizer) => [...quantizer.parameters()]))],
       new Map(quantizers.flatMap(widthParameters)),
     )
   }
 
-  /** A value's width is trained when exactly one layer with weights reads it and nothing else does. */
-  private isTrainable(id: string, inputs: ReadonlyMap<string, { value: string; narrowed: boolean }>, network: Network): boolean {
-    const readers = consumers(network).get(id)!
-    return (
-      readers.length === 1 &&
-      isWeighted(readers[0]) &&
-      network.nodes[0].id !== id &&
-      [...inputs.values()].some(({ value, narrowed }) => value === id && !narrowed)
-    )
-  }
-
-  private activation(options: { bits: number; signed: boolean; elements: number }, trained: boolean, multiplied: boolean): ActivationEntry {
-    return { quantizer: activationQuantizer(options, trained), slot: { offset: this.allocate(4), sums: this.allocate(3) }, multiplied }
+  private activation(
+    options: { bits: number; signed: boolean; elements: number },
+    multiplied: boolean,
+    width?: TrainedWidth,
+  ): ActivationEntry {
+    return { quantizer: activationQuantizer(options, width), slot: { offset: this.allocate(4), sums: this.allocate(3) }, multiplied }
   }
 
   private allocate(count: number): number {
@@ -158,17 +147,29 @@ export class Quantization implements Quantized {
     return this.valueEntries.get(id)?.slot
   }
 
-  narrowed(node: WeightedNetworkNode): QuantizerSlot | undefined {
-    return this.narrowedEntries.get(node.id)?.slot
+  narrowed(key: string): QuantizerSlot | undefined {
+    return this.narrowedEntries.get(key)?.slot
   }
 
   weightQuantizer(id: string): WeightQuantizer {
     return this.weightEntries.get(id)!.quantizer
   }
 
-  /** By id of the value, or of the layer that narrows its input. */
+  /** By id of the value, or, of a layer that narrows its input, by what it multiplies. */
   activationQuantizer(id: string, narrowed = false): ActivationQuantizer | undefined {
     return (narrowed ? this.narrowedEntries : this.valueEntries).get(id)?.quantizer
+  }
+
+  /** Every activation quantizer with the id of the value that it rounds. */
+  rounded(): { quantizer: ActivationQuantizer; value: string }[] {
+    return this.network.nodes.flatMap((node) => {
+      const own = this.valueEntries.get(node.id)
+      const narrowed = isMultiplying(node) ? inputKeys(node).map((key) => this.narrowedEntries.get(key)) : []
+      return [
+        ...(own ? [{ quantizer: own.quantizer, value: node.id }] : []),
+        ...narrowed.flatMap((entry, i) => (entry ? [{ quantizer: entry.quantizer, value: node.inputs[i] }] : [])),
+      ]
+    })
   }
 
   // --- the life of a step
@@ -258,14 +259,15 @@ export class Quantization implements Quantized {
     return {
       ...this.network,
       nodes: this.network.nodes.map((node) => {
-        if (!isWeighted(node)) return node
-        const input = storage.inputs.get(node.id)!
-        const activation = this.narrowedEntries.get(node.id) ?? this.valueEntries.get(input.value)
-        return {
-          ...node,
-          weightBits: this.weightQuantizer(node.id).bits(),
-          activationBits: activation?.quantizer.bits() ?? input.bits,
-        }
+        if (!isMultiplying(node)) return node
+        // the inputs of one layer have one width
+        const [key] = inputKeys(node)
+        const input = storage.inputs.get(key)!
+        const activation = this.narrowedEntries.get(key) ?? this.valueEntries.get(input.value)
+        const activationBits = activation?.quantizer.bits() ?? input.bits
+        return node.op === 'attend'
+          ? { ...node, activationBits }
+          : { ...node, weightBits: this.weightQuantizer(node.id).bits(), activationBits }
       }),
     }
   }
@@ -287,4 +289,21 @@ export class Quantization implements Quantized {
     for (const offset of this.owned) this.engine.heap.release(offset)
     this.owned.length = 0
   }
+}
+
+/** The width of each layer's inputs, one for all of them, by what the layer multiplies. */
+function trainedWidths(network: Network): Map<string, TrainedWidth> {
+  return new Map(
+    network.nodes.filter(isMultiplying).flatMap((node) => {
+      const width = new TrainedWidth(startActivationBits)
+      return inputKeys(node).map((key) => [key, width] as const)
+    }),
+  )
+}
+
+/** The values whose width is trained, with what their reader calls them: exactly one layer that multiplies reads them and nothing else does. */
+function trainableValues(network: Network, inputs: ReadonlyMap<string, LayerInput>): Map<string, string> {
+  const readers = consumers(network)
+  const isOwn = (id: string) => readers.get(id)!.length === 1 && isMultiplying(readers.get(id)![0]) && network.nodes[0].id !== id
+  return new Map([...inputs].flatMap(([key, { value, narrowed }]) => (!narrowed && isOwn(value) ? [[value, key] as const] : [])))
 }

@@ -10,8 +10,8 @@ import {
   Tape,
   type WeightReference,
 } from '@bitwright/engine'
-import { consumers, isWeighted, nodesById, parameterPrefix, readsInput, throughViews, weightedNodes } from '../network/graph.ts'
-import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
+import { consumers, inputKeys, isMultiplying, isWeighted, nodesById, parameterPrefix, readsInput, throughViews } from '../network/graph.ts'
+import type { MultiplyingNode, Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import { parameterShapes } from '../network/parameters.ts'
 import { storageOf, streamBits } from '../network/storage.ts'
 import { type BitSharingActivation, type BitSharingQuantizer, MadeFilters, NestedBits, type WeightQuantizer } from '../quantizers/index.ts'
@@ -22,7 +22,7 @@ import type { SharedQuantizationOptions } from './shared-quantization.ts'
 /** dLoss / dgate of every width at one layer's place: <gradient of the quantized numbers, the numbers at that width>. */
 export interface WidthGates {
   readonly role: string
-  /** By width, as in `weightWidths`; empty where the layer's weights have no width to choose (SincConv). */
+  /** By width, as in `weightWidths`; empty where the layer has no weights whose width is to choose (SincConv, attend). */
   readonly weights: readonly number[]
   /** By width, as in `activationWidths`; empty where the layer reads the network's input. */
   readonly activations: readonly number[]
@@ -104,8 +104,10 @@ export class QuantizedPath implements Quantized {
         quantized: this.allocate(count),
         gradient: this.allocate(count),
       })
-      const input = inputs.get(node.id)!
-      if (input.narrowed) this.narrowedEntries.set(node.id, this.activation(shared.narrowed(node.id, input.signed), input.bits))
+    }
+    for (const key of nodes.filter(isMultiplying).flatMap(inputKeys)) {
+      const { narrowed, signed, bits } = inputs.get(key)!
+      if (narrowed) this.narrowedEntries.set(key, this.activation(shared.narrowed(key, signed), bits))
     }
     for (const [id, { bits, signed, scale }] of values) {
       if (scale === undefined && read.has(id)) this.valueEntries.set(id, this.activation(shared.value(id, signed), bits))
@@ -134,8 +136,8 @@ export class QuantizedPath implements Quantized {
   value(id: string): QuantizerSlot | undefined {
     return this.valueEntries.get(id)?.slot
   }
-  narrowed(node: WeightedNetworkNode): QuantizerSlot | undefined {
-    return (this.narrowedEntries.get(node.id) ?? this.apart.get(node.id))?.slot
+  narrowed(key: string): QuantizerSlot | undefined {
+    return (this.narrowedEntries.get(key) ?? this.apart.get(key))?.slot
   }
   weightQuantizer(id: string): WeightQuantizer {
     return this.weightEntries.get(id)!.quantizer
@@ -211,63 +213,69 @@ export class QuantizedPath implements Quantized {
 
   // --- gates
 
-  /** Layers whose input has a width to choose. */
-  private chosen(): WeightedNetworkNode[] {
+  /** Layers whose inputs have a width to choose. */
+  private chosen(): MultiplyingNode[] {
     const byId = nodesById(this.network)
-    return weightedNodes(this.network).filter((node) => !readsInput(byId, node))
+    return this.network.nodes.filter(isMultiplying).filter((node) => !readsInput(byId, node))
   }
-  /** Which values are streams: several nodes read them, or one without weights. */
+  /** Which values are streams: several nodes read them, or one that multiplies nothing. */
   private streams(): (id: string) => boolean {
     const readers = consumers(this.network)
-    return (id) => readers.get(id)!.length > 1 || !isWeighted(readers.get(id)![0])
+    return (id) => readers.get(id)!.length > 1 || !isMultiplying(readers.get(id)![0])
   }
 
   /** Before anything is recorded: every layer that reads a stream gets a map of its own, so that its gradient is known apart. */
   keepApart(): void {
     const { inputs, values } = storageOf(this.network)
     const isStream = this.streams()
-    for (const { id } of this.chosen()) {
-      const { value, narrowed } = inputs.get(id)!
-      if (!narrowed && isStream(value)) this.apart.set(id, this.activation(this.shared.value(value, values.get(value)!.signed), streamBits))
+    for (const key of this.chosen().flatMap(inputKeys)) {
+      const { value, narrowed } = inputs.get(key)!
+      if (!narrowed && isStream(value))
+        this.apart.set(key, this.activation(this.shared.value(value, values.get(value)!.signed), streamBits))
     }
   }
 
   /** Before `tape.backward()`: what layers read keeps its gradient. */
   keepGradients(recorder: Recorder): void {
-    for (const { id } of this.chosen()) recorder.multiplied.get(id)!.stored.keepGradient = true
+    for (const key of this.chosen().flatMap(inputKeys)) recorder.multiplied.get(key)!.stored.keepGradient = true
   }
 
   /**
    * dLoss / dgate of every width of every layer, after the backward kernels of a tape recorded with weight gradients, `keepApart` and
-   * `keepGradients`. What a grid cuts off has no gradient for other widths either; nested unsigned grids cut off the same.
+   * `keepGradients`. What a grid cuts off has no gradient for other widths either; nested unsigned grids cut off the same. The inputs of
+   * one layer have one width, whose gate opens all of them.
    */
   gateGradients(recorder: Recorder): WidthGates[] {
     const { engine } = this
     const { activationWidths } = this.options
     const tape = new Tape(engine, { batch: recorder.tape.batch, mode: 'recalibrate' })
     const { inputs } = storageOf(this.network)
-    const reads = new Map<string, (() => number)[]>()
+    const reads = new Map<string, (() => number)[][]>()
     const isStream = this.streams()
-    for (const node of this.chosen()) {
-      const { value: id, signed } = inputs.get(node.id)!
-      const plain = recorder.multiplied.get(node.id)!
+    const gatesOf = (key: string): (() => number)[] => {
+      const { value: id, signed } = inputs.get(key)!
+      const plain = recorder.multiplied.get(key)!
       const ofStream = isStream(id)
-      const quantizer = ofStream ? this.shared.narrowed(node.id, signed) : this.valueEntries.get(id)!.quantizer
-      const gate = (bits: number): (() => number) => {
+      const quantizer = ofStream ? this.shared.narrowed(key, signed) : this.valueEntries.get(id)!.quantizer
+      return activationWidths.map((bits) => {
         if (ofStream && bits === streamBits) return dot(tape, plain, plain.stored)
         const offset = tape.allocate(4)
         quantizer.select(bits)
         quantizer.writeSlot(engine.backend.heap, offset)
         return dot(tape, fakeQuantize(plain, { offset, sums: none }), plain.stored)
-      }
-      reads.set(node.id, activationWidths.map(gate))
+      })
     }
+    for (const node of this.chosen()) reads.set(node.id, inputKeys(node).map(gatesOf))
     engine.backend.run(tape.program(['finish']))
-    const gates = [...this.weightEntries.values()].map((entry) => ({
-      role: this.shared.roleOf(entry.node.id),
-      weights: this.weightGates(entry, engine.floats(recorder.sources.get(entry.node.id)!.offset, entry.count)),
-      activations: (reads.get(entry.node.id) ?? []).map((read) => read()),
-    }))
+    const gates = this.network.nodes.filter(isMultiplying).map(({ id }) => {
+      const entry = this.weightEntries.get(id)
+      const ofInputs = reads.get(id)
+      return {
+        role: this.shared.roleOf(id),
+        weights: entry ? this.weightGates(entry, engine.floats(recorder.sources.get(id)!.offset, entry.count)) : [],
+        activations: ofInputs ? activationWidths.map((_, width) => ofInputs.reduce((sum, gate) => sum + gate[width](), 0)) : [],
+      }
+    })
     tape.dispose()
     return gates
   }

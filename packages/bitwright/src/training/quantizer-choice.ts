@@ -14,6 +14,7 @@ import {
   MadeFilters,
   TrainedBits,
   TrainedBitsActivation,
+  type TrainedWidth,
   type WeightQuantizer,
 } from '../quantizers/index.ts'
 import { mostNarrowedBits } from './meet-average.ts'
@@ -80,9 +81,12 @@ export function weightQuantizer(
     : new FixedBits(count, channels, { bits, granularity })
 }
 
-/** The quantizer of a stored value, or of a layer's own narrower input. */
-export function activationQuantizer(options: ConstructorParameters<typeof FixedBitsActivation>[0], trained: boolean): ActivationQuantizer {
-  return trained ? new TrainedBitsActivation(options) : new FixedBitsActivation(options)
+/** The quantizer of a stored value, or of a layer's own narrower input. `width`: that is trained. */
+export function activationQuantizer(
+  options: ConstructorParameters<typeof FixedBitsActivation>[0],
+  width?: TrainedWidth,
+): ActivationQuantizer {
+  return width ? new TrainedBitsActivation(options, width) : new FixedBitsActivation(options)
 }
 
 /** Of a quantizer's learned numbers, those that decide its width, with what one bit is to them: 1, or undefined where it is a factor of two. */

@@ -2,6 +2,8 @@
 // search alike. Where widths are decided, values are fake-quantized exactly where the integer model will store them (network/storage.ts).
 import {
   add,
+  addScaled,
+  attend,
   averagePool,
   batchNorm,
   bias,
@@ -24,7 +26,7 @@ import {
   type Value,
   type WeightReference,
 } from '@bitwright/engine'
-import { nodesById, normalizationPrefix, parameterPrefix, throughViews } from '../network/graph.ts'
+import { inputKeys, isLearned, nodesById, normalizationPrefix, parameterPrefix, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import type { ActivationQuantizer, WeightQuantizer } from '../quantizers/index.ts'
 import type { WholeLayer, WholeLayers } from './whole-layers.ts'
@@ -42,8 +44,8 @@ export interface QuantizedReferences {
   weights(node: WeightedNetworkNode, source: WeightReference): WeightReference
   /** The quantizer of a stored value, by id of the node that makes it; undefined: kept as it is (raw audio, logits). */
   value(id: string): QuantizerSlot | undefined
-  /** The second quantizer of a layer that narrows a stream for itself. */
-  narrowed(node: WeightedNetworkNode): QuantizerSlot | undefined
+  /** The second quantizer of a layer that narrows a stream for itself, by what it multiplies (`inputKeys`). */
+  narrowed(key: string): QuantizerSlot | undefined
 }
 
 /** The same with its quantizers: what evaluation in whole numbers and statistics taken anew need of a network's quantization. */
@@ -52,7 +54,7 @@ export interface Quantized extends QuantizedReferences {
   /** Before the kernels: quantized weights and quantizer slots on the heap. */
   prepare(sources: WeightSources): void
   weightQuantizer(id: string): WeightQuantizer
-  /** By id of the value, or of the layer that narrows its input. */
+  /** By id of the value, or, of a layer that narrows its input, by what it multiplies. */
   activationQuantizer(id: string, narrowed?: boolean): ActivationQuantizer | undefined
 }
 
@@ -73,7 +75,7 @@ export class Recorder {
   readonly values = new Map<string, Value>()
   /** The float weights of each recorded layer, before quantization. */
   readonly sources: WeightSources = new Map()
-  /** By id of the layer: what it reads, before the quantizer of that. */
+  /** By what a layer multiplies (`inputKeys`): what it reads, before the quantizer of that. */
   readonly multiplied = new Map<string, Value>()
   private readonly options: RecordOptions
 
@@ -107,12 +109,15 @@ export class Recorder {
       case 'crop':
         return crop(tape, this.values.get(node.inputs[0])!, node.rows)
       case 'add': {
-        if (node.scale) throw new Error(`node "${node.id}": a learned scale is not trained yet`)
-        const sum = add(tape, ...node.inputs.map((id) => this.read(id, origin)))
+        const [x, y] = node.inputs.map((id) => this.read(id, origin))
+        const sum = isLearned(node) ? addScaled(tape, x, y, this.reference(`${parameterPrefix(node)}.scale`)) : add(tape, x, y)
         return node.activation === 'relu' ? relu(sum) : sum
       }
-      case 'attend':
-        throw new Error(`node "${node.id}": attend is not trained yet`)
+      case 'attend': {
+        const [query, key, value] = inputKeys(node).map((part, i) => this.quantizedInput(part, node.inputs[i], origin))
+        const mean = attend(tape, query, key, value)
+        return node.activation === 'relu' ? relu(mean) : mean
+      }
       case 'averagePool':
         return averagePool(tape, this.read(node.inputs[0], origin), node.kernelSize, node.stride)
       case 'globalAveragePool':
@@ -137,7 +142,7 @@ export class Recorder {
     const { tape } = this
     const { quantized } = this.options
     const whole = this.options.whole?.layer(node)
-    const x = this.quantizedInput(node, origin, whole?.input)
+    const x = this.quantizedInput(node.id, node.inputs[0], origin, whole?.input)
     const source = this.source(node)
     this.sources.set(node.id, source)
     const weights = whole?.weights ?? quantized?.weights(node, source) ?? source
@@ -152,12 +157,11 @@ export class Recorder {
   }
 
   /** What a layer multiplies: the value through its quantizer, or through `instead`. */
-  private quantizedInput(node: WeightedNetworkNode, origin: (id: string) => string, instead?: QuantizerSlot): Value {
-    const [id] = node.inputs
+  private quantizedInput(key: string, id: string, origin: (id: string) => string, instead?: QuantizerSlot): Value {
     const { quantized } = this.options
-    const narrowed = quantized?.narrowed(node)
+    const narrowed = quantized?.narrowed(key)
     const plain = narrowed ? settle(this.tape, this.read(id, origin)) : this.values.get(id)!
-    this.multiplied.set(node.id, plain)
+    this.multiplied.set(key, plain)
     const slot = instead ?? narrowed ?? quantized?.value(origin(id))
     return slot ? fakeQuantize(plain, slot) : plain
   }
@@ -169,8 +173,7 @@ export class Recorder {
 
   private normalized(node: WeightedNetworkNode, y: Value): Value {
     if (node.bias) {
-      const name = `${parameterPrefix(node)}.bias`
-      return bias(this.tape, y, { offset: this.at(name), gradient: this.gradient(name) })
+      return bias(this.tape, y, this.reference(`${parameterPrefix(node)}.bias`))
     }
     if (node.normalization === 'none') return y
     const prefix = normalizationPrefix(node)
@@ -190,7 +193,7 @@ export class Recorder {
   /** The float weights; a sinc layer makes them from its two numbers per filter. */
   private source(node: WeightedNetworkNode): WeightReference {
     const prefix = parameterPrefix(node)
-    if (node.op !== 'sinc') return { offset: this.at(`${prefix}.weight`), gradient: this.gradient(`${prefix}.weight`) }
+    if (node.op !== 'sinc') return this.reference(`${prefix}.weight`)
     const parameters = {
       low: this.at(`${prefix}.lowHz`),
       band: this.at(`${prefix}.bandHz`),
@@ -198,6 +201,10 @@ export class Recorder {
       bandGradient: this.gradient(`${prefix}.bandHz`),
     }
     return sincFilters(this.tape, parameters, node.channels, node.kernelSize[0] * node.kernelSize[1], node.sampleRate)
+  }
+
+  private reference(name: string): WeightReference {
+    return { offset: this.at(name), gradient: this.gradient(name) }
   }
 
   private at(name: string): number {

@@ -28,14 +28,7 @@ async function magnitudes(
   const tape = new Tape(engine, { batch: batches[0].length, mode: 'evaluate' })
   const recorder = new Recorder(tape, { store, momentum: 0 })
   const { input } = recorder.network(network)
-  const watched = network.nodes.flatMap(({ id, inputs }) => {
-    const own = quantization.activationQuantizer(id)
-    const narrowed = quantization.activationQuantizer(id, true)
-    return [
-      ...(own ? [{ quantizer: own, read: observe(tape, recorder.values.get(id)!) }] : []),
-      ...(narrowed ? [{ quantizer: narrowed, read: observe(tape, recorder.values.get(inputs[0])!) }] : []),
-    ]
-  })
+  const watched = quantization.rounded().map(({ quantizer, value }) => ({ quantizer, read: observe(tape, recorder.values.get(value)!) }))
   const sums = new Map<ActivationQuantizer, number>()
   const run = tape.program(['generate', 'pack', 'forward'])
   for (const samples of batches) {

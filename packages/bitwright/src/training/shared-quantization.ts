@@ -84,9 +84,10 @@ export class SharedQuantization {
           if (!known || channels > known.channels || (channels === known.channels && size > known.size))
             largest.set(key, { name, size, channels })
         }
-        const { value } = inputs.get(node.id)!
+      }
+      for (const [key, { value }] of inputs) {
         const { scale, signed } = values.get(value)!
-        if (scale === undefined) this.add(this.narrowed, this.activationKey(node.id, signed), signed)
+        if (scale === undefined) this.add(this.narrowed, this.activationKey(key, signed), signed)
       }
       for (const [id, { signed, scale }] of values) {
         if (scale === undefined && id !== network.nodes.at(-1)!.id) this.add(this.values, this.activationKey(id, signed), signed)

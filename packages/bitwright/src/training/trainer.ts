@@ -268,27 +268,11 @@ export async function calibrate(
   const tape = new Tape(engine, { batch: size, mode: 'evaluate' })
   const recorder = new Recorder(tape, { store, momentum: 0 })
   const { input } = recorder.network(network)
-  const watched: {
-    statistics: ActivationStatistics
-    read: () => { samples: Float32Array }
-    start: (statistics: ActivationStatistics) => void
-  }[] = []
-  for (const node of network.nodes) {
-    const value = quantization.activationQuantizer(node.id)
-    const narrowed = quantization.activationQuantizer(node.id, true)
-    if (value)
-      watched.push({
-        statistics: new ActivationStatistics(),
-        read: observe(tape, recorder.values.get(node.id)!),
-        start: (s) => value.initialize(s),
-      })
-    if (narrowed)
-      watched.push({
-        statistics: new ActivationStatistics(),
-        read: observe(tape, recorder.values.get(node.inputs[0])!),
-        start: (s) => narrowed.initialize(s),
-      })
-  }
+  const watched = quantization.rounded().map(({ quantizer, value }) => ({
+    quantizer,
+    statistics: new ActivationStatistics(),
+    read: observe(tape, recorder.values.get(value)!),
+  }))
   const run = tape.program(['generate', 'pack', 'forward'])
   for (let batch = 0; batch < calibrationBatches && (batch + 1) * size <= order.length; batch++) {
     source.fill(input, order.slice(batch * size, (batch + 1) * size), { seed: options.seed, epoch: 0 })
@@ -296,6 +280,6 @@ export async function calibrate(
     for (const { statistics, read } of watched) statistics.observe(read().samples)
     await new Promise((resolve) => setImmediate(resolve))
   }
-  for (const { statistics, start } of watched) start(statistics)
+  for (const { quantizer, statistics } of watched) quantizer.initialize(statistics)
   tape.dispose()
 }

@@ -1,5 +1,5 @@
 // A Network in float64, straight from the definition of each op and in no way clever: what the tape's results are held against.
-import { nodesById, parameterPrefix, throughViews } from '../../network/graph.ts'
+import { inputKeys, isLearned, nodesById, parameterPrefix, throughViews } from '../../network/graph.ts'
 import type { ConvolutionNode, Network, NetworkNode, Padding, Pair, Shape, WeightedNetworkNode } from '../../network/network.ts'
 import { inferShapes } from '../../network/shapes.ts'
 import type { Quantization } from '../quantization.ts'
@@ -69,7 +69,14 @@ export function runReference(
         return weighted(node)
       case 'add': {
         const [a, b] = node.inputs.map(read)
-        return a.map((v, i) => (node.activation === 'relu' ? Math.max(0, v + b[i]) : v + b[i]))
+        const factor = isLearned(node) ? parameter(`${parameterPrefix(node)}.scale`)[0] : 1
+        return a.map((v, i) => (node.activation === 'relu' ? Math.max(0, v + factor * b[i]) : v + factor * b[i]))
+      }
+      case 'attend': {
+        const [query, key, value] = inputKeys(node).map((part, i) => quantized(read(node.inputs[i]), part, true))
+        const [[height, width, depth], [, , channels]] = [shapes.get(node.inputs[0])!, shapes.get(node.id)!]
+        const y = attended(query, key, value, { batch, nodes: height * width, depth, channels })
+        return node.activation === 'relu' ? y.map((v) => Math.max(0, v)) : y
       }
       case 'globalAveragePool': {
         const x = read(node.inputs[0])
@@ -91,6 +98,30 @@ export function runReference(
 function moments(values: Map64): [number, number] {
   const mean = values.reduce((sum, v) => sum + v, 0) / values.length
   return [mean, values.reduce((sum, v) => sum + (v - mean) ** 2, 0) / values.length]
+}
+
+/** softmax(query * transposed key) * value of every sample. */
+function attended(
+  query: Map64,
+  key: Map64,
+  value: Map64,
+  { batch, nodes, depth, channels }: { batch: number; nodes: number; depth: number; channels: number },
+): Map64 {
+  const y = new Float64Array(batch * nodes * channels)
+  for (let i = 0; i < batch * nodes; i++) {
+    const first = i - (i % nodes)
+    const scores = Array.from({ length: nodes }, (_, j) => {
+      let score = 0
+      for (let c = 0; c < depth; c++) score += query[i * depth + c] * key[(first + j) * depth + c]
+      return score
+    })
+    const largest = Math.max(...scores)
+    const parts = scores.map((score) => Math.exp(score - largest))
+    const total = parts.reduce((sum, part) => sum + part, 0)
+    for (let c = 0; c < channels; c++)
+      y[i * channels + c] = parts.reduce((sum, part, j) => sum + (part / total) * value[(first + j) * channels + c], 0)
+  }
+  return y
 }
 
 /** Convolution or linear layer: weights [kernelHeight][kernelWidth][inputChannels][channels], depthwise [kernelHeight][kernelWidth][channels]. */

@@ -3,7 +3,7 @@
 import { Engine, openBackend, Random } from '@bitwright/engine'
 import type { AudioDataset, Sample, SplitName } from '../../data/dataset.ts'
 import { splitNames } from '../../data/plan.ts'
-import { classifier, convolution, mobileBlock, network } from '../../network/blocks.ts'
+import { classifier, convolution, graphModule, mobileBlock, network } from '../../network/blocks.ts'
 import type { Network, NetworkNode } from '../../network/network.ts'
 import { chainSpace } from '../../spaces/chain.ts'
 import { decisionIndices } from '../../spaces/decisions.ts'
@@ -54,6 +54,18 @@ export function toneNetwork(): Network {
     ...classifier('last', toneClasses.length),
   ]
   return network('tones', frontEnd, toneClasses, nodes)
+}
+
+/** Raw audio, a layer, CENet-GCN's graph module over its 50 frames, a classifier. */
+export function toneGraphNetwork(): Network {
+  const nodes = [
+    input,
+    convolution('front', 'input', { channels: 8, ...frames(16) }),
+    ...graphModule('graph', 'front', 8),
+    convolution('last', 'graph.add', { channels: 12, kernelSize: [1, 1] }),
+    ...classifier('last', toneClasses.length),
+  ]
+  return network('tones-graph', frontEnd, toneClasses, nodes)
 }
 
 /**
