@@ -101,6 +101,25 @@ export function toneSpace(copies = 1): AdditiveSpace {
   })
 }
 
+/** A layer, then a graph module over its 50 frames or nothing. */
+export function toneGraphSpace(): AdditiveSpace {
+  return chainSpace({
+    name: 'tones-graph',
+    stem: [input, convolution('front', 'input', { channels: 8, ...frames(16), activation: 'none' })],
+    places: [
+      {
+        name: 'graph',
+        options: [
+          { name: 'none', nodes: () => [] },
+          { name: 'module', nodes: (from) => graphModule('graph.module', from, 8) },
+        ],
+      },
+    ],
+    head: (from) => [convolution('last', from, { channels: 12, kernelSize: [1, 1] }), ...classifier('last', toneClasses.length)],
+    wrap: (nodes) => network('tones-graph', frontEnd, toneClasses, nodes),
+  })
+}
+
 /** Widths of the front layer as a `size` choice before the block of `toneSpace`. The same names have other shapes at another width. */
 export function toneSizeSpace(widths: readonly number[] = [4, 8]): Space {
   const choices = [
