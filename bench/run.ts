@@ -46,6 +46,11 @@ const benchmarks: Record<string, Benchmark> = {
     threads: '1',
     load: async () => bench((await import('./inference.ts')).inference, columns),
   },
+  attend: {
+    takes: ['threads', 'quick'],
+    threads: oneAndTwo,
+    load: async () => bench((await import('./attend.ts')).attendBench, columns),
+  },
   startup: {
     takes: ['threads', 'quick'],
     threads: String(cores),

@@ -61,8 +61,10 @@ export function layerWork(name: CommandName, args: Int32Array): { layer: string;
 function attentionWork(name: 'attend' | 'attendBackward', a: Int32Array): { layer: string; flops: number } {
   const [batch, , nodes] = a
   const [stride, used, strideOfValue, usedOfValue] = a.subarray(21)
-  const [query, key, value] = [a[30], a[34], a[38]].map((dx) => Number(dx !== none))
-  const depth = name === 'attend' ? used + strideOfValue : (query + key) * stride + (query || key ? usedOfValue : 0) + value * strideOfValue
+  const [query, key, value] = [a[29], a[33], a[37]].map((dx) => Number(dx !== none))
+  // the way back makes the scores anew
+  const back = (query + key) * stride + (query || key ? usedOfValue : 0) + value * strideOfValue
+  const depth = used + (name === 'attend' ? strideOfValue : back)
   return { layer: `${nodes} positions, ${stride} > ${strideOfValue}`, flops: 2 * batch * nodes * nodes * depth }
 }
 

@@ -1,5 +1,5 @@
 // CENet-GCN's graph module in training: attention between positions and a sum whose factor starts at 0, in float, at fixed and trained widths.
-import { crossEntropy, type Engine, Engine as OpenedEngine, openBackend, type ParameterStore, Random, Tape } from '@bitwright/engine'
+import { crossEntropy, Engine, openBackend, type ParameterStore, Random, Tape } from '@bitwright/engine'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { inputKeys, isMultiplying } from '../network/graph.ts'
 import { builtinNetwork, type Network } from '../network/index.ts'
@@ -227,7 +227,7 @@ describe('quantized', () => {
     const one = await openEngine(1)
     expect(await train(one, 4)).toEqual(expected)
     one.backend.close()
-    const wasm = new OpenedEngine(await openBackend({ backend: 'wasm', threads: 2 }))
+    const wasm = new Engine(await openBackend({ backend: 'wasm', threads: 2 }))
     const { losses } = await train(wasm, 4)
     wasm.backend.close()
     losses.forEach((loss, epoch) => expect(loss).toBeCloseTo(expected.losses[epoch], 1))

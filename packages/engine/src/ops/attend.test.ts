@@ -6,6 +6,7 @@ import { layer, type Program } from '../conformance/program.ts'
 import { guardedEngine, readMap } from '../conformance/tape-run.ts'
 import { Random } from '../random.ts'
 import { Tape } from '../tape.ts'
+import { programWork } from '../work.ts'
 import { attend } from './attend.ts'
 
 /** [batch, height, width, channels of query and key, channels of value] */
@@ -156,6 +157,17 @@ onEveryBackend((backend, variant) => {
         other.close()
       }
     }
+  })
+
+  test('counts its operations, those that the way back repeats too', () => {
+    const { engine } = guardedEngine(backend())
+    const tape = new Tape(engine, { batch: 3, mode: 'train' })
+    const [query, key, value] = [8, 8, 16].map((channels) => tape.input(5, 2, channels, true))
+    tape.gradientTarget(attend(tape, query, key, value))
+    tape.backward()
+    const flops = programWork(tape.program(['forward', 'backward']), engine.lanes).map((command) => command.flops)
+    expect(flops).toEqual([2 * 3 * 100 * (8 + 16), 2 * 3 * 100 * (8 + 16 + 16 + 8 + 8)])
+    tape.dispose()
   })
 
   test('what does not fit is said', () => {
