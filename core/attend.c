@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 
+#include "cortex.h"
 #include "values.h"
 
 /* A step has two inputs at most: the others of attention are found from the places that it has in the image and the arena. */
@@ -25,15 +26,15 @@ bw_attention bw_attention_of(const bw_step *s) {
   return a;
 }
 
-/* Scores to probabilities. */
-static void soften(const bw_attention *a, int32_t *row) {
-  int32_t largest = row[0];
-  uint32_t sum = 0, inverse, j;
-  for (j = 1; j < a->positions; j++)
-    if (row[j] > largest) largest = row[j];
-  for (j = 0; j < a->positions; j++) sum += (uint32_t)(row[j] = (int32_t)bw_power(&a->octaves, (uint32_t)(largest - row[j])));
+void bw_soften(const bw_attention *a, int32_t *row, uint32_t step) {
+  const bw_octaves octaves = a->octaves;
+  int32_t *const end = row + (size_t)step * a->positions, *at, largest = *row;
+  uint32_t sum = 0, inverse;
+  for (at = row; at < end; at += step)
+    if (*at > largest) largest = *at;
+  for (at = row; at < end; at += step) sum += (uint32_t)(*at = (int32_t)bw_power(&octaves, (uint32_t)(largest - *at)));
   inverse = UINT32_MAX / sum;
-  for (j = 0; j < a->positions; j++) row[j] = bw_share((uint32_t)row[j], sum, inverse);
+  for (at = row; at < end; at += step) *at = bw_share((uint32_t)*at, sum, inverse);
 }
 
 /* Rows of a map, out of line: unpacking has many ways. */
@@ -48,6 +49,9 @@ void bw_attend(const bw_step *s) {
   int16_t *const queries[2] = {(int16_t *)(void *)(sums[1] + a.channels), (int16_t *)(void *)(sums[1] + a.channels) + a.depth};
   int16_t *const unpacked = queries[1] + a.depth;
   uint32_t i, j, c, q;
+#if defined(BW_CORTEX_DSP) || defined(BW_CORTEX_MVE)
+  if (bw_attend_in_fours(s, &a)) return;
+#endif
   for (i = 0; i < a.positions; i += 2) {
     const uint32_t together = a.positions - i < 2 ? 1 : 2;
     unpack(&a.query, a.queries, i * a.depth, together * a.depth, queries[0]);
@@ -59,7 +63,7 @@ void bw_attend(const bw_step *s) {
         rows[q][j] = score;
       }
     }
-    for (q = 0; q < together; q++) soften(&a, rows[q]);
+    for (q = 0; q < together; q++) bw_soften(&a, rows[q], 1);
     memset(sums[0], 0, 8 * (size_t)a.channels);
     for (j = 0; j < a.positions; j++) {
       unpack(&a.value, a.values, j * a.channels, a.channels, unpacked);

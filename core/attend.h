@@ -30,5 +30,9 @@ static inline int32_t bw_share(uint32_t part, uint32_t sum, uint32_t inverse) {
 
 bw_attention bw_attention_of(const bw_step *step);
 void bw_attend(const bw_step *step);
+/* A row of scores, so many words from one to the next, to probabilities. */
+void bw_soften(const bw_attention *attention, int32_t *row, uint32_t step);
+/* With the instructions of cortex_dsp_attend.c; returns 0 where they do not fit the maps. */
+int bw_attend_in_fours(const bw_step *step, const bw_attention *attention);
 
 #endif

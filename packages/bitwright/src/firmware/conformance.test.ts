@@ -3,6 +3,7 @@
 import { rmSync } from 'node:fs'
 import { BadModelError, encodeModel, load, type Model, modelInfo, streamPlan } from '@bitwright/runtime'
 import { inOneContainer, randomClip, randomFilters, randomModel, seededDraw } from '@bitwright/runtime/testing'
+import { randomAttention } from '@bitwright/runtime/testing/random-attention'
 import { randomSeparable } from '@bitwright/runtime/testing/random-separable'
 import { mutate } from '@bitwright/runtime/testing/mutate'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -23,6 +24,13 @@ const jobs = Array.from({ length: 220 }, (_, seed) => {
 for (let seed = 0; seed < 40; seed++) {
   const draw = seededDraw(8000 + seed)
   const model = randomFilters(draw)
+  jobs.push({ model, input: randomClip(draw, model.frontEnd) })
+}
+
+for (let seed = 0; seed < 60; seed++) {
+  const draw = seededDraw(6000 + seed)
+  const drawn = randomAttention(draw)
+  const model = seed % 2 ? inOneContainer(drawn) : drawn
   jobs.push({ model, input: randomClip(draw, model.frontEnd) })
 }
 
@@ -50,7 +58,7 @@ it('the models have every op, width and container', () => {
     }
   }
   const widths = Array.from({ length: 8 }, (_, i) => [`dense ${i + 1}`, `depthwise ${i + 1}`]).flat()
-  const others = ['add', 'averagePool', 'requantize', 'reshape', 'made', 'odd', 'logarithm', 'raw', 'mfcc', 'logmel', 'image']
+  const others = ['add', 'averagePool', 'requantize', 'reshape', 'attend', 'made', 'odd', 'logarithm', 'raw', 'mfcc', 'logmel', 'image']
   for (const kind of [...widths, ...others, ...[2, 4, 8, 16].map((bits) => `input ${bits}`)]) expect(seen).toContain(kind)
 })
 
@@ -61,9 +69,10 @@ interface DamagedJob extends ImageJob {
 
 /** Damaged images for a processor, but for those that only the emulated board has no room for and those whose names alone are wrong. */
 function damagedJobs(target: FirmwareTarget): DamagedJob[] {
-  const originals = jobs
-    .slice(0, 40)
-    .map(({ model, input }) => ({ image: encodeModel(firmwareModel(model, targetKernels[target])), input }))
+  const originals = [...jobs.slice(0, 34), ...jobs.slice(-6)].map(({ model, input }) => ({
+    image: encodeModel(firmwareModel(model, targetKernels[target])),
+    input,
+  }))
   return Array.from({ length: 400 }, (_, seed): DamagedJob | undefined => {
     const draw = seededDraw(9000 + seed)
     const original = originals[draw(originals.length)]

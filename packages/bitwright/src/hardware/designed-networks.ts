@@ -126,7 +126,21 @@ function piece(draw: Draw, id: string, input: string, [height, width, inputChann
   }
 }
 
-function drawNetwork(draw: Draw, name: string): Network {
+/** Attention over the map of a node, which is pooled where it is large; mostly of whole fours of channels, for which processors have a short way. */
+function attention(draw: Draw, input: string, [height, width]: Shape): NetworkNode[] {
+  const [most, counts] = [16, draw.below(2) === 0 ? channelCounts : channelCounts.filter((count) => count % 4 === 0)]
+  const kernelSize: Pair = [Math.ceil(height / most), Math.ceil(width / most)]
+  const pool: NetworkNode[] = kernelSize.every((size) => size === 1)
+    ? []
+    : [{ id: 'look.pool', op: 'averagePool', inputs: [input], kernelSize, stride: kernelSize }]
+  const from = pool[0]?.id ?? input
+  const depth = draw.pick(counts.filter((count) => count <= 20))
+  const map = (id: string, channels: number): NetworkNode => convolution(id, from, { channels, kernelSize: [1, 1], activation: 'none' })
+  const parts = [map('look.query', depth), map('look.key', depth), map('look.value', draw.pick(counts))]
+  return [...pool, ...parts, { id: 'look', op: 'attend', inputs: parts.map(({ id }) => id), activation: draw.pick(['none', 'relu']) }]
+}
+
+function drawNetwork(draw: Draw, name: string, attending?: Draw): Network {
   const { frontEnd, nodes } = stem(draw)
   const classes = Array.from({ length: draw.from(2, 20) }, (_, i) => `${i}`)
   const built = (body: readonly NetworkNode[]): Network => network(name, frontEnd, classes, body)
@@ -134,6 +148,7 @@ function drawNetwork(draw: Draw, name: string): Network {
   if (nodes.length === 1)
     nodes.push(convolution('first', 'input', { channels: draw.pick(channelCounts), kernelSize: [draw.pick([1, 3, 5]), 3] }))
   for (let i = draw.from(1, 3); i > 0; i--) nodes.push(...piece(draw, `p${i}`, nodes.at(-1)!.id, shapeNow()))
+  if (attending) nodes.push(...attention(attending, nodes.at(-1)!.id, shapeNow()))
   const last = nodes.at(-1)!
   if (draw.below(2)) nodes.push(convolution('last', last.id, { channels: draw.pick(channelCounts), kernelSize: [1, 1] }))
   return built([...nodes, ...classifier(nodes.at(-1)!.id, classes.length)])
@@ -148,14 +163,19 @@ function fits(candidate: Network): boolean {
   return isSmall && layers.reduce((sum, layer) => sum + macsOf(layer), 0) <= most.macs
 }
 
+/** Every so many networks have attention. */
+const attentionEvery = 4
+
 /** Number `index` of the networks of a seed, with widths. */
 export function designedNetwork(seed: number, index: number): Network {
   const draw = new Draw(seed, `designed network ${index}`)
+  const attending = index % attentionEvery === attentionEvery - 1 ? new Draw(seed, `attention of designed network ${index}`) : undefined
   for (;;) {
-    const drawn = drawNetwork(draw, `designed ${index}`)
+    const drawn = drawNetwork(draw, `designed ${index}`, attending)
     const width = (): number => (draw.below(2) ? draw.pick(usualWidths) : draw.from(1, 8))
     const overrides = Object.fromEntries(weightedNodes(drawn).map(({ id }) => [id, { weightBits: width(), activationBits: width() }]))
-    const decided = withBits(drawn, { weightBits: 8, activationBits: 8 }, { edges: 'same', overrides })
+    const look = attending && { look: { activationBits: attending.pick([8, 8, 4, 4, 2, 6]) } }
+    const decided = withBits(drawn, { weightBits: 8, activationBits: 8 }, { edges: 'same', overrides: { ...overrides, ...look } })
     if (fits(decided)) return decided
   }
 }
@@ -182,6 +202,7 @@ export const designedFrontEnds: readonly IntegerSpectralFrontEnd[] = (
 
 function withNumbers(draw: Draw, layer: IntegerLayer): IntegerLayer {
   if (layer.op === 'reshape' || layer.op === 'crop') return layer
+  if (layer.op === 'attend') return { ...layer, shift: layer.shift.map(() => -14) }
   if (layer.op !== 'convolution') return { ...layer, shift: layer.shift.map(() => -1) }
   const half = 2 ** (layer.weightBits - 1)
   const depth = layer.weights.length / layer.bias.length
@@ -215,5 +236,14 @@ function withNumbers(draw: Draw, layer: IntegerLayer): IntegerLayer {
 export function stockedModel(source: Network): IntegerModel {
   const draw = new Draw(1, `numbers of ${source.name}`)
   const { model } = lowerSkeleton(source)
-  return { ...model, layers: model.layers.map((layer) => withNumbers(draw, layer)) }
+  const tensors = [...model.tensors]
+  for (const layer of model.layers) {
+    if (layer.op !== 'attend') continue
+    // scores of some octaves, none of which is beyond all that a softmax tells apart
+    for (const at of layer.inputs.slice(0, 2)) {
+      const { min, max, shape } = tensors[at]
+      tensors[at] = { ...tensors[at], scale: Math.sqrt(6 / Math.sqrt(shape[2])) / Math.max(-min, max) }
+    }
+  }
+  return { ...model, tensors, layers: model.layers.map((layer) => withNumbers(draw, layer)) }
 }

@@ -29,7 +29,7 @@ describe('layers', () => {
       seen.add(layer.op)
       expect(parseLayer(layerText(layer))).toEqual(layer)
     }
-    expect(seen.size).toBe(8)
+    expect(seen.size).toBe(9)
   })
 
   it.each([
@@ -47,6 +47,8 @@ describe('layers', () => {
     'add map 8x8x3 to 4 a8>8',
     'crop map 8x8x3 rows 9 a8>8',
     'add map 08x8x3 a8>8',
+    'attend map 8x8x3 a8>8 to 4',
+    'attend 1x1 stride 1x1 map 8x8x3 to 4 a8>8',
     ' add map 8x8x3 a8>8',
   ])('%j is none', (text) => expect(parseLayer(text)).toBeUndefined())
 })

@@ -21,6 +21,10 @@ export function kindOf(layer: LayerShape): string {
     const isPoint = [...kernel, ...stride].every((size) => size === 1) && padding.every((size) => size === 0)
     return `${isPoint ? 'pointwise' : 'dense'}${inputBits === 16 ? ' of 16 bits' : ''}${logarithm ? ' log' : ''}`
   }
+  if (op === 'attend') {
+    const inFours = [layer.inputChannels, layer.channels].every((count) => count % 4 === 0) && [4, 8].includes(containerOf(inputBits))
+    return inFours ? 'attend in fours' : 'attend'
+  }
   if (op === 'filters') return `filters${padding.some((size) => size > 0) ? ' padded' : ''}${logarithm ? ' log' : ''}`
   if (op !== 'depthwise' || kernel[0] !== 3 || kernel[1] !== 3) return op
   const [height, width] = outputMap(layer)
@@ -169,15 +173,14 @@ function depthwiseTerms(layer: LayerShape): Terms {
 /** Two queries at a time: scores, what the softmax takes of each, and sums, each with the keys and values that are read for it. */
 function attentionTerms({ height, width, inputChannels, channels, inputBits, outputBits }: LayerShape): Terms {
   const positions = height * width
-  const pairs = (up(positions, 2) / 2) * positions
+  const read = (up(positions, 2) / 2) * positions
   const [keys, values] = [inputChannels, channels].map((count) => widthTag(inputBits, count).replace('c', ''))
   return [
     ['call', 1],
     ['rows', positions],
     ['pairs', positions ** 2],
-    ['blocks', pairs * Math.ceil(channels / 4)],
-    [`scores:a${keys}`, pairs * inputChannels],
-    [`sums:a${values}`, pairs * channels],
+    [`scores:a${keys}`, read * inputChannels],
+    [`sums:a${values}`, read * channels],
     [`outputs:o${widthTag(outputBits, channels)}`, positions * channels],
   ]
 }

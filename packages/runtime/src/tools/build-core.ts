@@ -27,7 +27,9 @@ const sources = [
   'front_end_tables.c',
 ]
 /** Kernels of microcontrollers, empty elsewhere. */
-const kernels = ['dsp_dense', 'dsp_depthwise', 'made', 'mve_dense', 'mve_depthwise', 'mve_halves', 'swar'].map((name) => `cortex_${name}.c`)
+const kernels = ['dsp_attend', 'dsp_dense', 'dsp_depthwise', 'made', 'mve_dense', 'mve_depthwise', 'mve_halves', 'swar'].map(
+  (name) => `cortex_${name}.c`,
+)
 const warnings = ['-Wall', '-Wextra', '-Werror']
 
 /** The newest usable clang that targets wasm32 and has its linker, e.g. 'clang-19'; undefined where there is none. */
