@@ -121,8 +121,9 @@ export async function openTensorFlow({ network, layers }: FloatNetwork, values: 
         return tf.reshape(x, [1, ...node.shape])
       case 'crop':
         return tf.slice(x, [0, node.rows, 0, 0])
+      case 'aggregate':
       case 'attend':
-        throw new Error(`node "${node.id}": attend has no form here; compare a network without it`)
+        throw new Error(`node "${node.id}": ${node.op} has no form here; compare a network without it`)
       case 'add':
         if (node.scale) throw new Error(`node "${node.id}": a sum with a learned factor has no form here; compare a network without it`)
         return node.activation === 'relu' ? tf.relu(tf.add(x, inputs[1])) : tf.add(x, inputs[1])

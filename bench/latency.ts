@@ -10,6 +10,7 @@ import { stockedModel } from '../packages/bitwright/src/hardware/designed-networ
 import { frameText } from '../packages/bitwright/src/hardware/front-end-law.ts'
 import { networkLayers } from '../packages/bitwright/src/hardware/layer-shape.ts'
 import { cortexTargets, readHardware, timeModel } from '../packages/bitwright/src/hardware/targets.ts'
+import { requireIntegerForm } from '../packages/bitwright/src/network/graph.ts'
 import { isSpectral, spectralFrames } from '../packages/runtime/src/index.ts'
 import { columns } from './columns.ts'
 
@@ -34,6 +35,7 @@ for (const name of asked) {
       const models = networks.map(stockedModel)
       const layers = await counter.count(models.map((own) => ({ model: own, frames: 0 })))
       const { frontEnd } = networks[0]
+      requireIntegerForm(frontEnd)
       const frames = isSpectral(frontEnd) ? sum((await counter.count([{ model: models[0], frames: 4 }]))[0]) / 4 : 0
       const counted = layers.map((own) => sum(own) + (isSpectral(frontEnd) ? frames * spectralFrames(frontEnd) : 0))
       const started = performance.now()

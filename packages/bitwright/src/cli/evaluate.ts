@@ -72,7 +72,7 @@ export function command(): Command {
       const differing = result.differing ? `\nclips on which integer and fake-quantized differ: ${result.differing.length}\n` : ''
       process.stdout.write(
         `${accuracyTable([result])}\n\n${recallTable(result)}\n\nconfusion of the integer model\n` +
-          `${confusionTable(result.classes, result.integer)}\n${differing}`,
+          `${confusionTable(result.classes, result.integer!)}\n${differing}`,
       )
     })
 }

@@ -150,6 +150,7 @@ function averageOf(layers: readonly { params: number; weightBits?: number }[]): 
 
 function inputText(frontEnd: FrontEnd): string {
   if (frontEnd.kind === 'image') return `image, ${frontEnd.height}x${frontEnd.width} pixels of ${frontEnd.channels} bytes`
+  if (frontEnd.kind === 'graph') return `graph of ${frontEnd.nodes} nodes, ${frontEnd.features} features each`
   return `${frontEnd.kind}, ${frontEnd.samples} samples at ${frontEnd.sampleRate} Hz`
 }
 

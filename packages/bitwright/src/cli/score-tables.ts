@@ -16,6 +16,9 @@ function scored(result: Partial<Scored>): [string, ClassifierScores][] {
   return models.flatMap(([key, label]) => (result[key] ? [[label, result[key]] as [string, ClassifierScores]] : []))
 }
 
+/** All models have the same samples. */
+const anyScores = (result: Scored): ClassifierScores => scored(result)[0][1]
+
 /** One row a split, one column a model. */
 export function accuracyTable(results: readonly EvaluateResult[]): string {
   const columns = models.filter(([key]) => results.some((result) => result[key]))
@@ -24,7 +27,7 @@ export function accuracyTable(results: readonly EvaluateResult[]): string {
     const cells = (text: (scores: ClassifierScores) => string) => columns.map(([key]) => (result[key] ? text(result[key]) : ''))
     rows.push([
       result.split,
-      String(result.integer.count),
+      String(anyScores(result).count),
       ...cells((s) => `${percent(s.accuracy)} ± ${(s.standardError * 100).toFixed(1)}`),
     ])
     if (scored(result).some(([, scores]) => scores.accuracyWithoutSilence !== undefined)) {
@@ -46,7 +49,7 @@ export function recallTable(result: EvaluateResult): string {
     ['recall', 'clips', ...all.map(([label]) => label)],
     ...result.classes.map((name, index) => [
       name,
-      String(result.integer.confusion[index].reduce((sum, clips) => sum + clips, 0)),
+      String(anyScores(result).confusion[index].reduce((sum, clips) => sum + clips, 0)),
       ...all.map(([, { recall }]) => (Number.isFinite(recall[index]) ? percent(recall[index]) : '-')),
     ]),
   ])

@@ -5,11 +5,12 @@ import { evolutionDefaults } from '../search/evolution.ts'
 import type { SearchSpec } from '../study/api.ts'
 import { flagName } from './flag-name.ts'
 import * as fields from './fields.ts'
+import { graphEpochs } from './study-flags.ts'
 import { studyFields, studySpec } from './study-request.ts'
 
 const schema = z.object({
   ...studyFields,
-  space: fields.choice(['kws-e2e', 'kws-mfcc', 'cenet', 'mobile-cifar', 'network']).default('kws-e2e'),
+  space: fields.choice(['kws-e2e', 'kws-mfcc', 'cenet', 'mobile-cifar', 'graph', 'network']).default('kws-e2e'),
   network: fields.path('a built-in network such as ds-cnn-s, or an architecture.json').optional(),
   search: fields.choice(['proxyless', 'joint', 'random']).default('proxyless'),
   train: fields.choice(['sandwich', 'gates']).optional(),
@@ -22,7 +23,9 @@ const schema = z.object({
 
 /** `args`: the flags as typed, for the command that the run remembers. @throws UsageError naming the flag that is wrong. */
 export function searchRequest(options: Record<string, unknown>, args: readonly string[]): { spec: SearchSpec; json: boolean } {
-  const flags = fields.validate(schema, options)
+  const given = fields.validate(schema, options)
+  const isGraph = given.space === 'graph'
+  const flags = isGraph && options.epochs === undefined ? { ...given, epochs: graphEpochs } : given
   const { space, search, filters, frontEnd, network, json } = flags
   if (frontEnd !== undefined && space !== 'kws-e2e')
     throw new UsageError(`--front-end ${frontEnd}: only --space kws-e2e has a choice of first layer`)

@@ -10,7 +10,7 @@ export function command(): Command {
       .optionsGroup('Search:')
       .option(
         '--space <NAME>',
-        'kws-e2e: raw audio in; kws-mfcc: spectral features in; cenet: with or without graph modules; mobile-cifar: images in; network: one network',
+        'kws-e2e: raw audio in; kws-mfcc: spectral features in; cenet: with or without graph modules; mobile-cifar: images in; graph: a citation graph; network: one network',
         'kws-e2e',
       )
       .option('--network <NAME|FILE>', 'of --space network with --search joint: a given network, whose bits alone are chosen')

@@ -5,12 +5,15 @@ import type { EpochsSpec } from '../study/api.ts'
 /** Epochs of each stage where `--epochs` says nothing. */
 export const defaultEpochs: EpochsSpec = { warmup: 8, search: 32, train: 60, quantize: 60 }
 
+/** The same on a graph, where an epoch is one step. */
+export const graphEpochs: EpochsSpec = { warmup: 100, search: 200, train: 200, quantize: 200 }
+
 export function addStudyFlags(command: Command): Command {
   return command
     .optionsGroup('Data:')
     .option(
       '--data <DIR>',
-      'folder with one sub-folder of WAV clips per word, or of PNG or JPEG images per class, or CIFAR-10 batches (required)',
+      'folder with one sub-folder of WAV clips per word, or of PNG or JPEG images per class, or CIFAR-10 batches, or a graph as JSON (required)',
     )
     .option('--words <a,b,c>', 'words to tell apart; all others become "unknown" (default: every folder is a class)')
     .option(

@@ -1,6 +1,6 @@
 // `bitwright train`: one given network, trained and quantized with the same data, bits and output options as a search.
 import type { Command } from 'commander'
-import { addStudyFlags } from './study-flags.ts'
+import { addStudyFlags, graphEpochs } from './study-flags.ts'
 import { verb } from './verb.ts'
 
 export function command(): Command {
@@ -10,7 +10,7 @@ export function command(): Command {
       .optionsGroup('Network:')
       .option(
         '--network <NAME|FILE>',
-        'ds-cnn-s, tc-resnet8, kws-e2e-e3k5, kws-e2e-e3k5-conv1d, resnet8 (images), or the architecture.json of a run (required without --from)',
+        'ds-cnn-s, tc-resnet8, kws-e2e-e3k5, kws-e2e-e3k5-conv1d, resnet8 (images), gcn and gat (graphs), or the architecture.json of a run (required without --from)',
       )
       .option('--from <RUN>', 'quantize the float weights of this finished run anew, without training in float')
       .option(
@@ -30,10 +30,13 @@ export function command(): Command {
       const network = fields.path('a built-in network such as ds-cnn-s, or the path of an architecture.json')
       const from = fields.path('the folder of a finished run, e.g. --from runs/first')
       const member = fields.integer(0, 100_000)
-      const flags = fields.validate(
+      const given = fields.validate(
         z.object({ network: network.optional(), from: from.optional(), member: member.optional(), ...studyFields }),
         options,
       )
+      const { isGraphNetworkName } = await import('../network/builtins-graph.ts')
+      const isGraph = given.network !== undefined && isGraphNetworkName(given.network)
+      const flags = isGraph && options.epochs === undefined ? { ...given, epochs: graphEpochs } : given
       const { UsageError } = await import('../errors.ts')
       const { existingRunDirectory } = await import('../study/run-directory.ts')
       const chosen = flags.network ?? (flags.from === undefined ? undefined : existingRunDirectory(flags.from).architecture)

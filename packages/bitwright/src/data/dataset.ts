@@ -1,5 +1,6 @@
 // What a dataset is to the rest of the house: samples (sounds or images) with labels in three splits, decoded once into memory.
 import type { SparseMatrix } from '@bitwright/engine'
+import { UsageError } from '../errors.ts'
 
 export type SplitName = 'train' | 'validation' | 'test'
 
@@ -58,7 +59,15 @@ export interface GraphDataset extends DatasetBase {
   readonly neighbours: SparseMatrix
 }
 
-export type Dataset = AudioDataset | ImageDataset
+export type Dataset = AudioDataset | ImageDataset | GraphDataset
+
+/** What integer models take. */
+export type RowsDataset = AudioDataset | ImageDataset
+
+/** @throws UsageError for a graph, whose nodes no integer model takes */
+export function requireRows(dataset: Dataset): asserts dataset is RowsDataset {
+  if (dataset.kind === 'graph') throw new UsageError(`${dataset.directory}: is a graph, and there are no integer models for graphs`)
+}
 
 /** Rows of equal size, each what a model takes as its input. */
 export interface InputRows {
@@ -67,6 +76,7 @@ export interface InputRows {
 }
 
 export function inputRows(dataset: Dataset): InputRows {
+  requireRows(dataset)
   if (dataset.kind === 'audio') return { values: dataset.pcm, size: dataset.samples }
   return { values: dataset.pixels, size: dataset.height * dataset.width * dataset.channels }
 }

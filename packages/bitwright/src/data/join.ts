@@ -1,13 +1,14 @@
 // Several datasets of one kind and one list of classes as one, one after another: its rows are theirs, in order.
 import { UsageError } from '../errors.ts'
 import type { Dataset, Sample, SplitName } from './dataset.ts'
-import { inputRows } from './dataset.ts'
+import { inputRows, requireRows } from './dataset.ts'
 import { splitNames } from './plan.ts'
 
 /** @throws UsageError where they are not of one form */
 export function joinDatasets(parts: readonly Dataset[]): Dataset {
   const [first, ...others] = parts
   if (others.length === 0) return first
+  requireRows(first)
   for (const part of others) {
     if (formOf(part) !== formOf(first))
       throw new UsageError(`${part.directory} has ${formOf(part)}, ${first.directory} has ${formOf(first)}; they cannot be taken together`)
@@ -47,6 +48,7 @@ function place(parts: readonly Dataset[], sizes: readonly number[], values: Int1
 }
 
 function formOf(dataset: Dataset): string {
+  requireRows(dataset)
   const form =
     dataset.kind === 'audio'
       ? `clips of ${dataset.samples} samples at ${dataset.sampleRate} Hz`

@@ -1,5 +1,6 @@
 // A trained network in float as an ONNX model, batch norm folded into weights and biases: what the network was before quantization, for
 // comparison and for tools that quantize by themselves.
+import { requireIntegerForm } from '../network/graph.ts'
 import { inferShapes } from '../network/shapes.ts'
 import type { NetworkNode, Shape, WeightedNetworkNode } from '../network/network.ts'
 import type { FloatLayer, FloatNetwork } from './float-network.ts'
@@ -61,6 +62,8 @@ class FloatTranslation {
         const mean = graph.attention(node.id, inputs, from, channels, (scores) => graph.softmax(`${node.id}.shares`, scores))
         return node.activation === 'relu' ? graph.node('Relu', `${node.id}.relu`, [mean]) : mean
       }
+      case 'aggregate':
+        throw new Error(`node "${node.id}": a graph has no ONNX form`)
       case 'averagePool':
         return graph.node('AveragePool', node.id, inputs, { kernel_shape: node.kernelSize, strides: node.stride })
       case 'globalAveragePool':
@@ -77,6 +80,7 @@ class FloatTranslation {
   private input(): string {
     const { graph } = this
     const { frontEnd } = this.source.network
+    requireIntegerForm(frontEnd)
     const value = graph.frontEnd(frontEnd, this.frontEnd)
     if (frontEnd.kind !== 'image') return value
     // training sees (p - 128) / 128

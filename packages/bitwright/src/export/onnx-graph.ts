@@ -1,6 +1,6 @@
 // An ONNX model under construction: nodes, constants and names, written as the messages of onnx.proto. Maps are [1, channels, height, width]
 // there, and [height, width, channels] here.
-import type { FrontEnd, Padding, Pair, Shape } from '../network/network.ts'
+import type { AudioFrontEnd, IntegerFrontEnd, Padding, Pair, Shape } from '../network/network.ts'
 import { frontEndShape } from '../network/shapes.ts'
 import { logMagnitudeEpsilon } from '../training/record.ts'
 import { spectralFeatures } from './onnx-front-end.ts'
@@ -183,7 +183,7 @@ export class OnnxGraph {
    * The network's input as a map: audio float [1, samples] in [-1, 1]; features float [1, frames, coefficients], or, `fromAudio`, computed in
    * the graph; pixels uint8 [1, height, width, channels].
    */
-  frontEnd(frontEnd: FrontEnd, fromAudio: boolean): string {
+  frontEnd(frontEnd: IntegerFrontEnd, fromAudio: boolean): string {
     const shape = frontEndShape(frontEnd)
     const [height, width, channels] = shape
     if (frontEnd.kind === 'image') {
@@ -199,7 +199,7 @@ export class OnnxGraph {
     return this.node('Reshape', `${value}.map`, [value, this.constant(`${value}.shape`, 'int64', [4], [1, channels, height, width])])
   }
 
-  private signalOrFeatures(frontEnd: Exclude<FrontEnd, { kind: 'image' }>, fromAudio: boolean): string {
+  private signalOrFeatures(frontEnd: AudioFrontEnd, fromAudio: boolean): string {
     const [height, width] = frontEndShape(frontEnd)
     if (frontEnd.kind === 'raw') return this.input('audio', 'float', [1, height])
     if (!fromAudio) return this.input('features', 'float', [1, height, width])

@@ -6,7 +6,7 @@
 // unsigned 8 bits -128 .. 127 with zero point -128. relu and relu6 are min = zeroPoint (the learned range is what clips above).
 // Containers: 1-2 bits in 2, 3-4 in 4, 5-8 in 8; raw audio and the logits in 16. A pixel p is stored as p - 128.
 import { type IntegerConvolution, type IntegerLayer, type IntegerModel, type IntegerTensor, scaleExponentOf } from '@bitwright/runtime'
-import { inputKeys, isMultiplying, nodesById, throughViews } from '../network/graph.ts'
+import { inputKeys, isMultiplying, nodesById, requireIntegerForm, throughViews } from '../network/graph.ts'
 import type { Network, NetworkNode, Shape, WeightedNetworkNode } from '../network/network.ts'
 import { inferShapes } from '../network/shapes.ts'
 import { storageOf, type ValueStorage } from '../network/storage.ts'
@@ -95,6 +95,8 @@ function layerSkeleton(
       return { ...base, op: 'add', inputs: [input, inputs[1]], multiplier: multipliers(3), shift: new Int8Array(3) }
     case 'attend':
       return { ...base, op: 'attend', inputs: [input, inputs[1], inputs[2]], multiplier: multipliers(1), shift: new Int8Array(1) }
+    case 'aggregate':
+      throw new Error(`node "${node.id}": a graph has no integer form`)
     case 'averagePool':
       return { ...pool, kernelSize: node.kernelSize, stride: node.stride }
     case 'globalAveragePool':
@@ -111,6 +113,8 @@ function layerSkeleton(
  * @throws UsageError naming the node whose widths or inputs have no integer form.
  */
 export function lowerSkeleton(network: Network): LoweredNetwork {
+  const { frontEnd } = network
+  requireIntegerForm(frontEnd)
   const shapes = inferShapes(network)
   const nodes = nodesById(network)
   const storage = storageOf(network)
@@ -149,6 +153,6 @@ export function lowerSkeleton(network: Network): LoweredNetwork {
     layers.set(node.id, modelLayers.length)
     modelLayers.push(layerSkeleton(node, inputs, output, inputShape, stored))
   }
-  const { name, classes, frontEnd } = network
+  const { name, classes } = network
   return { model: { name, classes, frontEnd, tensors: modelTensors, layers: modelLayers }, layers, tensors, narrowing }
 }

@@ -4,6 +4,7 @@ import { type IntegerModel, modelInfo, streamPlan } from '@bitwright/runtime'
 import { countNetwork } from '../network/counts.ts'
 import type { Network } from '../network/network.ts'
 import type { CostModel, NetworkCost, StreamCost, TimeModel } from './cost-model.ts'
+import { priceGraph } from './graph-memory.ts'
 import { bitOperationsOf, modelLayers, networkLayers } from './layer-shape.ts'
 import { lowerSkeleton } from './lower.ts'
 
@@ -20,6 +21,7 @@ export const memory: CostModel = {
 
   /** flashBytes: length of the .bw file under the network's own name. ramBytes: the planned arena, input and scratch included. */
   price(network: Network): NetworkCost {
+    if (network.frontEnd.kind === 'graph') return priceGraph(network, network.frontEnd)
     const { model, layers } = lowerSkeleton(network)
     const { flashBytes, ramBytes, layers: lowered } = modelInfo(model)
     const layerShapes = modelLayers(model)

@@ -1,6 +1,7 @@
 // Time on a target that is known by measurement (table.ts): a layer that was measured takes what was measured, any other what the law of its
 // kind says. Layers are priced once for all networks.
 import type { FrontEnd } from '../network/network.ts'
+import { requireIntegerForm } from '../network/graph.ts'
 import { UsageError } from '../errors.ts'
 import type { NetworkTime, TimeModel } from './cost-model.ts'
 import { frameText, predictFrame } from './front-end-law.ts'
@@ -33,6 +34,7 @@ export function tableModel(table: HardwareTable, clockHz = table.clockHz): TimeM
   }
 
   const frontEndUnits = (frontEnd: FrontEnd): number => {
+    requireIntegerForm(frontEnd)
     if (frontEnd.kind === 'raw' || frontEnd.kind === 'image') return 0
     const text = frameText(frontEnd)
     if (Object.keys(frameLaw).length === 0) {

@@ -1,7 +1,7 @@
 // Parameters and multiply-accumulates of a network, counted as the papers do (shared conventions: papers.md sections 0 and 2):
 // weights, batch-norm scale and offset, biases and two numbers per sinc filter; plain normalisation has none, running statistics do not
 // count. A MAC is one multiplication: kh * kw * cin * cout * ho * wo / groups, no factor 2; sinc counts as the dense convolution it is, and
-// attend as its two products of matrices.
+// attend as its two products of matrices. Of a graph all counts are those of one node, whose features count as if none were zero.
 import { isLearned, parameterPrefix } from './graph.ts'
 import type { Network, NetworkNode, Shape } from './network.ts'
 import { nodeParameterShapes } from './parameters.ts'
@@ -36,6 +36,11 @@ export function nodeMacs(node: NetworkNode, input: Shape, output: Shape): number
   }
 }
 
+/** One a channel and neighbour, of which a node has so many in the mean. */
+function aggregateMacs({ frontEnd }: Network, [, , channels]: Shape): number {
+  return frontEnd.kind === 'graph' ? Math.round((channels * (2 * frontEnd.edges + frontEnd.nodes)) / frontEnd.nodes) : 0
+}
+
 /** Counts of the whole network and of each node. */
 export function countNetwork(network: Network): NetworkCount {
   const shapes = inferShapes(network)
@@ -43,7 +48,7 @@ export function countNetwork(network: Network): NetworkCount {
   const nodes = network.nodes.map((node): NodeCount => {
     if (node.op === 'input') return { id: node.id, params: 0, macs: 0 }
     const input = shapes.get(node.inputs[0])!
-    const macs = nodeMacs(node, input, shapes.get(node.id)!)
+    const macs = node.op === 'aggregate' ? aggregateMacs(network, input) : nodeMacs(node, input, shapes.get(node.id)!)
     if (!isLearned(node)) return { id: node.id, params: 0, macs }
     const prefix = parameterPrefix(node)
     const params = counted.has(prefix)

@@ -1,5 +1,16 @@
 // Questions about the graph itself that shape inference, lowering and bit assignment share.
-import type { CropNode, LearnedNetworkNode, MultiplyingNode, Network, NetworkNode, ReshapeNode, WeightedNetworkNode } from './network.ts'
+import { UsageError } from '../errors.ts'
+import type {
+  CropNode,
+  FrontEnd,
+  IntegerFrontEnd,
+  LearnedNetworkNode,
+  MultiplyingNode,
+  Network,
+  NetworkNode,
+  ReshapeNode,
+  WeightedNetworkNode,
+} from './network.ts'
 
 /** Whether the node has weights (and may carry weightBits and activationBits). */
 export function isWeighted(node: NetworkNode): node is WeightedNetworkNode {
@@ -13,7 +24,7 @@ export function weightedNodes(network: Network): WeightedNetworkNode[] {
 
 /** Whether the node multiplies what it reads, at a width of its own (activationBits). */
 export function isMultiplying(node: NetworkNode): node is MultiplyingNode {
-  return isWeighted(node) || node.op === 'attend'
+  return isWeighted(node) || node.op === 'attend' || node.op === 'aggregate'
 }
 
 /** Names of what the node multiplies, in the order of its inputs: its id; attend, which has three, adds to its own. */
@@ -23,12 +34,20 @@ export function inputKeys({ op, id }: MultiplyingNode): string[] {
 
 /** Whether the node has parameters in the store. */
 export function isLearned(node: NetworkNode): node is LearnedNetworkNode {
-  return isWeighted(node) || (node.op === 'add' && node.scale === 'learned')
+  return isWeighted(node) || node.op === 'aggregate' || (node.op === 'add' && node.scale === 'learned')
 }
 
 /** Bits of a stored weight of the node: its width, 8 where none is decided; a sinc layer stores 16-bit cut-offs, two a filter. */
 export function storedWeightBits(node: WeightedNetworkNode): number {
   return node.op === 'sinc' ? 16 : (node.weightBits ?? 8)
+}
+
+/** @throws UsageError where the network works on a graph: only the engine runs those */
+export function requireIntegerForm(frontEnd: FrontEnd): asserts frontEnd is IntegerFrontEnd {
+  if (frontEnd.kind === 'graph')
+    throw new UsageError(
+      'the network works on a graph: there is no integer model of it, so it cannot be exported, measured or put on a board',
+    )
 }
 
 /** Prefix of the node's parameter names in the store. */

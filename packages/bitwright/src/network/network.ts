@@ -105,6 +105,26 @@ export interface GlobalAveragePoolNode extends NodeBase {
   readonly op: 'globalAveragePool'
 }
 
+/** How neighbours count: each 1, by both nodes' degrees as in GCN, or by a learned softmax over them. */
+export type GraphAttention = 'constant' | 'gcn' | 'gat' | 'cosine' | 'linear'
+/**
+ * Of graphs alone: what the neighbours of a node (itself among them) show, channel by channel summed, averaged, or the largest, each weighed by
+ * attention. The only op that looks from one node at others. Heads share the channels evenly; each has an attention of its own.
+ */
+export interface AggregateNode extends NodeBase {
+  readonly op: 'aggregate'
+  readonly attention: GraphAttention
+  readonly aggregator: 'sum' | 'mean' | 'max'
+  readonly heads: number
+  /** Prefix of the parameter names in the store; default: the node's id. */
+  readonly parameters?: string
+  /** Decided width of what it adds up, 1..8; absent: float. */
+  readonly activationBits?: number
+  /** Learned offset per channel. */
+  readonly bias: boolean
+  readonly activation: 'none' | 'relu'
+}
+
 export type NetworkNode =
   | InputNode
   | ConvolutionNode
@@ -116,13 +136,14 @@ export type NetworkNode =
   | AttendNode
   | AveragePoolNode
   | GlobalAveragePoolNode
+  | AggregateNode
 export type WeightedNetworkNode = ConvolutionNode | SincNode | LinearNode
 /** A sum with a learned factor. */
 export type ScaledAddNode = AddNode & { readonly scale: 'learned' }
 /** What multiplies what it reads, at a width of its own. */
-export type MultiplyingNode = WeightedNetworkNode | AttendNode
+export type MultiplyingNode = WeightedNetworkNode | AttendNode | AggregateNode
 /** What has parameters in the store. */
-export type LearnedNetworkNode = WeightedNetworkNode | ScaledAddNode
+export type LearnedNetworkNode = WeightedNetworkNode | ScaledAddNode | AggregateNode
 
 /** [height, width, channels] */
 export type Shape = readonly [number, number, number]
@@ -134,7 +155,22 @@ export type SpectralFrontEnd = IntegerSpectralFrontEnd
 /** Pixels 0..255, seen as (p - 128) / 128; input shape [height, width, channels]. */
 export type ImageFrontEnd = IntegerImageFrontEnd
 export type AudioFrontEnd = RawFrontEnd | SpectralFrontEnd
-export type FrontEnd = AudioFrontEnd | ImageFrontEnd
+/**
+ * One graph, whose nodes are the samples; input shape [1, 1, features]: the network says what happens at one node, and its layers are linear ones and
+ * `aggregate`. Features are sparse, and a node's add up to one.
+ */
+export interface GraphFrontEnd {
+  readonly kind: 'graph'
+  readonly nodes: number
+  /** Between different nodes, without direction. */
+  readonly edges: number
+  readonly features: number
+  /** Features that are not zero, over all nodes. */
+  readonly entries: number
+}
+/** What an integer model takes. */
+export type IntegerFrontEnd = AudioFrontEnd | ImageFrontEnd
+export type FrontEnd = IntegerFrontEnd | GraphFrontEnd
 
 export interface Network {
   readonly format: 'bitwright-network-1'

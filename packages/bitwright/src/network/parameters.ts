@@ -5,15 +5,15 @@
 // linear [inputChannels][channels]; everything else one number per output channel.
 import { UsageError } from '../errors.ts'
 import { isLearned, normalizationPrefix, parameterPrefix } from './graph.ts'
-import type { LearnedNetworkNode, Network, Shape, WeightedNetworkNode } from './network.ts'
+import type { AggregateNode, GraphAttention, LearnedNetworkNode, Network, Shape, WeightedNetworkNode } from './network.ts'
 import { inferShapes } from './shapes.ts'
 
 /** `sinc`: lower edge and bandwidth of a filter in Hz. `scale` and `offset`: batch normalisation's. `mean`, `variance`: its running statistics.
- * `factor`: of a sum's second input, from 0. */
-export type ParameterKind = 'weight' | 'sinc' | 'scale' | 'offset' | 'bias' | 'factor' | 'mean' | 'variance'
+ * `factor`: of a sum's second input, from 0. `attention`: of the neighbours in a graph. */
+export type ParameterKind = 'weight' | 'sinc' | 'scale' | 'offset' | 'bias' | 'factor' | 'attention' | 'mean' | 'variance'
 
 export interface ParameterShape {
-  /** `<prefix>.weight`, `.lowHz`, `.bandHz`, `.scale`, `.offset`, `.bias`, `.mean`, `.variance`. */
+  /** `<prefix>.weight`, `.lowHz`, `.bandHz`, `.scale`, `.offset`, `.bias`, `.left`, `.right`, `.mean`, `.variance`. */
   readonly name: string
   readonly shape: readonly number[]
   readonly kind: ParameterKind
@@ -36,9 +36,32 @@ function weightShapes(node: WeightedNetworkNode, inputChannels: number): { suffi
   }
 }
 
+/** What learned attentions have (kernels/graph.c): what a node looks for, what a neighbour shows, or how sharp a head looks. */
+const attentionParts: Readonly<Record<GraphAttention, readonly ('left' | 'right')[]>> = {
+  constant: [],
+  gcn: [],
+  gat: ['left', 'right'],
+  cosine: ['left'],
+  linear: ['right'],
+}
+
+function aggregateParameterShapes(node: AggregateNode, [, , channels]: Shape): ParameterShape[] {
+  const prefix = parameterPrefix(node)
+  const own = { kind: 'attention', node: node.id } as const
+  return [
+    ...attentionParts[node.attention].map((part) => ({
+      ...own,
+      name: `${prefix}.${part}`,
+      shape: node.attention === 'cosine' ? [node.heads] : [node.heads, channels / node.heads],
+    })),
+    ...(node.bias ? [{ name: `${prefix}.bias`, shape: [channels], kind: 'bias' as const, node: node.id }] : []),
+  ]
+}
+
 /** Learned parameters of one node whose first input has the given shape, in canonical order. */
 export function nodeParameterShapes(node: LearnedNetworkNode, input: Shape): ParameterShape[] {
   if (node.op === 'add') return [{ name: `${parameterPrefix(node)}.scale`, shape: [1], kind: 'factor', node: node.id }]
+  if (node.op === 'aggregate') return aggregateParameterShapes(node, input)
   const perChannel = [node.channels]
   const all = weightShapes(node, input[2])
   if (node.normalization === 'affine') {
@@ -79,7 +102,7 @@ export function parameterShapes(network: Network): ParameterShape[] {
 /** Running mean and variance [channels] of every normalised node (plain or affine), which are kept but not learned by gradients. */
 export function statisticShapes(network: Network): ParameterShape[] {
   return collect(network, (node) =>
-    node.op === 'add' || node.normalization === 'none'
+    node.op === 'add' || node.op === 'aggregate' || node.normalization === 'none'
       ? []
       : (['mean', 'variance'] as const).map((kind) => ({
           name: `${normalizationPrefix(node)}.${kind}`,

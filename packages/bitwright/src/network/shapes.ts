@@ -5,12 +5,13 @@ import type { AttendNode, FrontEnd, Network, NetworkNode, Padding, Pair, Shape }
 const text = (shape: Shape): string => `[${shape.join(', ')}]`
 
 /**
- * Shape of the input that a front end gives: raw [samples, 1, 1], image [height, width, channels], spectral [frames, coefficients, 1] with
+ * Shape of the input that a front end gives: raw [samples, 1, 1], graph [1, 1, features] (of one node), image [height, width, channels], spectral [frames, coefficients, 1] with
  * frames = floor((samples - windowSamples) / hopSamples) + 1 (whole windows only, no padding).
  * @throws UsageError when not even one window fits.
  */
 export function frontEndShape(frontEnd: FrontEnd): Shape {
   if (frontEnd.kind === 'raw') return [frontEnd.samples, 1, 1]
+  if (frontEnd.kind === 'graph') return [1, 1, frontEnd.features]
   if (frontEnd.kind === 'image') return [frontEnd.height, frontEnd.width, frontEnd.channels]
   const { samples, windowSamples, hopSamples, coefficients } = frontEnd
   if (windowSamples > samples) {
@@ -118,6 +119,9 @@ export function nodeShape(node: NetworkNode, inputs: readonly Shape[]): Shape {
       return input
     case 'attend':
       return attended(node, inputs)
+    case 'aggregate':
+      if (input[2] % node.heads !== 0) throw new UsageError(`${where}: ${input[2]} channels cannot be shared evenly by ${node.heads} heads`)
+      return input
     case 'averagePool':
       return [...slide(where, input, node.kernelSize, node.stride, [0, 0, 0, 0]), input[2]]
     case 'globalAveragePool':

@@ -5,6 +5,7 @@
 // - A value read exactly once, by a layer with weights or attend: that layer's activationBits, stored directly.
 // - Any other value (read by add or a pool, or more than once), and spectral or image input: 8 bits, a "stream". A layer with fewer
 //   activationBits that reads a stream narrows it for itself first (`narrowed`).
+// - Features of a graph are kept as they are.
 // - Raw audio and images come as whole numbers of a known scale, so nothing quantizes them; all other scales are learned.
 // - Unsigned where the value cannot be negative: after relu or relu6, and pools and sums of such values; signed elsewhere (a learned factor
 //   can become negative).
@@ -15,13 +16,13 @@ import type { Network, NetworkNode } from './network.ts'
 
 export const streamBits = 8
 /** Scales of inputs that are whole numbers already. */
-const inputScales = { raw: 2 ** -15, image: 2 ** -7 }
+const inputScales = { raw: 2 ** -15, image: 2 ** -7, graph: 1 }
 
 export interface ValueStorage {
   /** Width of the stored value: 1..8, or 16 for raw audio and the logits. */
   readonly bits: number
   readonly signed: boolean
-  /** What one step is worth, where it is known beforehand: 2^-15 of raw audio, 2^-7 of pixels. */
+  /** What one step is worth, where it is known beforehand: 2^-15 of raw audio, 2^-7 of pixels; 1 of a graph's features. */
   readonly scale?: number
 }
 /** What a layer multiplies. */
@@ -54,6 +55,9 @@ export function signedness(network: Network): Map<string, boolean> {
         break
       case 'attend':
         signed.set(node.id, node.activation !== 'relu' && signed.get(node.inputs[2])!)
+        break
+      case 'aggregate':
+        signed.set(node.id, node.activation !== 'relu' && reads(node))
         break
       case 'add':
         signed.set(node.id, node.activation !== 'relu' && (node.scale === 'learned' || reads(node)))

@@ -1,7 +1,7 @@
 // Gives every layer of a network its widths.
 import { UsageError } from '../errors.ts'
 import { isMultiplying, isWeighted, nodesById, parameterPrefix, readsInput, throughViews } from './graph.ts'
-import type { AttendNode, Network, NetworkNode, WeightedNetworkNode } from './network.ts'
+import type { AggregateNode, AttendNode, Network, NetworkNode, WeightedNetworkNode } from './network.ts'
 import { signedness } from './storage.ts'
 
 export interface Widths {
@@ -25,7 +25,7 @@ function checkWidth(what: string, bits: number): void {
 }
 
 /**
- * The same network with widths on every layer with weights and on every attend. The layer that reads raw audio has activationBits 16; a sinc
+ * The same network with widths on every layer with weights, attend and aggregate. The layer that reads raw audio has activationBits 16; a sinc
  * layer's filters are made at 8 bits (quantizers/made-filters.ts); one that reads features or pixels has 8; a layer whose input can be negative has at least 2 (one bit cannot hold -1, 0 and +1).
  * @throws UsageError on a width outside 1..8 or an override for a node that multiplies nothing.
  */
@@ -42,7 +42,7 @@ export function withBits(network: Network, widths: Widths, { edges = '8', overri
   const last = network.nodes.at(-1)!.id
 
   const least = (node: NetworkNode): number => (node.inputs.some((id) => signed.get(throughViews(nodes, id))) ? 2 : 1)
-  const attend = (node: AttendNode): AttendNode => {
+  const narrow = <T extends AggregateNode | AttendNode>(node: T): T => {
     const wanted = overrides[node.id]?.activationBits ?? widths.activationBits
     return { ...node, activationBits: Math.max(least(node), wanted) }
   }
@@ -53,7 +53,8 @@ export function withBits(network: Network, widths: Widths, { edges = '8', overri
     const wanted = overrides[node.id]?.activationBits ?? (onInput ? 8 : widths.activationBits)
     return { ...node, weightBits, activationBits: onInput && network.frontEnd.kind === 'raw' ? 16 : Math.max(least(node), wanted) }
   }
-  const decided = (node: NetworkNode) => (isWeighted(node) ? decide(node) : node.op === 'attend' ? attend(node) : node)
+  const decided = (node: NetworkNode) =>
+    isWeighted(node) ? decide(node) : node.op === 'attend' || node.op === 'aggregate' ? narrow(node) : node
   return { ...network, nodes: network.nodes.map(decided) }
 }
 
@@ -69,7 +70,7 @@ export function withNormalizationPerWidth(network: Network): Network {
 function withoutWidths(node: NetworkNode): NetworkNode {
   if (!isMultiplying(node)) return node
   const { activationBits: _activationBits, ...rest } = node
-  if (rest.op === 'attend') return rest
+  if (rest.op === 'attend' || rest.op === 'aggregate') return rest
   const { weightBits: _weightBits, ...bare } = rest
   return bare
 }

@@ -50,6 +50,17 @@ const nodeSchema = z.discriminatedUnion('op', [
   }),
   z.strictObject({ ...node, ...window, op: z.literal('averagePool') }),
   z.strictObject({ ...node, op: z.literal('globalAveragePool') }),
+  z.strictObject({
+    ...node,
+    op: z.literal('aggregate'),
+    attention: z.enum(['constant', 'gcn', 'gat', 'cosine', 'linear']),
+    aggregator: z.enum(['sum', 'mean', 'max']),
+    heads: size,
+    parameters: name.optional(),
+    activationBits: z.int().min(1).max(8).optional(),
+    bias: z.boolean(),
+    activation: z.enum(['none', 'relu']),
+  }),
 ])
 
 const spectral = {
@@ -70,19 +81,41 @@ const networkSchema = z.strictObject({
     z.strictObject({ kind: z.literal('mfcc'), ...spectral }),
     z.strictObject({ kind: z.literal('logmel'), ...spectral }),
     z.strictObject({ kind: z.literal('image'), height: size, width: size, channels: size }),
+    z.strictObject({
+      kind: z.literal('graph'),
+      nodes: count,
+      edges: z.int().min(0).max(100_000_000),
+      features: count,
+      entries: z.int().min(0).max(100_000_000),
+    }),
   ]),
   classes: z.array(name).min(2),
   nodes: z.array(nodeSchema).min(2).max(10_000),
 })
 
 function checkFrontEnd({ frontEnd }: Network): void {
-  if (frontEnd.kind === 'raw' || frontEnd.kind === 'image') return
+  if (frontEnd.kind === 'raw' || frontEnd.kind === 'image' || frontEnd.kind === 'graph') return
   const { kind, lowHz, highHz, sampleRate, coefficients, melBands } = frontEnd
   if (lowHz >= highHz || highHz > sampleRate / 2) {
     throw new UsageError(`frontEnd: needs lowHz < highHz <= ${sampleRate / 2} (half the sample rate), got ${lowHz} and ${highHz}`)
   }
   if (kind === 'logmel' ? coefficients !== melBands : coefficients > melBands) {
     throw new UsageError(`frontEnd: ${coefficients} coefficients from ${melBands} mel bands; log-mel needs as many, MFCC at most as many`)
+  }
+}
+
+/** Nodes of a graph are samples: what looks at one of them alone is linear, and nothing but `aggregate` looks at others. */
+function checkGraph({ frontEnd, nodes }: Network): void {
+  const isGraph = frontEnd.kind === 'graph'
+  for (const { id, op, ...rest } of nodes) {
+    const where = `node "${id}" (${op})`
+    if (!isGraph && op === 'aggregate') throw new UsageError(`${where}: adds up neighbours in a graph; it needs frontEnd "graph"`)
+    if (isGraph && !['input', 'linear', 'aggregate', 'add'].includes(op))
+      throw new UsageError(`${where}: a network for graphs has linear, aggregate and add alone`)
+    if (op === 'aggregate' && rest.inputs[0] === nodes[0].id)
+      throw new UsageError(`${where}: reads the features themselves, which are many and sparse; put a linear layer before it`)
+    if (isGraph && op === 'linear' && 'normalization' in rest && rest.normalization !== 'none')
+      throw new UsageError(`${where}: normalization "${rest.normalization}" on a graph; use "none"`)
   }
 }
 
@@ -152,6 +185,7 @@ export function validateNetwork(network: Network): void {
   const used = new Set(nodes.flatMap((each) => each.inputs))
   for (const { id } of nodes) if (id !== last.id && !used.has(id)) throw new UsageError(`node "${id}": nothing reads its output; remove it`)
   nodes.forEach(checkSum)
+  checkGraph(network)
   const byId = nodesById(network)
   for (const layer of nodes.filter(isWeighted)) checkWeighted(network, layer, readsInput(byId, layer))
   storageOf(network)
@@ -160,6 +194,7 @@ export function validateNetwork(network: Network): void {
 
 /** @throws UsageError when the network reads images: its data would have to be pictures. */
 export function requireAudio(frontEnd: FrontEnd): asserts frontEnd is AudioFrontEnd {
+  if (frontEnd.kind === 'graph') throw new UsageError('the network reads a graph and the data are clips of sound; give a network for sound')
   if (frontEnd.kind !== 'image') return
   const { height, width, channels } = frontEnd
   throw new UsageError(

@@ -10,7 +10,7 @@ export function confusionSection(evaluation: EvaluationEvent | undefined, classe
   if (!evaluation || kinds.length === 0) return html``
   return html`<section class="card" id="confusion">
     <header>
-      <h2>What it ${things === 'images' ? 'sees' : 'hears'}</h2>
+      <h2>What it ${things === 'clips' ? 'hears' : 'sees'}</h2>
       <p>
         Rows are the true classes of the ${evaluation.split} ${things}, columns what the model said; recall is the share of a row that is
         right.
@@ -18,7 +18,7 @@ export function confusionSection(evaluation: EvaluationEvent | undefined, classe
     </header>
     <div class="tabs">
       ${kinds.map((kind, index) => html`<input type="radio" name="confusion" id="confusion-${kind}" ${index === 0 && html` checked`} /><label for="confusion-${kind}">${modelLabels[kind]}</label>`)}
-      ${kinds.map((kind) => html`<div class="tab scroll">${matrix(evaluation[kind]!, classes, things === 'images' ? 'seen' : 'heard')}</div>`)}
+      ${kinds.map((kind) => html`<div class="tab scroll">${matrix(evaluation[kind]!, classes, things === 'clips' ? 'heard' : 'seen')}</div>`)}
     </div>
   </section>`
 }

@@ -115,6 +115,8 @@ function describe(node: NetworkNode): string {
       return node.scale ? 'Add, scaled' : 'Add'
     case 'attend':
       return 'Attend'
+    case 'aggregate':
+      return `Aggregate, ${node.aggregator}, ${node.attention}`
     case 'averagePool':
       return `Average pool ${kernelText(node.kernelSize)}`
     case 'globalAveragePool':
@@ -157,6 +159,7 @@ function pips(bits: number, colour: string, letter: string): Html {
 
 function frontEndText({ frontEnd }: Network): string {
   if (frontEnd.kind === 'image') return `images in, ${frontEnd.height}x${frontEnd.width} pixels of ${frontEnd.channels} bytes`
+  if (frontEnd.kind === 'graph') return `a graph in, ${frontEnd.nodes} nodes of ${frontEnd.features} features, ${frontEnd.edges} edges`
   const seconds = `${Number((frontEnd.samples / frontEnd.sampleRate).toFixed(2))} s at ${frontEnd.sampleRate / 1000} kHz`
   if (frontEnd.kind === 'raw') return `raw audio in, ${seconds}`
   const milliseconds = (samples: number) => `${Math.round((1000 * samples) / frontEnd.sampleRate)} ms`

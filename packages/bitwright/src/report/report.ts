@@ -117,8 +117,8 @@ function trainingSection({ epochs }: ReportData): Html {
 function subtitle({ data, network, things }: ReportData, classes: readonly string[]): string {
   const words = classes.length > 0 ? `${classes.length} classes` : 'classes not known yet'
   const input = network && (network.network.frontEnd.kind === 'raw' ? 'raw audio in' : `${network.network.frontEnd.kind} in`)
-  const what = things === 'images' ? 'Image classifier' : 'Keyword spotter'
-  const inputs = network?.network.frontEnd.kind === 'image' ? [] : input ? [input] : []
+  const what = things === 'images' ? 'Image classifier' : things === 'nodes' ? 'Node classifier' : 'Keyword spotter'
+  const inputs = network?.network.frontEnd.kind === 'image' || network?.network.frontEnd.kind === 'graph' ? [] : input ? [input] : []
   return [what, words, ...inputs, ...(data ? [`${data.counts.train} training ${things}`] : [])].join(' · ')
 }
 

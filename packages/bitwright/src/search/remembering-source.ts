@@ -2,6 +2,7 @@
 import type { Engine, Stored } from '@bitwright/engine'
 import type { AugmentationKey } from '../data/augment.ts'
 import type { Dataset, Sample } from '../data/dataset.ts'
+import { graphOf } from '../training/graph-input.ts'
 import type { SampleSource } from '../training/sample-source.ts'
 
 export class RememberingSource implements SampleSource {
@@ -28,6 +29,8 @@ export class RememberingSource implements SampleSource {
   }
 
   fill(input: Stored, samples: readonly Sample[], key: AugmentationKey | null): void {
+    // a graph is copied, not made
+    if (graphOf(input)) return this.source.fill(input, samples, key)
     const { batch, height, rowStride } = input
     const values = this.engine.floats(input.offset, batch * height * rowStride)
     const name = [batch, key?.seed, key?.epoch, ...samples.map(({ path, index }) => `${path} ${index}`)].join('\n')

@@ -11,6 +11,7 @@ import type { Space } from '../spaces/space.ts'
 import type { SampleSource } from '../training/sample-source.ts'
 import { argMax, Evaluator } from '../training/evaluate.ts'
 import { createStore } from '../training/initialize.ts'
+import { batchesOf, batchRows, labelledRows, writeLabels } from '../training/rows.ts'
 import { Recalibration } from '../training/recalibrate.ts'
 import { Recorder } from '../training/record.ts'
 import { DivergedError } from '../training/trainer.ts'
@@ -79,13 +80,14 @@ export class Supernet {
 
   private load(
     tape: Tape,
+    network: Network,
     input: Parameters<SampleSource['fill']>[0],
     labels: number,
     clips: readonly Sample[],
     epoch: number | undefined,
   ): void {
     this.source.fill(input, clips, epoch === undefined ? null : { seed: this.options.seed, epoch })
-    this.engine.integers(labels, tape.batch).set(clips.map(({ label }) => label))
+    writeLabels(this.engine, labels, network, tape.batch, clips)
   }
 
   /**
@@ -116,20 +118,24 @@ export class Supernet {
     { quantization, teacher }: { quantization?: SharedQuantization | undefined; teacher?: Float32Array } = {},
   ): PathResult {
     const { engine, store } = this
-    const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
     const network = this.space.build(decisions)
+    const tape = new Tape(engine, { batch: batchRows(network, clips.length), mode: 'train' })
     const path = quantization?.path(network)
     const recorder = new Recorder(tape, { store, momentum: this.momentum, ...(path ? { quantized: path } : {}) })
     const { input, logits } = recorder.network(network)
-    const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing, targets: teacher !== undefined })
+    const loss = crossEntropy(tape, logits, {
+      smoothing: this.options.labelSmoothing,
+      targets: teacher !== undefined,
+      rows: labelledRows(network, clips.length),
+    })
     tape.backward()
     const parameters = parameterShapes(network)
     this.shared.load(parameters)
-    this.load(tape, input, loss.labels, clips, epoch)
+    this.load(tape, network, input, loss.labels, clips, epoch)
     if (teacher) engine.floats(loss.targets, teacher.length).set(teacher)
     engine.floats(this.momentum, 1)[0] = 0.1
     this.run(tape, recorder, path)
-    this.work += 3 * clips.length * countNetwork(network).macs
+    this.work += 3 * tape.batch * countNetwork(network).macs
     const result = loss.read()
     const { values, stride } = loss.logits()
     const answers = softmaxRows(values, stride, network.classes.length)
@@ -181,7 +187,7 @@ export class Supernet {
     const hasSizes = choicesOf(space, 'size').length > 0
     this.shared.loadAll()
     if (hasSizes) this.loadNetwork(network)
-    const tape = new Tape(engine, { batch: clips.length, mode: 'train' })
+    const tape = new Tape(engine, { batch: batchRows(network, clips.length), mode: 'train' })
     const path = quantization?.path(network)
     path?.keepApart()
     const recorder = new Recorder(tape, {
@@ -202,12 +208,12 @@ export class Supernet {
       }
       stored.keepGradient = true
     }
-    const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing })
+    const loss = crossEntropy(tape, logits, { smoothing: this.options.labelSmoothing, rows: labelledRows(network, clips.length) })
     path?.keepGradients(recorder)
     tape.backward()
-    this.load(tape, input, loss.labels, clips, undefined)
+    this.load(tape, network, input, loss.labels, clips, undefined)
     this.run(tape, recorder, path)
-    this.work += 3 * clips.length * countNetwork(network).macs
+    this.work += 3 * tape.batch * countNetwork(network).macs
     quantization?.discard()
     const result = loss.read()
     const widths = path?.gateGradients(recorder) ?? []
@@ -217,10 +223,11 @@ export class Supernet {
       const choice = paths[index]
       const output = recorder.values.get(edge.output)!.stored
       return space.choices[choice].options.map((_, option) => {
-        const branch = new Tape(engine, { batch: clips.length, mode: 'recalibrate' })
+        const branch = new Tape(engine, { batch: tape.batch, mode: 'recalibrate' })
         const { nodes, output: last } = space.fragment(choice, option, edge.input, decisions)
         const swapped = quantization?.path(space.build(decisions.with(choice, option)), nodes)
         const inner = new Recorder(branch, { store, momentum: this.momentum, ...(swapped ? { quantized: swapped } : {}) })
+        inner.graph = recorder.graph
         inner.values.set(edge.input, recorder.values.get(edge.input)!)
         if (hasSizes) this.loadOption(decisions.with(choice, option), nodes)
         for (const node of nodes) inner.node(node)
@@ -228,7 +235,7 @@ export class Supernet {
         engine.backend.run(branch.program(['generate']))
         swapped?.prepare(inner.sources)
         engine.backend.run(branch.program(['pack', 'forward']))
-        this.work += clips.length * macsOf(this.space.build(decisions.with(choice, option)), nodes)
+        this.work += tape.batch * macsOf(this.space.build(decisions.with(choice, option)), nodes)
         const gradient = read()
         branch.dispose()
         swapped?.dispose()
@@ -273,8 +280,11 @@ export class Supernet {
     this.shared.load(parameterShapes(network))
     const size = Math.min(batchSize, training.length)
     const order = new Random(seed, 'recalibration').permutation(training.length)
-    const batches = Array.from({ length: Math.min(recalibrationBatches, Math.floor(training.length / size)) }, (_, batch) =>
-      Array.from(order.subarray(batch * size, (batch + 1) * size), (i) => training[i]),
+    const batches = batchesOf(
+      network,
+      Array.from(order, (i) => training[i]),
+      size,
+      recalibrationBatches,
     )
     const path = quantization?.path(network)
     const recalibration = new Recalibration(engine, network, store, size, path)
@@ -284,7 +294,7 @@ export class Supernet {
     const { logits } = await evaluator.logits(this.source, clips)
     evaluator.dispose()
     path?.dispose()
-    this.work += (batches.length * size + clips.length) * countNetwork(network).macs
+    this.work += (batches.length * batchRows(network, size) + batchRows(network, clips.length)) * countNetwork(network).macs
     return logits.filter((row, i) => argMax(row) === clips[i].label).length / clips.length
   }
 

@@ -1,5 +1,6 @@
 export * from './cenet.ts'
 export * from './decisions.ts'
+export * from './graph.ts'
 export * from './kws-e2e.ts'
 export * from './kws-mfcc.ts'
 export * from './mobile-cifar.ts'

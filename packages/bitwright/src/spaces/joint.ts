@@ -97,7 +97,7 @@ export function jointSpace(
 
 function widthsOf(node: NetworkNode): Partial<MultiplyingNode> {
   if (!isMultiplying(node)) return {}
-  if (node.op === 'attend') return { activationBits: node.activationBits! }
+  if (node.op === 'attend' || node.op === 'aggregate') return { activationBits: node.activationBits! }
   const { weightBits, activationBits, normalizationParameters } = node
   return { weightBits: weightBits!, activationBits: activationBits!, ...(normalizationParameters ? { normalizationParameters } : {}) }
 }

@@ -45,7 +45,7 @@ export async function accountOf(
   const old = partOf(dataset, 'old').splits
   const fresh = partOf(dataset, 'new').splits
   const on = async (of: Uint8Array, samples: typeof fresh.test) => (await standing(of, dataset, samples, spec.threads)).accuracy
-  const endsAt = (split: 'validation' | 'test') => run.evaluations.find((evaluation) => evaluation.split === split)!.integer.accuracy
+  const endsAt = (split: 'validation' | 'test') => run.evaluations.find((evaluation) => evaluation.split === split)!.integer!.accuracy
   const validation = ({ before, reestimated }: NonNullable<Drift['old']>, adapted: number): Adapted => ({
     before: before.accuracy,
     reestimated: reestimated.accuracy,

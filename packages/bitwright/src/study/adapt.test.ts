@@ -80,7 +80,7 @@ describe('a run without shared weights', () => {
     expect(adaptation!.splits.map(({ split }) => split)).toEqual(['validation', 'test'])
     const [{ new: fresh, old }] = adaptation!.splits
     expect(fresh.before).toBe(drift!.new.before.accuracy)
-    expect(fresh.adapted).toBe(result.evaluations[0].integer.accuracy)
+    expect(fresh.adapted).toBe(result.evaluations[0].integer!.accuracy)
     expect(fresh.count + old!.count).toBe(12 + drift!.new.before.count)
     expect(adaptation!.original.seconds).toBeGreaterThan(0)
     expect(adaptation!.original.macs).toBeGreaterThan(0)
@@ -148,7 +148,7 @@ describe('a run without shared weights', () => {
     const result = await adaptStudy(request('base', 'one-word', 'part', { force: true, epochs: '1' }), hooksOf())
     expect(result.status).toBe('finished')
     expect(result.evaluations[1].classes).toEqual(words)
-    expect(result.evaluations[1].integer.confusion[1]).toEqual([0, 0])
+    expect(result.evaluations[1].integer!.confusion[1]).toEqual([0, 0])
   })
 
   it('without its old data goes on with --replay 0 alone', async () => {

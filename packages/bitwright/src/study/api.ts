@@ -99,7 +99,7 @@ interface StudySpec {
 
 export interface SearchSpec extends StudySpec {
   /** `network`: that of `spaceOptions.network` alone, whose bits are to be chosen. */
-  readonly space: 'kws-e2e' | 'kws-mfcc' | 'cenet' | 'mobile-cifar' | 'network'
+  readonly space: 'kws-e2e' | 'kws-mfcc' | 'cenet' | 'mobile-cifar' | 'graph' | 'network'
   readonly spaceOptions: {
     /** First-layer filters (`kws-e2e`) or MFCC coefficients (`kws-mfcc`). */
     readonly filters?: number
@@ -176,13 +176,14 @@ export interface Hooks {
   shouldStop(): boolean
 }
 
-/** Scores of the models a run holds on one set of clips; the integer model is always scored. */
+/** Scores of the models a run holds on one set of clips; */
 export interface EvaluateResult {
   readonly split: SplitName
   readonly classes: readonly string[]
   readonly float?: ClassifierScores
   readonly fakeQuantized?: ClassifierScores
-  readonly integer: ClassifierScores
+  /** Absent for a network for a graph, of which there is no integer model. */
+  readonly integer?: ClassifierScores
   readonly differing?: readonly { path: string; fakeQuantized: number; integer: number; margin: number }[]
 }
 

@@ -1,5 +1,6 @@
 // `evaluate`: a finished run's models on any folder of clips or images. The integer model is what is asked about; where the run still has its
 // parameters, the float and the fake-quantized network are scored beside it.
+import { requireIntegerForm } from '../network/graph.ts'
 import { Engine, openBackend } from '@bitwright/engine'
 import { loadAudioDataset, loadClipList } from '../data/audio-dataset.ts'
 import type { Dataset } from '../data/dataset.ts'
@@ -106,6 +107,7 @@ function loaders(frontEnd: FrontEnd, common: { readonly strict: boolean; readonl
       list: (directory, file, classes, onProgress) => loadImageList(directory, file, classes, options, onProgress),
     }
   }
+  requireIntegerForm(frontEnd)
   const options = { ...common, seconds: frontEnd.samples / frontEnd.sampleRate }
   return {
     things: audioMedia.things,

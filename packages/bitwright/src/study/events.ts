@@ -219,5 +219,6 @@ export type StudyEvent =
   | ({ type: 'stream' } & StreamEvaluation)
   | { type: 'resumed'; fromEpoch: number; stage: StageName }
   | { type: 'interrupted'; stage: StageName; epoch: number }
-  | { type: 'finished'; model: string; report: string; seconds: number }
+  /** Of a network for a graph there is no model. */
+  | { type: 'finished'; model?: string; report: string; seconds: number }
   | { type: 'failed'; message: string }

@@ -103,7 +103,7 @@ export async function finish(
   }
 }
 
-function layerBits(network: Network): LayerBits[] {
+export function layerBits(network: Network): LayerBits[] {
   const { nodes } = countNetwork(network)
   const byId = new Map(nodes.map((node) => [node.id, node]))
   return network.nodes.filter(isWeighted).map((node) => ({

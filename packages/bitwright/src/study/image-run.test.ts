@@ -55,13 +55,13 @@ afterAll(() => rmSync(folder, { recursive: true }))
 describe('a run on images', () => {
   it('ends with a model that names pixels as its evaluation says', () => {
     const [, test] = result.evaluations
-    expect(test.integer.count).toBe(60)
-    expect(test.integer.accuracy).toBeGreaterThan(0.9)
+    expect(test.integer!.count).toBe(60)
+    expect(test.integer!.accuracy).toBeGreaterThan(0.9)
     const model = load(readFileSync(result.model!))
     expect(model.frontEnd).toEqual({ kind: 'image', height: 32, width: 32, channels: 3 })
     const { pixels, splits } = loadCifar(join(folder, 'cifar'))
     const right = splits.test.filter(({ index, label }) => model.predict(pixels.subarray(index * 3072, (index + 1) * 3072)).index === label)
-    expect(right.length / 60).toBeCloseTo(test.integer.accuracy, 12)
+    expect(right.length / 60).toBeCloseTo(test.integer!.accuracy, 12)
   })
 
   it('says so in its report', () => {
@@ -102,7 +102,7 @@ describe('a run on images', () => {
     expect(again).not.toHaveProperty('integerLogits')
     const list = join(folder, 'list.txt')
     writeFileSync(list, 'test_batch.bin#0 red\ntest_batch.bin#1\n')
-    expect((await evaluateRun({ ...common, list }, hooks)).integer.count).toBe(2)
+    expect((await evaluateRun({ ...common, list }, hooks)).integer!.count).toBe(2)
   })
 })
 

@@ -1,10 +1,11 @@
 // From names on the command line to networks and spaces for the data at hand.
 import { existsSync, readFileSync } from 'node:fs'
-import type { Dataset } from '../data/dataset.ts'
+import { type Dataset, requireRows, type RowsDataset } from '../data/dataset.ts'
 import { type ImageSize, imageSizeOf } from '../data/decode-image.ts'
 import { UsageError } from '../errors.ts'
+import { graphFrontEnd, graphNetwork, isGraphNetworkName } from '../network/builtins-graph.ts'
 import { builtinNames, builtinNetwork, parseNetwork, streamingNetwork, withoutBits, type FrontEnd, type Network } from '../network/index.ts'
-import { cenet, kwsE2e, kwsMfcc, mobileCifar, oneNetworkSpace, type Space } from '../spaces/index.ts'
+import { cenet, graphSpace, kwsE2e, kwsMfcc, mobileCifar, oneNetworkSpace, type Space } from '../spaces/index.ts'
 import type { SearchSpec, TrainSpec } from './api.ts'
 import { frontOfRun } from './front-of-run.ts'
 
@@ -15,14 +16,18 @@ import { frontOfRun } from './front-of-run.ts'
 const streamingClipSeconds = 1.25
 
 const isFile = (name: string): boolean =>
-  !(builtinNames as readonly string[]).includes(name) && (existsSync(name) || name.endsWith('.json'))
+  !(builtinNames as readonly string[]).includes(name) && !isGraphNetworkName(name) && (existsSync(name) || name.endsWith('.json'))
 
 /** @throws UsageError when the name is neither a built-in network nor a file; before any data is read. */
 export function requireNetwork(name: string, streaming = false): void {
   if (!isFile(name)) builtin(name, streaming)
 }
 
+/** Of no graph yet. */
+const noGraph = { kind: 'graph', nodes: 2, edges: 1, features: 1, entries: 2 } as const
+
 function builtin(name: string, streaming = false): Network {
+  if (isGraphNetworkName(name)) return graphNetwork(name, noGraph, ['one', 'other'])
   const samples = streaming ? 16_000 * streamingClipSeconds : 16_000
   return builtinNetwork(name, { classes: ['one', 'other'], samples, streaming })
 }
@@ -43,16 +48,39 @@ function givenFrontEnd(spec: SearchSpec | TrainSpec): { readonly frontEnd?: Fron
 }
 
 /** What the samples of a run have to be. */
-export type InputForm = { readonly kind: 'audio'; readonly seconds: number } | ({ readonly kind: 'image' } & ImageSize)
+export type InputForm =
+  | { readonly kind: 'audio'; readonly seconds: number }
+  | ({ readonly kind: 'image' } & ImageSize)
+  | { readonly kind: 'graph' }
 
 /** Side of images where neither the request nor the network says. */
 const imageSide = 32
+
+const isForGraphs = (spec: SearchSpec | TrainSpec, frontEnd: FrontEnd | undefined): boolean =>
+  frontEnd ? frontEnd.kind === 'graph' : 'space' in spec && spec.space === 'graph'
+
+function graphForm({ data, streaming, prune, target }: SearchSpec | TrainSpec): InputForm {
+  const given = {
+    '--words': data.words,
+    '--seconds': data.seconds,
+    '--image-size': data.imageSize,
+    '--no-flip': data.flip,
+    '--validation-list': data.lists,
+    '--streaming': streaming,
+    '--prune': prune,
+    '--target': target,
+  }
+  const flag = Object.entries(given).find(([, value]) => value !== undefined)?.[0]
+  if (flag) throw new UsageError(`${flag}: the network works on a graph, which has no such thing; leave it away`)
+  return { kind: 'graph' }
+}
 
 /** @throws UsageError where the request and its network do not go together */
 export function inputOf(spec: SearchSpec | TrainSpec): InputForm {
   if (spec.data.input) return spec.data.input
   const { seconds, imageSize } = spec.data
   const { frontEnd, fixedBy } = givenFrontEnd(spec)
+  if (isForGraphs(spec, frontEnd)) return graphForm(spec)
   if (frontEnd ? frontEnd.kind === 'image' : 'space' in spec && spec.space === 'mobile-cifar') {
     if (seconds !== undefined) throw new UsageError(`--seconds ${seconds}: the network takes images; leave it away`)
     if (spec.streaming) throw new UsageError('--streaming: the network takes images, and a stream is sound')
@@ -65,7 +93,7 @@ export function inputOf(spec: SearchSpec | TrainSpec): InputForm {
   if (imageSize) throw new UsageError(`--image-size ${imageSize.join('x')}: the network takes sound; leave it away`)
   if (spec.data.flip === false) throw new UsageError('--no-flip: the network takes sound; leave it away')
   if (seconds !== undefined) return { kind: 'audio', seconds }
-  if (fixedBy !== undefined && frontEnd && frontEnd.kind !== 'image')
+  if (fixedBy !== undefined && frontEnd && frontEnd.kind !== 'image' && frontEnd.kind !== 'graph')
     return { kind: 'audio', seconds: frontEnd.samples / frontEnd.sampleRate }
   return { kind: 'audio', seconds: spec.streaming ? streamingClipSeconds : 1 }
 }
@@ -80,7 +108,7 @@ function readNetwork(name: string): Network {
   }
 }
 
-function formOf(dataset: Dataset) {
+function formOf(dataset: RowsDataset) {
   if (dataset.kind === 'audio') return { sampleRate: dataset.sampleRate, samples: dataset.samples }
   const { height, width, channels } = dataset
   return { image: { height, width, channels } }
@@ -89,7 +117,14 @@ function formOf(dataset: Dataset) {
 /** A built-in network, or one from a JSON file (its classes must be the data's), without the bits it may have unless they are kept. */
 export function networkByName(name: string, dataset: Dataset, streaming = false, keepsBits = false): Network {
   const { classes } = dataset
-  if (!isFile(name)) return builtinNetwork(name, { classes, ...formOf(dataset), streaming })
+  if (isGraphNetworkName(name)) {
+    if (dataset.kind !== 'graph') throw new UsageError(`--network ${name}: needs a graph, a JSON file; ${dataset.directory} is none`)
+    return graphNetwork(name, graphFrontEnd(dataset), classes)
+  }
+  if (!isFile(name)) {
+    requireRows(dataset)
+    return builtinNetwork(name, { classes, ...formOf(dataset), streaming })
+  }
   const read = readNetwork(name)
   const given = keepsBits ? read : withoutBits(read)
   const network = streaming ? streamingNetwork(given) : given
@@ -112,7 +147,11 @@ export function spaceOf(spec: SearchSpec, dataset: Dataset): Space {
   const { classes } = dataset
   const { filters, frontEnd, network } = spec.spaceOptions
   if (network !== undefined) return oneNetworkSpace(networkByName(network, dataset, spec.streaming))
-  if (dataset.kind === 'image') return mobileCifar({ classes, ...formOf(dataset).image })
+  if (dataset.kind === 'graph') return graphSpace({ classes, frontEnd: graphFrontEnd(dataset) })
+  if (dataset.kind === 'image') {
+    const { height, width, channels } = dataset
+    return mobileCifar({ classes, height, width, channels })
+  }
   const { sampleRate, samples } = dataset
   const common = { classes, sampleRate, samples, streaming: spec.streaming ?? false }
   switch (spec.space) {
@@ -130,6 +169,8 @@ export function spaceOf(spec: SearchSpec, dataset: Dataset): Space {
     }
     case 'cenet':
       return cenet({ classes, sampleRate, samples })
+    case 'graph':
+      throw new UsageError(`--space graph: needs a graph, a JSON file, and ${dataset.directory} holds sound`)
     case 'mobile-cifar':
     case 'network':
       throw new UsageError(`--space ${spec.space}: takes images, and ${dataset.directory} holds sound`)

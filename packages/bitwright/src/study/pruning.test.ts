@@ -60,7 +60,7 @@ describe('pruning towards a budget', () => {
       { run: place('pruned'), directory: place('clips'), split: 'test', strict: true, threads: 1, backend: 'auto' },
       hooksOf(),
     )
-    expect(scored.integer.accuracy).toBe(result.evaluations.find(({ split }) => split === 'test')!.integer.accuracy)
+    expect(scored.integer!.accuracy).toBe(result.evaluations.find(({ split }) => split === 'test')!.integer!.accuracy)
 
     // in the first and the second epoch with gates, the first and the second one without, and while quantizing
     const moments = [nth(1, 2), nth(2, 2), nth(2, 3), nth(2, 1), at('quantize', 1)]

@@ -1,6 +1,7 @@
 // The samples that a run asks for.
 import { loadAudioDataset } from '../data/audio-dataset.ts'
 import type { Dataset } from '../data/dataset.ts'
+import { loadGraph } from '../data/graph-dataset.ts'
 import { loadImageDataset } from '../data/image-dataset.ts'
 import { audioMedia, imageMedia } from '../data/media.ts'
 import { rowsOf, joinDatasets } from '../data/join.ts'
@@ -11,8 +12,9 @@ import type { Spec } from './session.ts'
 
 const mostNamed = 3
 
-/** What a dataset's samples are called: clips or images. */
-export const thingsOf = ({ kind }: Pick<Dataset, 'kind'>): string => (kind === 'audio' ? audioMedia : imageMedia).things
+/** What a dataset's samples are called: clips, images or nodes. */
+export const thingsOf = ({ kind }: Pick<Dataset, 'kind'>): string =>
+  kind === 'graph' ? 'nodes' : (kind === 'audio' ? audioMedia : imageMedia).things
 
 /** Says which samples are broken and left out. */
 export function noteSkipped({ skipped }: Dataset, hooks: Hooks): void {
@@ -49,6 +51,7 @@ async function loadOldAndNew(spec: Spec, { from, old, replay }: AdaptSpec, hooks
 async function loadData(spec: Spec, hooks: Hooks): Promise<Dataset> {
   const { directory, words, lists, split, salt, strict, classes } = spec.data
   const form = inputOf(spec)
+  if (form.kind === 'graph') return loadGraph(directory)
   const options = {
     ...(words ? { words } : {}),
     ...(lists ? { lists, split: 'lists' as const } : { split }),

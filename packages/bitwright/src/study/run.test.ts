@@ -41,9 +41,9 @@ describe('trainStudy', () => {
     const [validation, test] = result.evaluations
     expect([validation.split, test.split]).toEqual(['validation', 'test'])
     for (const { float, fakeQuantized, integer } of [validation, test]) {
-      for (const scores of [float!, fakeQuantized!, integer]) expect(scores.count).toBe(12)
+      for (const scores of [float!, fakeQuantized!, integer!]) expect(scores.count).toBe(12)
       expect(float!.accuracy).toBeGreaterThan(0.8)
-      expect(integer.accuracy).toBeGreaterThan(0.8)
+      expect(integer!.accuracy).toBeGreaterThan(0.8)
     }
     expect(hooks.events.map(({ type }) => type).filter((type) => type !== 'epoch' && type !== 'stage')).toEqual([
       'started',
@@ -167,7 +167,7 @@ describe('trainStudy', () => {
     const { type: _type, ...told } = test
     expect(JSON.parse(JSON.stringify(result))).toEqual({ ...told, classes: words })
     const listed = await evaluateRun({ ...spec, list: place('validation.txt') }, hooksOf())
-    expect(listed.integer.count).toBe(12)
+    expect(listed.integer!.count).toBe(12)
   })
 
   it('scores hostile clips, and names those that are none', async () => {
@@ -184,7 +184,7 @@ describe('trainStudy', () => {
     const asked = { run: place('train'), directory: place('hostile'), split: 'test', threads: 1, backend: 'auto' } as const
     const hooks = { ...hooksOf(), onNotice: (line: string) => notices.push(line) }
     const { integer } = await evaluateRun({ ...asked, list, strict: false }, hooks)
-    expect(integer.count).toBe(4)
+    expect(integer!.count).toBe(4)
     expect(notices.find((line) => line.startsWith('left out'))).toMatch(
       /^left out as broken: high\/none\.wav holds no samples, high\/text\.wav is not a WAV file .*; `bitwright data inspect` lists them$/,
     )

@@ -7,6 +7,7 @@ import { openSource } from '../training/sample-source.ts'
 import type { Hooks, RunResult, SearchSpec, TrainSpec } from './api.ts'
 import { type Checkpoint, readCheckpoint } from './checkpoint.ts'
 import { finish } from './finish.ts'
+import { finishGraph } from './finish-graph.ts'
 import { openMember } from './front-member.ts'
 import { hardwareOf } from './hardware-of.ts'
 import { networkByName, networkOf, requireNetwork } from './networks.ts'
@@ -69,7 +70,8 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     store.restore(floatParameters)
   }
   const quantization = await quantize(session, network, store, source, floatParameters, resumed?.stage === 'quantize' ? resumed : undefined)
-  return finish(session, { store, source, quantization, floatParameters }, budget)
+  const end = dataset.kind === 'graph' ? finishGraph : finish
+  return end(session, { store, source, quantization, floatParameters }, budget)
 }
 
 /** The float parameters that a finished run of the same network left. */

@@ -13,7 +13,7 @@ import { openSource, type SampleSource } from '../training/sample-source.ts'
 import { SharedQuantization } from '../training/shared-quantization.ts'
 import type { SearchSpec } from './api.ts'
 import { spaceOf } from './networks.ts'
-import { augmentationOf, supernetRate, training } from './session.ts'
+import { augmentationOf, graphSupernet, supernetRate, training } from './session.ts'
 
 /** Networks that the baseline trains. */
 const randomNetworks = 5
@@ -42,15 +42,19 @@ export function openStrategy(
   budget: Budget,
   others: { readonly source?: SampleSource; readonly joint?: Partial<JointOptions> } = {},
 ): OpenedStrategy {
-  const { seed, batchSize, epochs } = spec
+  const { seed, epochs } = spec
+  const isGraph = dataset.kind === 'graph'
+  // a step on a graph learns from all its labels
+  const batchSize = isGraph ? dataset.splits.train.length : spec.batchSize
+  const { labelSmoothing, weightDecay } = isGraph ? graphSupernet : training
   const frontEnd = space.build(space.choices.map(() => 0)).frontEnd
   const source = others.source ?? openSource(engine, dataset, frontEnd, augmentationOf(spec))
   const openSupernet = (from: SampleSource) =>
     new Supernet(engine, space, from, {
       seed,
       batchSize,
-      labelSmoothing: training.labelSmoothing,
-      weightDecay: training.weightDecay,
+      labelSmoothing,
+      weightDecay,
     })
   const common = {
     seed,

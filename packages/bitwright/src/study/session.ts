@@ -17,20 +17,27 @@ interface Recipe {
   readonly optimizer: OptimizerName
   readonly learningRate: number
   readonly weightDecay: number
+  readonly decayInLoss?: true
   readonly labelSmoothing: number
 }
+/** GCN's (arXiv 1609.02907). */
+const graphRecipe: Recipe = { optimizer: 'adam', learningRate: 0.01, weightDecay: 5e-4, decayInLoss: true, labelSmoothing: 0 }
+/** On shared weights, whose decay is a step of its own: ours. */
+export const graphSupernet = { labelSmoothing: 0, weightDecay: 0.3 } as const
 /** Of the training in float, and of quantization, which starts from trained weights. */
 const recipes: Readonly<Record<Dataset['kind'], Readonly<Record<'train' | 'quantize', Recipe>>>> = {
   audio: { train: training, quantize: { ...training, learningRate: training.learningRate / 2 } },
   // measured on CIFAR-10 (docs/images.md)
   image: { train: { optimizer: 'sgd', learningRate: 0.2, weightDecay: 5e-4, labelSmoothing: 0.1 }, quantize: training },
+  // measured on Cora and Citeseer (docs/graphs.md)
+  graph: { train: graphRecipe, quantize: graphRecipe },
 }
 
 /** Peak of AdamW on shared weights. */
-export const supernetRate: Readonly<Record<Dataset['kind'], number>> = { audio: training.learningRate, image: 8e-3 }
+export const supernetRate: Readonly<Record<Dataset['kind'], number>> = { audio: training.learningRate, image: 8e-3, graph: 0.01 }
 
 /** Where a trained network goes on from its widths to new data, in few epochs; that of sound is measured (docs/hqnas.md). */
-const adaptedRate: Readonly<Record<Dataset['kind'], number>> = { audio: 6e-3, image: 3e-3 }
+const adaptedRate: Readonly<Record<Dataset['kind'], number>> = { audio: 6e-3, image: 3e-3, graph: 3e-3 }
 
 /** A stage's defaults for a kind of samples; a peak rate that is given for the training in float moves that of quantization with it. */
 export function recipeOf(kind: Dataset['kind'], stage: 'train' | 'quantize', learningRate?: number): Recipe {

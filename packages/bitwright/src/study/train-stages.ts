@@ -103,7 +103,7 @@ export async function quantize(
   source: SampleSource,
   floatParameters: Float32Array,
   resumed: Checkpoint | undefined,
-  teacher: TeacherOptions | false = { network, parameters: floatParameters, weight: teacherWeight },
+  teacher: TeacherOptions | false = network.frontEnd.kind !== 'graph' && { network, parameters: floatParameters, weight: teacherWeight },
 ): Promise<Quantization> {
   const { spec, engine } = session
   const { weightBits, activationBits, granularity, weightBytes, bitPenalty, averageBits } = spec

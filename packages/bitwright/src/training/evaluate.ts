@@ -6,6 +6,7 @@ import type { Network } from '../network/network.ts'
 import type { ClassifierScores } from '../study/events.ts'
 import type { SampleSource } from './sample-source.ts'
 import { type Quantized, Recorder, type WeightSources } from './record.ts'
+import { batchRows, rowOf, writeLabels } from './rows.ts'
 import { WholeLayers } from './whole-layers.ts'
 
 /** A network recorded with its running statistics, to be run over clips. */
@@ -20,14 +21,14 @@ export class Evaluator {
   private readonly run: Int32Array
   private readonly quantization?: Quantized
   private readonly whole?: WholeLayers
-  private readonly classes: number
+  private readonly network: Network
 
   constructor(engine: Engine, network: Network, store: ParameterStore, options: { batch?: number; quantization?: Quantized } = {}) {
     this.engine = engine
     this.store = store
     this.quantization = options.quantization
-    this.classes = network.classes.length
-    this.tape = new Tape(engine, { batch: options.batch ?? 64, mode: 'evaluate' })
+    this.network = network
+    this.tape = new Tape(engine, { batch: batchRows(network, options.batch ?? 64), mode: 'evaluate' })
     this.whole = options.quantization && new WholeLayers(engine, options.quantization)
     const recorder = new Recorder(this.tape, { store, momentum: 0, quantized: options.quantization, whole: this.whole })
     const { input, logits } = recorder.network(network)
@@ -40,7 +41,7 @@ export class Evaluator {
 
   /** Logits of every clip, and the mean loss. The event loop turns between batches. */
   async logits(source: SampleSource, clips: readonly Sample[]): Promise<{ logits: Float32Array[]; loss: number }> {
-    const { engine, input } = this
+    const { engine, input, network } = this
     engine.backend.run(this.generate)
     this.quantization?.prepare(this.sources)
     this.whole?.prepare(this.store, this.sources)
@@ -49,11 +50,13 @@ export class Evaluator {
     for (let begin = 0; begin < clips.length; begin += input.batch) {
       const batch = clips.slice(begin, begin + input.batch)
       source.fill(input, batch, null)
-      const labels = engine.integers(this.loss.labels, input.batch).fill(-1)
-      batch.forEach((clip, row) => (labels[row] = clip.label))
+      writeLabels(engine, this.loss.labels, network, input.batch, batch)
       engine.backend.run(this.run)
       const { values, stride } = this.loss.logits()
-      batch.forEach((_, row) => all.push(values.slice(row * stride, row * stride + this.classes)))
+      batch.forEach((clip, position) => {
+        const row = rowOf(network, clip, position)
+        all.push(values.slice(row * stride, row * stride + network.classes.length))
+      })
       loss += this.loss.read().loss * input.batch
       await new Promise((resolve) => setImmediate(resolve))
     }

@@ -2,14 +2,22 @@
 import { type Engine, type ParameterShape as StoreShape, ParameterStore, Random } from '@bitwright/engine'
 import type { Network } from '../network/network.ts'
 import { type ParameterShape, parameterShapes, statisticShapes } from '../network/parameters.ts'
-import { nodesById } from '../network/graph.ts'
+import { nodesById, readsInput } from '../network/graph.ts'
 
 /** Adam's steps on a SincConv's cut-offs, which are in Hz, are this much longer than on weights. */
 const sincRate = 300
 
-function storeShape({ name, shape, kind }: ParameterShape): StoreShape {
+/** Weights decay; on a graph those of the layer that reads the features alone, as in GCN: labels are few and words many. */
+function decays(network: Network, { kind, node }: ParameterShape): boolean {
+  if (kind !== 'weight' || network.frontEnd.kind !== 'graph') return kind === 'weight'
+  const nodes = nodesById(network)
+  return readsInput(nodes, nodes.get(node)!)
+}
+
+function storeShape(network: Network, parameter: ParameterShape): StoreShape {
+  const { name, shape, kind } = parameter
   const size = shape.reduce((product, length) => product * length, 1)
-  return { name, size, decay: kind === 'weight' ? 1 : 0, rate: kind === 'sinc' ? sincRate : 1 }
+  return { name, size, decay: decays(network, parameter) ? 1 : 0, rate: kind === 'sinc' ? sincRate : 1 }
 }
 
 /** A store that knows its parameters by other names too. */
@@ -42,12 +50,13 @@ export function createStore(
     for (const parameter of [...parameterShapes(network), ...statisticShapes(network)]) {
       const name = nameOf(parameter.name)
       const known = shapes.get(name)
-      if (!known || storeShape(known.parameter).size < storeShape(parameter).size) shapes.set(name, { parameter, network })
+      if (!known || storeShape(known.network, known.parameter).size < storeShape(network, parameter).size)
+        shapes.set(name, { parameter, network })
     }
   }
   const store = new RenamingStore(
     engine,
-    [...shapes].map(([name, { parameter }]) => ({ ...storeShape(parameter), name })),
+    [...shapes].map(([name, { parameter, network }]) => ({ ...storeShape(network, parameter), name })),
     nameOf,
   )
   for (const { parameter, network } of shapes.values()) initialize(store, parameter, network, seed)
@@ -65,6 +74,12 @@ function initialize(store: ParameterStore, { name, shape, kind, node: id }: Para
       // He et al. 2015 for layers before a ReLU; PyTorch's uniform for the classifier
       const node = nodesById(network).get(id)!
       const fanIn = values.length / shape.at(-1)!
+      if (network.frontEnd.kind === 'graph') {
+        // Glorot and Bengio 2010, as GCN and GAT have it
+        const bound = Math.sqrt(6 / (fanIn + shape.at(-1)!))
+        for (let i = 0; i < values.length; i++) values[i] = random.uniform(-bound, bound)
+        return
+      }
       const deviation = Math.sqrt(2 / fanIn)
       for (let i = 0; i < values.length; i++) {
         values[i] = node.op === 'linear' ? random.uniform(-1, 1) / Math.sqrt(fanIn) : random.normal() * deviation
@@ -77,6 +92,12 @@ function initialize(store: ParameterStore, { name, shape, kind, node: id }: Para
       const high = (node.op === 'sinc' ? node.sampleRate : 16_000) / 2 - 100
       const edge = (i: number) => hertz(mel(30) + ((mel(high) - mel(30)) * i) / values.length)
       for (let i = 0; i < values.length; i++) values[i] = name.endsWith('.lowHz') ? edge(i) : edge(i + 1) - edge(i)
+      return
+    }
+    case 'attention': {
+      // Glorot and Bengio 2010, as GAT has it; a head that looks at cosines begins as sharp as they are
+      const bound = Math.sqrt(6 / ((shape[1] ?? 0) + 1))
+      for (let i = 0; i < values.length; i++) values[i] = shape.length === 1 ? 1 : random.uniform(-bound, bound)
       return
     }
     case 'scale':

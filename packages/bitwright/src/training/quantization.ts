@@ -265,7 +265,7 @@ export class Quantization implements Quantized {
         const input = storage.inputs.get(key)!
         const activation = this.narrowedEntries.get(key) ?? this.valueEntries.get(input.value)
         const activationBits = activation?.quantizer.bits() ?? input.bits
-        return node.op === 'attend'
+        return node.op === 'attend' || node.op === 'aggregate'
           ? { ...node, activationBits }
           : { ...node, weightBits: this.weightQuantizer(node.id).bits(), activationBits }
       }),

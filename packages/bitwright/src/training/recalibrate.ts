@@ -7,6 +7,7 @@ import type { Sample } from '../data/dataset.ts'
 import type { Network } from '../network/network.ts'
 import { statisticShapes } from '../network/parameters.ts'
 import type { SampleSource } from './sample-source.ts'
+import { batchRows } from './rows.ts'
 import { type Quantized, Recorder, type WeightSources } from './record.ts'
 
 export class Recalibration {
@@ -26,7 +27,7 @@ export class Recalibration {
     this.network = network
     this.store = store
     this.quantization = quantization
-    this.tape = new Tape(engine, { batch, mode: 'recalibrate' })
+    this.tape = new Tape(engine, { batch: batchRows(network, batch), mode: 'recalibrate' })
     this.momentum = this.tape.allocate(1)
     const recorder = new Recorder(this.tape, { store, momentum: this.momentum, quantized: quantization })
     this.input = recorder.network(network).input

@@ -20,6 +20,11 @@ import {
   reshape,
   settle,
   sincFilters,
+  aggregate,
+  dropout,
+  dropoutValues,
+  sparseProduct,
+  type LearnedAttention,
   type QuantizerSlot,
   type Stored,
   type Tape,
@@ -27,8 +32,9 @@ import {
   type WeightReference,
 } from '@bitwright/engine'
 import { inputKeys, isLearned, nodesById, normalizationPrefix, parameterPrefix, throughViews } from '../network/graph.ts'
-import type { Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
+import type { AggregateNode, Network, NetworkNode, WeightedNetworkNode } from '../network/network.ts'
 import type { ActivationQuantizer, WeightQuantizer } from '../quantizers/index.ts'
+import { type GraphInput, graphOf, recordGraphInput } from './graph-input.ts'
 import type { WholeLayer, WholeLayers } from './whole-layers.ts'
 
 /** log(|x| + epsilon) of the raw-audio layer. */
@@ -77,6 +83,10 @@ export class Recorder {
   readonly sources: WeightSources = new Map()
   /** By what a layer multiplies (`inputKeys`): what it reads, before the quantizer of that. */
   readonly multiplied = new Map<string, Value>()
+  /** What a graph's nodes look at; nodes that are recorded elsewhere on its values need it too. */
+  graph?: GraphInput
+  /** Places of dropout so far: each draws for itself. */
+  private sites = 0
   private readonly options: RecordOptions
 
   constructor(tape: Tape, options: RecordOptions) {
@@ -87,7 +97,13 @@ export class Recorder {
   /** Records all nodes; returns the input's map and the logits. */
   network(network: Network): { input: Stored; logits: Value } {
     const byId = nodesById(network)
-    for (const node of network.nodes) this.node(node, (id) => throughViews(byId, id))
+    const [first] = network.nodes
+    if (network.frontEnd.kind === 'graph') {
+      const value = recordGraphInput(this.tape, network.frontEnd)
+      this.graph = graphOf(value.stored)
+      this.values.set(first.id, value)
+    }
+    for (const node of network.nodes) if (!this.values.has(node.id)) this.node(node, (id) => throughViews(byId, id))
     return { input: this.values.get(network.nodes[0].id)!.stored, logits: this.values.get(network.nodes.at(-1)!.id)! }
   }
 
@@ -118,6 +134,8 @@ export class Recorder {
         const mean = attend(tape, query, key, value)
         return node.activation === 'relu' ? relu(mean) : mean
       }
+      case 'aggregate':
+        return this.aggregated(node, origin)
       case 'averagePool':
         return averagePool(tape, this.read(node.inputs[0], origin), node.kernelSize, node.stride)
       case 'globalAveragePool':
@@ -146,14 +164,42 @@ export class Recorder {
     const source = this.source(node)
     this.sources.set(node.id, source)
     const weights = whole?.weights ?? quantized?.weights(node, source) ?? source
-    let y =
-      node.op === 'linear'
-        ? linear(tape, x, weights, node.channels)
+    const ofInput = graphOf(x.stored)
+    let y = ofInput
+      ? sparseProduct(tape, ofInput.features, weights, node.channels, this.variedFeatures(ofInput))
+      : node.op === 'linear'
+        ? linear(tape, this.varied(x), weights, node.channels)
         : convolution(tape, x, weights, { ...node, groups: node.op === 'convolution' ? node.groups : 1 })
     if (node.activation === 'logMagnitude') y = logMagnitude(tape, y, logMagnitudeEpsilon)
     y = whole ? this.scaled(y, whole) : this.normalized(node, y)
     if (node.activation === 'relu') return relu(y)
     return node.activation === 'relu6' ? relu6(y) : y
+  }
+
+  private aggregated(node: AggregateNode, origin: (id: string) => string): Value {
+    const { tape } = this
+    const prefix = parameterPrefix(node)
+    const { aggregator, heads, attention: kind } = node
+    const learned = (): LearnedAttention =>
+      kind === 'gat'
+        ? { kind, left: this.reference(`${prefix}.left`), right: this.reference(`${prefix}.right`) }
+        : kind === 'linear'
+          ? { kind, right: this.reference(`${prefix}.right`) }
+          : { kind: 'cosine', left: this.reference(`${prefix}.left`) }
+    const attention = kind === 'constant' ? 'ones' : kind === 'gcn' ? 'values' : learned()
+    const x = this.varied(this.quantizedInput(node.id, node.inputs[0], origin))
+    const y = aggregate(tape, x, this.graph!.neighbours, { aggregator, heads, attention })
+    if (node.bias) bias(tape, y, this.reference(`${prefix}.bias`))
+    return node.activation === 'relu' ? relu(y) : y
+  }
+
+  /** In training on a graph, what an activation gave with some of it dropped out. */
+  private varied(x: Value): Value {
+    return this.graph && this.tape.training && x.low !== -Infinity ? dropout(this.tape, x, this.graph.dropout, this.sites++) : x
+  }
+
+  private variedFeatures({ features, dropout: slot }: GraphInput): number {
+    return this.tape.training ? dropoutValues(this.tape, features, slot, this.sites++) : features.values
   }
 
   /** What a layer multiplies: the value through its quantizer, or through `instead`. */

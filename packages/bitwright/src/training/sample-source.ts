@@ -6,6 +6,7 @@ import type { Dataset, Sample } from '../data/dataset.ts'
 import type { EpochOptions } from '../data/sampler.ts'
 import type { FrontEnd } from '../network/network.ts'
 import { AudioSource } from './audio-source.ts'
+import { GraphSource, type GraphVariation } from './graph-source.ts'
 import { ImageSource } from './image-source.ts'
 
 export interface SampleSource {
@@ -19,10 +20,12 @@ export interface SampleSource {
 export interface SourceOptions {
   readonly audio?: AugmentationOptions & EpochOptions
   readonly image?: ImageAugmentation
+  readonly graph?: GraphVariation
 }
 
 /** @throws RunError where the network takes other inputs than the dataset has */
 export function openSource(engine: Engine, dataset: Dataset, frontEnd: FrontEnd, options: SourceOptions = {}): SampleSource {
+  if (dataset.kind === 'graph') return new GraphSource(engine, dataset, frontEnd, options.graph)
   return dataset.kind === 'audio'
     ? new AudioSource(engine, dataset, frontEnd, options.audio)
     : new ImageSource(engine, dataset, frontEnd, options.image)

@@ -22,6 +22,7 @@ import { LearnedAdam } from './learned-adam.ts'
 import { expandedBlocks } from './pruned-channels.ts'
 import { QuantizedPath } from './quantized-path.ts'
 import { Recorder } from './record.ts'
+import { batchesOf, batchRows } from './rows.ts'
 import type { SampleSource } from './sample-source.ts'
 
 export interface SharedQuantizationOptions {
@@ -146,7 +147,7 @@ export class SharedQuantization {
     }
     for (const network of this.networks) {
       load(network)
-      const tape = new Tape(this.engine, { batch: size, mode: 'recalibrate' })
+      const tape = new Tape(this.engine, { batch: batchRows(network, size), mode: 'recalibrate' })
       const momentum = tape.allocate(1)
       this.engine.floats(momentum, 1)[0] = 0
       const recorder = new Recorder(tape, { store: this.store, momentum })
@@ -164,8 +165,8 @@ export class SharedQuantization {
         return quantizers.length > 0 ? [{ quantizers, read: observe(tape, recorder.values.get(node.id)!) }] : []
       })
       const run = tape.program(['generate', 'pack', 'forward'])
-      for (let batch = 0; batch < calibrationBatches && (batch + 1) * size <= order.length; batch++) {
-        source.fill(input, order.slice(batch * size, (batch + 1) * size), { seed, epoch: 0 })
+      for (const batch of batchesOf(network, order, size, calibrationBatches)) {
+        source.fill(input, batch, { seed, epoch: 0 })
         this.engine.backend.run(run)
         for (const { quantizers, read } of watched) {
           const { samples } = read()

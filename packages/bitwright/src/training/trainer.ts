@@ -25,6 +25,7 @@ import type { SampleSource } from './sample-source.ts'
 import type { Quantization } from './quantization.ts'
 import { Recalibration } from './recalibrate.ts'
 import { Recorder, type WeightSources } from './record.ts'
+import { batchesOf, batchRows, labelledRows, writeLabels } from './rows.ts'
 import { Teacher, type TeacherOptions } from './teacher.ts'
 
 export interface TrainerOptions {
@@ -34,6 +35,8 @@ export interface TrainerOptions {
   /** Peak; cosine to zero after a short linear warm-up. */
   readonly learningRate: number
   readonly weightDecay: number
+  /** Weight decay is part of the gradient (half the squared weights, in the loss) instead of a step of its own beside Adam's. */
+  readonly decayInLoss?: boolean
   readonly labelSmoothing: number
   readonly seed: number
   /** Tells apart the random draws of several trainings with one seed. */
@@ -81,6 +84,7 @@ export class Trainer {
   private readonly network: Network
   private recalibration?: Recalibration
   private readonly optimizer: Optimizer
+  private readonly decaying: readonly { readonly name: string; readonly decay: number }[]
   private readonly generate: Int32Array
   private readonly pass: Int32Array
   private readonly finish: Int32Array
@@ -109,7 +113,7 @@ export class Trainer {
     this.quantization = quantization
     this.draws = new Random(options.seed, 'training', options.purpose).uint32()
     this.clipsPerEpoch = source.epochOrder(this.draws, 0).length
-    this.tape = new Tape(engine, { batch: Math.min(options.batchSize, this.clipsPerEpoch), mode: 'train' })
+    this.tape = new Tape(engine, { batch: batchRows(network, Math.min(options.batchSize, this.clipsPerEpoch)), mode: 'train' })
     this.forwardMacs = this.tape.batch * countNetwork(network).macs
     const momentum = this.tape.allocate(1)
     const recorder = new Recorder(this.tape, { store, momentum, quantized: quantization ?? options.gates })
@@ -117,15 +121,16 @@ export class Trainer {
     this.sources = recorder.sources
     this.input = input
     this.teacher = options.teacher && new Teacher(store, this.tape.batch, options.teacher)
-    this.loss = crossEntropy(this.tape, logits, { smoothing: options.labelSmoothing, targets: this.teacher !== undefined })
+    this.loss = crossEntropy(this.tape, logits, {
+      smoothing: options.labelSmoothing,
+      targets: this.teacher !== undefined,
+      rows: labelledRows(network, this.clipsPerEpoch),
+    })
     this.tape.backward()
     const learned = new Set(parameterShapes(network).map(({ name }) => name))
-    this.optimizer = optimizer(
-      this.tape,
-      options.optimizer,
-      store,
-      [...store.all()].filter(({ name }) => learned.has(name)),
-    )
+    const parameters = [...store.all()].filter(({ name }) => learned.has(name))
+    this.decaying = parameters.flatMap(({ name, decay = 1 }) => (decay > 0 ? [{ name, decay }] : []))
+    this.optimizer = optimizer(this.tape, options.optimizer, store, parameters)
     this.whole = this.tape.program()
     this.generate = this.tape.program(['generate'])
     this.pass = this.tape.program(['pack', 'forward', 'backward'])
@@ -147,14 +152,12 @@ export class Trainer {
 
   /** The clips of an epoch in batches. */
   private batches(epoch: number): Sample[][] {
-    const order = this.source.epochOrder(this.draws, epoch)
-    return Array.from({ length: this.stepsPerEpoch }, (_, i) => order.slice(i * this.input.batch, (i + 1) * this.input.batch))
+    return batchesOf(this.network, this.source.epochOrder(this.draws, epoch), this.input.batch)
   }
 
   private load(clips: readonly Sample[], epoch: number): void {
     this.source.fill(this.input, clips, { seed: this.draws, epoch })
-    const labels = this.engine.integers(this.loss.labels, this.input.batch).fill(-1)
-    clips.forEach((clip, row) => (labels[row] = clip.label))
+    writeLabels(this.engine, this.loss.labels, this.network, this.input.batch, clips)
     this.teacher?.teach(this.input, clips, this.loss, this.options.labelSmoothing)
   }
 
@@ -177,7 +180,7 @@ export class Trainer {
       this.work += 3 * this.forwardMacs + (this.teacher?.macs ?? 0)
       this.optimizer.set({
         learningRate: this.options.learningRate * factor,
-        weightDecay: this.options.weightDecay,
+        weightDecay: this.options.decayInLoss ? 0 : this.options.weightDecay,
         momentum: 0.9,
         beta2: 0.999,
         epsilon: 1e-8,
@@ -188,12 +191,18 @@ export class Trainer {
         this.quantization.prepare(this.sources)
         backend.run(this.pass)
         this.quantization.update(this.sources, factor, widthStep)
+        this.decay()
         backend.run(this.finish)
       } else if (this.options.gates) {
         backend.run(this.generate)
         this.options.gates.prepare(this.sources)
         backend.run(this.pass)
         this.options.gates.update(this.sources, widthStep * factor)
+        backend.run(this.finish)
+      } else if (this.options.decayInLoss) {
+        backend.run(this.generate)
+        backend.run(this.pass)
+        this.decay()
         backend.run(this.finish)
       } else {
         backend.run(this.whole)
@@ -208,6 +217,17 @@ export class Trainer {
       if (!between(step + 1, batches.length)) return undefined
     }
     return { loss: loss / batches.length, accuracy: correct / seen, learningRate: this.options.learningRate * factor }
+  }
+
+  /** Adds the decay's share to the gradients, where it has one. */
+  private decay(): void {
+    const { decayInLoss, weightDecay } = this.options
+    if (!decayInLoss) return
+    for (const { name, decay } of this.decaying) {
+      const values = this.store.value(name)
+      const gradient = this.store.gradient(name)
+      for (let i = 0; i < values.length; i++) gradient[i] += weightDecay * decay * values[i]
+    }
   }
 
   /** Takes batch norm's statistics anew, from some batches of this epoch, or all of them. After the epoch. */
@@ -265,7 +285,7 @@ export async function calibrate(
 ): Promise<void> {
   const order = source.epochOrder(options.seed, 0)
   const size = Math.min(options.batchSize, order.length)
-  const tape = new Tape(engine, { batch: size, mode: 'evaluate' })
+  const tape = new Tape(engine, { batch: batchRows(network, size), mode: 'evaluate' })
   const recorder = new Recorder(tape, { store, momentum: 0 })
   const { input } = recorder.network(network)
   const watched = quantization.rounded().map(({ quantizer, value }) => ({
@@ -274,8 +294,8 @@ export async function calibrate(
     read: observe(tape, recorder.values.get(value)!),
   }))
   const run = tape.program(['generate', 'pack', 'forward'])
-  for (let batch = 0; batch < calibrationBatches && (batch + 1) * size <= order.length; batch++) {
-    source.fill(input, order.slice(batch * size, (batch + 1) * size), { seed: options.seed, epoch: 0 })
+  for (const batch of batchesOf(network, order, size, calibrationBatches)) {
+    source.fill(input, batch, { seed: options.seed, epoch: 0 })
     engine.backend.run(run)
     for (const { statistics, read } of watched) statistics.observe(read().samples)
     await new Promise((resolve) => setImmediate(resolve))

@@ -8,7 +8,7 @@ export interface Loss {
   readonly labels: number
   /** With `targets`: heap offset of the distributions [batch][stride] that take the labels' place, to be filled before a run. */
   readonly targets: number
-  /** After a run: mean loss over the batch (rows left out count as 0) and the number of right answers. */
+  /** After a run: mean loss over the batch (rows left out count as 0) or over as many rows as were said and the number of right answers. */
   read(): { loss: number; correct: number }
   /** Logits [batch][stride] of the last run. */
   logits(): { values: Float32Array; stride: number }
@@ -16,12 +16,18 @@ export interface Loss {
 
 /**
  * logits [batch][1][1][classes] against labels; target = (1 - smoothing) onehot + smoothing / classes. With `targets` the caller says what
- * the target is, row by row, and labels only count right answers and leave rows out.
+ * the target is, row by row, and labels only count right answers and leave rows out. `rows`: the loss is
+ * the mean over so many, where not over all.
  */
-export function crossEntropy(tape: Tape, value: Value, options: { smoothing?: number; scale?: number; targets?: boolean } = {}): Loss {
+export function crossEntropy(
+  tape: Tape,
+  value: Value,
+  options: { smoothing?: number; scale?: number; targets?: boolean; rows?: number } = {},
+): Loss {
   // the kernel undoes a normalisation in its gradient, but neither limits nor rounding
   const logits = value.low === -Infinity && value.high === Infinity && !value.quantizer ? value : settle(tape, value)
   const { stored } = logits
+  const { rows = tape.batch } = options
   const { channels: classes, stride } = stored
   const labels = tape.allocate(tape.batch)
   const targets = options.targets ? tape.allocate(tape.batch * stride) : none
@@ -36,7 +42,7 @@ export function crossEntropy(tape: Tape, value: Value, options: { smoothing?: nu
     ...tape.transform(logits),
     labels,
     float(options.smoothing ?? 0),
-    float(tape.batch / (options.scale ?? 1)),
+    float(rows / (options.scale ?? 1)),
     out,
     partial,
   ]
@@ -55,7 +61,7 @@ export function crossEntropy(tape: Tape, value: Value, options: { smoothing?: nu
         loss += sum[2 * i]
         correct += sum[2 * i + 1]
       }
-      return { loss: loss / batch, correct }
+      return { loss: loss / rows, correct }
     },
     logits: () => ({ values: engine.floats(out, batch * stride), stride }),
   }
