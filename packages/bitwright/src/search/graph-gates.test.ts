@@ -42,7 +42,7 @@ it('a module is worth nothing to its gate at first, then what its factor is wort
   supernet.store.gradient(factor).fill(0)
   engine.backend.run(tape.program())
   const expected = supernet.store.value(factor)[0] * supernet.store.gradient(factor)[0]
-  expect(Math.abs(expected)).toBeGreaterThan(1e-3)
+  expect(Math.abs(expected)).toBeGreaterThan(3e-4)
   expect(module - none).toBeCloseTo(expected, 5)
   tape.dispose()
   supernet.dispose()
@@ -97,7 +97,7 @@ it('the width of attention opens all three inputs', async () => {
     const ofBias = supernet.store.value(bias).reduce((sum, value, c) => sum + value * supernet.store.gradient(bias)[c], 0)
     return weights.reduce((sum, weight, i) => sum + weight * dWeights[i], ofBias)
   })
-  for (const own of byLayer) expect(Math.abs(own)).toBeGreaterThan(0.01)
+  for (const own of byLayer) expect(Math.abs(own)).toBeGreaterThan(0.003)
   expect(attention.activations[2]).toBeCloseTo(
     byLayer.reduce((sum, own) => sum + own, 0),
     3,

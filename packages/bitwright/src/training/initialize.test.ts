@@ -7,6 +7,7 @@ import { createStore } from './initialize.ts'
 import { openEngine } from './testing/tones.ts'
 
 const network = builtinNetwork('kws-e2e-e3k5', { classes: ['yes', 'no', 'up'] })
+const graphNetwork = builtinNetwork('cenet-gcn-6', { classes: ['yes', 'no', 'up'] })
 let engine: Engine
 beforeAll(async () => {
   engine = await openEngine()
@@ -39,14 +40,15 @@ it('starts a parameter by its name: what else is in the store does not matter', 
   shared.dispose()
 })
 
-it('draws weights of the deviation their fan-in asks for, and starts the rest at rest', () => {
-  const store = createStore(engine, [network], 0)
-  for (const { name, shape, kind } of [...parameterShapes(network), ...statisticShapes(network)]) {
+it.each([network, graphNetwork])('draws weights of the deviation their fan-in asks for, and starts the rest at rest: $name', (its) => {
+  const store = createStore(engine, [its], 0)
+  for (const { name, shape, kind } of [...parameterShapes(its), ...statisticShapes(its)]) {
     const values = store.value(name)
     const fanIn = values.length / shape.at(-1)!
     const rootMeanSquare = Math.sqrt(values.reduce((sum, value) => sum + value ** 2, 0) / values.length)
     if (kind === 'weight') {
-      const expected = name === 'logits.weight' ? 1 / Math.sqrt(3 * fanIn) : Math.sqrt(2 / fanIn)
+      const isUniform = name === 'logits.weight' || /graph[.](query|key|value)[.]/.test(name)
+      const expected = isUniform ? 1 / Math.sqrt(3 * fanIn) : Math.sqrt(2 / fanIn)
       expect(rootMeanSquare / expected, name).toBeGreaterThan(1 - 4 / Math.sqrt(2 * values.length))
       expect(rootMeanSquare / expected, name).toBeLessThan(1 + 4 / Math.sqrt(2 * values.length))
     } else if (kind !== 'sinc') {

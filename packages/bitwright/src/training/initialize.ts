@@ -2,7 +2,7 @@
 import { type Engine, type ParameterShape as StoreShape, ParameterStore, Random } from '@bitwright/engine'
 import type { Network } from '../network/network.ts'
 import { type ParameterShape, parameterShapes, statisticShapes } from '../network/parameters.ts'
-import { nodesById, readsInput } from '../network/graph.ts'
+import { consumers, nodesById, readsInput } from '../network/graph.ts'
 
 /** Adam's steps on a SincConv's cut-offs, which are in Hz, are this much longer than on weights. */
 const sincRate = 300
@@ -71,7 +71,8 @@ function initialize(store: ParameterStore, { name, shape, kind, node: id }: Para
   const random = new Random(seed, 'initialize', name)
   switch (kind) {
     case 'weight': {
-      // He et al. 2015 for layers before a ReLU; PyTorch's uniform for the classifier
+      // He et al. 2015 for layers before a ReLU; PyTorch's uniform for the classifier, and for what attention compares: larger scores would make
+      // its softmax choose one position each
       const node = nodesById(network).get(id)!
       const fanIn = values.length / shape.at(-1)!
       if (network.frontEnd.kind === 'graph') {
@@ -80,9 +81,14 @@ function initialize(store: ParameterStore, { name, shape, kind, node: id }: Para
         for (let i = 0; i < values.length; i++) values[i] = random.uniform(-bound, bound)
         return
       }
+      const isUniform =
+        node.op === 'linear' ||
+        consumers(network)
+          .get(id)!
+          .some(({ op }) => op === 'attend')
       const deviation = Math.sqrt(2 / fanIn)
       for (let i = 0; i < values.length; i++) {
-        values[i] = node.op === 'linear' ? random.uniform(-1, 1) / Math.sqrt(fanIn) : random.normal() * deviation
+        values[i] = isUniform ? random.uniform(-1, 1) / Math.sqrt(fanIn) : random.normal() * deviation
       }
       return
     }
