@@ -151,20 +151,21 @@ export class OnnxGraph {
     return turned ? this.node('Transpose', name, [reshaped], toChannelsFirst) : reshaped
   }
 
-  /** Attention between maps: the products of queries and keys [1, positions, positions], `weigh`ed, times the values. */
+  /** Attention between maps: the products of queries and keys [1, positions, positions], `weigh`ed, times the values. `real`: a matrix of one of the maps, as it is multiplied. */
   attention(
     name: string,
     [query, key, value]: readonly string[],
     [height, width, depth]: Shape,
     channels: number,
     weigh: (scores: string) => string,
+    real: (input: 0 | 1 | 2, matrix: string) => string = (_, matrix) => matrix,
   ): string {
     const rows = (what: string, map: string, count: number): string =>
       this.node('Reshape', `${name}.${what}`, [map, this.constant(`${name}.${what}.shape`, 'int64', [3], [1, count, height * width])])
     const turned = (what: string, matrix: string): string => this.node('Transpose', `${name}.${what}`, [matrix], { perm: [0, 2, 1] })
-    const queries = turned('queryRows', rows('queries', query, depth))
-    const weights = weigh(this.node('MatMul', `${name}.scores`, [queries, rows('keys', key, depth)]))
-    const values = turned('valueRows', rows('values', value, channels))
+    const queries = real(0, turned('queryRows', rows('queries', query, depth)))
+    const weights = weigh(this.node('MatMul', `${name}.scores`, [queries, real(1, rows('keys', key, depth))]))
+    const values = real(2, turned('valueRows', rows('values', value, channels)))
     const sums = turned('sums', this.node('MatMul', `${name}.sumRows`, [weights, values]))
     return this.node('Reshape', `${name}.attended`, [sums, this.constant(`${name}.shape`, 'int64', [4], [1, channels, height, width])])
   }

@@ -133,15 +133,21 @@ export abstract class IntegerTranslation {
 
   /** A stored value as a real one, with the tensor's scale or the one that the reading layer gives it. */
   protected dequantize(index: number, given?: number): string {
-    const { scale: own, name } = this.tensor(index)
+    const { scale: own } = this.tensor(index)
     const scale = given === undefined || Math.abs(given - own) <= sameScale * own ? own : given
     const key = `${index} ${scale}`
-    const { name: integers, type, zeroPoint } = this.stored[index]
     const existing = this.real.get(key)
     if (existing !== undefined) return existing
-    const value = this.graph.node('DequantizeLinear', `${name}.real`, [integers, ...this.steps(`${name}.real`, scale, type, zeroPoint)])
+    const value = this.dequantized(index, this.stored[index].name, scale)
     this.real.set(key, value)
     return value
+  }
+
+  /** A stored value's integers, in whatever shape, as real ones. */
+  protected dequantized(index: number, integers: string, scale: number): string {
+    const { type, zeroPoint } = this.stored[index]
+    const name = `${this.tensor(index).name}.real`
+    return this.graph.node('DequantizeLinear', name, [integers, ...this.steps(name, scale, type, zeroPoint)])
   }
 
   /** The integer type that holds the tensor's values. */

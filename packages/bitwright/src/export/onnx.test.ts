@@ -8,7 +8,7 @@ import type { AudioDataset } from '../data/dataset.ts'
 import { withoutBits } from '../network/transform.ts'
 import type { SampleSource } from '../training/sample-source.ts'
 import { Evaluator } from '../training/evaluate.ts'
-import { openEngine, toneDataset, toneSource } from '../training/testing/tones.ts'
+import { openEngine, toneDataset, toneGraphNetwork, toneSource } from '../training/testing/tones.ts'
 import { floatNetwork } from './float-network.ts'
 import { onnxModel } from './onnx.ts'
 import { floatOnnxModel } from './onnx-float.ts'
@@ -350,5 +350,30 @@ describe.skipIf(!ort)(`in ${onnxRuntimeReason}`, () => {
         data.forEach((value, c) => expect(value).toBeCloseTo(logits[i][c], 4))
       }
     }
+  })
+
+  it("CENet-GCN's graph module: in float as the engine computes it, exactly as the core, and quantized near it", async () => {
+    const near: boolean[] = []
+    for (const [seed, bits] of [8, 4, 8, 4, 8, 4].entries()) {
+      const graph = toneGraphNetwork()
+      const { network, store, model } = await convertedNetwork(engine, dataset, source, dataset.splits.test, seed, bits, graph)
+      const ours = load(encodeModel(model))
+      const float = withoutBits(network)
+      const evaluator = new Evaluator(engine, float, store)
+      const { logits } = await evaluator.logits(source, dataset.splits.test)
+      evaluator.dispose()
+      const floatSession = await runtime.InferenceSession.create(floatOnnxModel(floatNetwork(float, store)))
+      const exactSession = await runtime.InferenceSession.create(onnxModel(model, { exact: true }))
+      const { scale, zeroPoint } = model.tensors.at(-1)!
+      for (const [i, { index }] of dataset.splits.test.entries()) {
+        const { data } = (await floatSession.run(asAudio(pcmOf(index)))).logits
+        data.forEach((value, c) => expect(value).toBeCloseTo(logits[i][c], 4))
+        const whole = (await exactSession.run(asAudio(pcmOf(index)))).logits.data
+        expect(Array.from(whole, (value) => Math.round(value / scale + zeroPoint))).toEqual([...ours.run(pcmOf(index))])
+      }
+      near.push(...(await differences(model)).map((steps) => steps <= 1.01))
+    }
+    // probabilities are in 32767ths in the core: now and then one turns a value to the next step
+    expect(near.filter(Boolean).length / near.length).toBeGreaterThan(0.6)
   })
 })

@@ -89,10 +89,15 @@ class QdqTranslation extends IntegerTranslation {
 
   private attention(layer: IntegerAttend): string {
     const { name, inputs, output } = layer
-    const value = this.dequantize(inputs[2], this.rescaled(name, layer, output, wholeShare))
-    const maps = [this.dequantize(inputs[0]), this.dequantize(inputs[1]), value]
-    return this.graph.attention(name, maps, this.tensor(inputs[0]).shape, this.tensor(output).shape[2], (scores) =>
-      this.graph.softmax(`${name}.shares`, scores),
+    const scales = [this.tensor(inputs[0]).scale, this.tensor(inputs[1]).scale, this.rescaled(name, layer, output, wholeShare)]
+    // maps become matrices as whole numbers: ONNX Runtime 1.30 gives a wrong type to what it moves a DequantizeLinear over
+    return this.graph.attention(
+      name,
+      inputs.map((input) => this.stored[input].name),
+      this.tensor(inputs[0]).shape,
+      this.tensor(output).shape[2],
+      (scores) => this.graph.softmax(`${name}.shares`, scores),
+      (which, matrix) => this.dequantized(inputs[which], matrix, scales[which]),
     )
   }
 

@@ -20,7 +20,7 @@ export interface Converted {
   readonly model: IntegerModel
 }
 
-/** @param bits of every layer, or random ones */
+/** @param bits of every layer, or random ones @param given instead of a random network */
 export async function convertedNetwork(
   engine: Engine,
   dataset: AudioDataset,
@@ -28,9 +28,10 @@ export async function convertedNetwork(
   clips: readonly Sample[],
   seed: number,
   bits?: number,
+  given?: Network,
 ): Promise<Converted> {
   const random = new Random(seed, 'conversion')
-  const drawn = randomNetwork(random, { kind: 'raw', sampleRate: dataset.sampleRate, samples: dataset.samples }, toneClasses)
+  const drawn = given ?? randomNetwork(random, { kind: 'raw', sampleRate: dataset.sampleRate, samples: dataset.samples }, toneClasses)
   const widths = { weightBits: bits ?? 8, activationBits: bits ?? 8 }
   const network = bits === undefined ? drawn : withBits(withoutBits(drawn), widths, { edges: 'same' })
   const store = createStore(engine, [network], seed)

@@ -70,6 +70,7 @@ export function randomNetwork(random: Random, frontEnd: RawFrontEnd, classes: re
 /** Parameters as training leaves them, and as it rarely does: some scales are negative, some nearly or wholly zero. */
 export function randomizeParameters(random: Random, graph: Network, store: ParameterStore): void {
   for (const node of graph.nodes) {
+    if (node.op === 'add' && node.scale) store.value(`${node.id}.scale`)[0] = random.normal()
     if (!isWeighted(node)) continue
     const fill = (suffix: string, draw: () => number): void => {
       const values = store.value(`${node.id}.${suffix}`)
