@@ -12,7 +12,7 @@ export function command(): Command {
 function inspectCommand(): Command {
   return verb('inspect', 'Classes, samples per split, rates or sizes, broken files, and what would spoil or stop a training.')
     .usage('DIR [options]')
-    .argument('<DIR>', 'folder with one sub-folder of WAV clips per word, or of images per class, or CIFAR-10 batches')
+    .argument('<DIR>', 'folder with one sub-folder of WAV clips per word, or of images per class, or CIFAR-10 batches, or a graph as JSON')
     .option('--words <a,b,c>', 'words to tell apart; all others become unknown (default: every folder is a class)')
     .option('--split <RULE>', 'auto, lists, hash or speaker', 'auto')
     .option('--salt <TEXT>', 'another salt gives another split by speaker')
@@ -20,6 +20,7 @@ function inspectCommand(): Command {
     .action(async (directory: string, options: Record<string, unknown>) => {
       const { z } = await import('zod')
       const fields = await import('./fields.ts')
+      const { UsageError } = await import('../errors.ts')
       const { formatInspection, inspectDataset } = await import('../data/inspect.ts')
       const flags = fields.validate(
         z.object({
@@ -31,6 +32,16 @@ function inspectCommand(): Command {
         options,
       )
       const { json, ...plan } = flags
+      const { isGraphFile } = await import('../data/graph-dataset.ts')
+      if (isGraphFile(directory)) {
+        const { formatGraphInspection, inspectGraph } = await import('../data/inspect-graph.ts')
+        const other = (['words', 'salt'] as const).find((name) => plan[name] !== undefined)
+        if (other) throw new UsageError(`--${other}: ${directory} is a graph, which has its splits and classes in it; leave it away`)
+        const inspection = inspectGraph(directory)
+        if (json) printJson(inspection)
+        else process.stdout.write(formatGraphInspection(inspection))
+        return
+      }
       const { createProgress } = await import('./progress.ts')
       const progress = createProgress(process.stderr, undefined)
       const { formatImageInspection, holdsImages, inspectImages } = await import('../data/inspect-images.ts')

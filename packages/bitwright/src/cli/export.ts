@@ -106,6 +106,7 @@ async function floatNetworkOf(run: string): Promise<FloatNetwork> {
   const { existingRunDirectory } = await import('../study/run-directory.ts')
   const { readCheckpoint } = await import('../study/checkpoint.ts')
   const { parseNetwork, withoutBits } = await import('../network/index.ts')
+  const graph: typeof import('../network/graph.ts') = await import('../network/graph.ts')
   const { Engine, openBackend } = await import('@bitwright/engine')
   const { createStore } = await import('../training/initialize.ts')
   const { floatNetwork } = await import('../export/index.ts')
@@ -113,6 +114,7 @@ async function floatNetworkOf(run: string): Promise<FloatNetwork> {
   const parameters = existsSync(architecture) ? readCheckpoint(checkpoint)?.floatParameters : undefined
   if (!parameters) throw new RunError(`${run}: has no trained float network; finish it with the same command and --resume`)
   const network = withoutBits(parseNetwork(JSON.parse(readFileSync(architecture, 'utf8'))))
+  graph.requireIntegerForm(network.frontEnd)
   const backend = await openBackend({ backend: 'wasm', threads: 1, onNotice: () => {} })
   try {
     const store = createStore(new Engine(backend), [network], 0)

@@ -36,6 +36,7 @@ export function searchRequest(options: Record<string, unknown>, args: readonly s
   if (network !== undefined && space !== 'network') throw new UsageError(`--network ${network}: needs --space network`)
   if (network === undefined && space === 'network') throw new UsageError('--space network: needs --network, whose bits are to be chosen')
   if (space === 'network' && search !== 'joint') throw new UsageError('--space network: has nothing but bits to choose; add --search joint')
+  if (isGraph && search !== 'joint') throw new UsageError(`--search ${search}: --space graph has sizes to choose; use --search joint`)
   const spaceOptions = {
     ...(filters !== undefined && { filters }),
     ...(frontEnd !== undefined && { frontEnd }),

@@ -63,6 +63,11 @@ it('leaves a node of no split without a label', () => {
   expect(loadGraph(write({ ...ring(), labels: [0, 1, 0, -1, 1] })).splits.test).toEqual([{ path: 'graph.json#4', label: 1, index: 4 }])
 })
 
+it('says what is no file, and what is none of a graph', () => {
+  expect(() => loadGraph(folder)).toThrow(`${folder}: is a folder; a graph is a JSON file`)
+  expect(() => loadGraph(join(folder, 'none.json'))).toThrow('none.json: cannot be read (ENOENT)')
+})
+
 it('takes values of features and names of classes', () => {
   const { features, classes } = loadGraph(write({ ...ring(), featureValues: [0.5, 1, 2, 1, 1, 1, -1], classNames: ['a', 'b'] }))
   expect([...features.values!]).toEqual([0.5, 1, 2, 1, 1, 1, -1])

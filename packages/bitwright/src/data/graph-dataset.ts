@@ -137,7 +137,8 @@ function readJson(file: string): Json {
   try {
     text = readFileSync(file, 'utf8')
   } catch (error) {
-    throw new UsageError(`${file}: cannot be read (${(error as NodeJS.ErrnoException).code})`)
+    const { code } = error as NodeJS.ErrnoException
+    throw new UsageError(code === 'EISDIR' ? `${file}: is a folder; a graph is a JSON file` : `${file}: cannot be read (${code})`)
   }
   try {
     const parsed: unknown = JSON.parse(text)

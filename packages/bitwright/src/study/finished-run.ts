@@ -1,6 +1,7 @@
 // A finished run, opened once for all that reads one: what it was asked, the network it ended with, and its model.
 import { existsSync, readFileSync } from 'node:fs'
 import { RunError } from '../errors.ts'
+import { requireIntegerForm } from '../network/graph.ts'
 import { type Network, parseNetwork } from '../network/index.ts'
 import { existingRunDirectory, type RunDirectory } from './run-directory.ts'
 import type { Spec } from './session.ts'
@@ -15,16 +16,18 @@ export interface FinishedRun {
   readonly model: Uint8Array
 }
 
-/** The folder of a run that has its model. @throws RunError where it has none yet, UsageError where there is no run. */
+/** The folder of a run that has its model. @throws RunError where it has none yet, UsageError where there is no run, or one on a graph. */
 export function finishedRunDirectory(path: string): RunDirectory {
   const directory = existingRunDirectory(path)
+  if (!existsSync(directory.model) && existsSync(directory.architecture)) requireIntegerForm(readArchitecture(directory).frontEnd)
   if (!existsSync(directory.model)) throw new RunError(`${path}: has no model yet; finish it with the same command and --resume`)
   return directory
 }
 
+const readArchitecture = ({ architecture }: RunDirectory): Network => parseNetwork(JSON.parse(readFileSync(architecture, 'utf8')))
+
 /** @throws RunError where the run has no model yet, UsageError where there is no run. */
 export function openFinishedRun(path: string): FinishedRun {
   const directory = finishedRunDirectory(path)
-  const network = parseNetwork(JSON.parse(readFileSync(directory.architecture, 'utf8')))
-  return { directory, request: readRequest(path), network, model: readFileSync(directory.model) }
+  return { directory, request: readRequest(path), network: readArchitecture(directory), model: readFileSync(directory.model) }
 }

@@ -3,10 +3,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { UsageError } from '../errors.ts'
 import { memory } from '../hardware/index.ts'
 import { parseNetwork } from '../network/validate.ts'
 import { communities } from '../training/testing/communities.ts'
 import type { SearchSpec, TrainSpec } from './api.ts'
+import { finishedRunDirectory } from './finished-run.ts'
 import { searchStudy, trainStudy } from './run.ts'
 import { runDirectory } from './run-directory.ts'
 import { hooksOf } from './testing/tone-runs.ts'
@@ -117,6 +119,11 @@ describe('a run on a graph', () => {
     result = await searchStudy({ ...spec, resume: true }, hooksOf())
     expect(result.network).toEqual(whole.network)
     expect(result.evaluations).toEqual(whole.evaluations)
+  })
+
+  it('has no integer model, and says so', () => {
+    expect(() => finishedRunDirectory(join(folder, 'train'))).toThrow(UsageError)
+    expect(() => finishedRunDirectory(join(folder, 'train'))).toThrow('works on a graph: there is no integer model of it')
   })
 
   it('refuses what a graph has not', async () => {
