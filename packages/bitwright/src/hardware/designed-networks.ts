@@ -128,7 +128,7 @@ function piece(draw: Draw, id: string, input: string, [height, width, inputChann
 
 /** Attention over the map of a node, which is pooled where it is large; mostly of whole fours of channels, for which processors have a short way. */
 function attention(draw: Draw, input: string, [height, width]: Shape): NetworkNode[] {
-  const [most, counts] = [16, draw.below(2) === 0 ? channelCounts : channelCounts.filter((count) => count % 4 === 0)]
+  const [most, counts] = [12, draw.below(2) === 0 ? channelCounts : channelCounts.filter((count) => count % 4 === 0)]
   const kernelSize: Pair = [Math.ceil(height / most), Math.ceil(width / most)]
   const pool: NetworkNode[] = kernelSize.every((size) => size === 1)
     ? []
@@ -154,13 +154,13 @@ function drawNetwork(draw: Draw, name: string, attending?: Draw): Network {
   return built([...nodes, ...classifier(nodes.at(-1)!.id, classes.length)])
 }
 
-/** Work of one of them, and values of its largest map. */
+/** Work of one of them, but for attention, which is small by itself, and values of its largest map. */
 const most = { macs: 1_500_000, values: 40_000 }
 
 function fits(candidate: Network): boolean {
   const layers = networkLayers(candidate).flatMap((node) => node.layers)
   const isSmall = layers.every(({ height, width, inputChannels }) => height * width * inputChannels <= most.values)
-  return isSmall && layers.reduce((sum, layer) => sum + macsOf(layer), 0) <= most.macs
+  return isSmall && layers.reduce((sum, layer) => sum + (layer.op === 'attend' ? 0 : macsOf(layer)), 0) <= most.macs
 }
 
 /** Every so many networks have attention. */

@@ -8,7 +8,7 @@ import { type LayerShape, layerText, macsOf, modelLayers, networkLayers, parseLa
 import { lowerSkeleton } from './lower.ts'
 
 const classes = Array.from({ length: 12 }, (_, index) => `word${index}`)
-const designed = Array.from({ length: 120 }, (_, i) => designedNetwork(7, i))
+const designed = Array.from({ length: 160 }, (_, i) => designedNetwork(7, i))
 const layersOf = (from: number, to: number): LayerShape[] =>
   designed.slice(from, to).flatMap((network) => networkLayers(network).flatMap(({ layers }) => layers))
 
@@ -25,7 +25,7 @@ describe('layers', () => {
 
   it('are read back from their text', () => {
     const seen = new Set<string>()
-    for (const layer of layersOf(0, 120)) {
+    for (const layer of layersOf(0, 160)) {
       seen.add(layer.op)
       expect(parseLayer(layerText(layer))).toEqual(layer)
     }
@@ -68,7 +68,7 @@ function hidden(): { readonly coefficient: (kind: string, term: string) => numbe
 
 describe('a law', () => {
   const { coefficient, value } = hidden()
-  const measured = layersOf(0, 90).map((layer): Measured => ({ layers: [layer], value: value(layer) }))
+  const measured = layersOf(0, 120).map((layer): Measured => ({ layers: [layer], value: value(layer) }))
   const laws = fitLaws(measured, 'dsp')
 
   it('recovers what made the numbers', () => {
@@ -80,7 +80,7 @@ describe('a law', () => {
   })
 
   it('prices layers that were not measured', () => {
-    const errors = layersOf(90, 120).map((layer) => Math.abs(predict(laws, layer, 'dsp')! / value(layer) - 1))
+    const errors = layersOf(120, 160).map((layer) => Math.abs(predict(laws, layer, 'dsp')! / value(layer) - 1))
     const sorted = errors.toSorted((a, b) => a - b)
     expect(sorted[sorted.length >> 1]).toBeLessThan(0.002)
     expect(sorted[Math.floor(0.95 * sorted.length)]).toBeLessThan(0.1)
