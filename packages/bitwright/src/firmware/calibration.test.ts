@@ -4,7 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { designedFrontEnds, designedNetwork, stockedModel } from '../hardware/designed-networks.ts'
 import { frameText } from '../hardware/front-end-law.ts'
 import { layerText, modelLayers, networkLayers } from '../hardware/layer-shape.ts'
+import { predict } from '../hardware/law.ts'
+import type { HardwareTable } from '../hardware/table.ts'
 import { readHardware, timeModel } from '../hardware/targets.ts'
+import { builtinNetwork } from '../network/builtins.ts'
+import { withBits } from '../network/transform.ts'
 import { calibrate, type CalibrationState, cortexFacts, type Counter, openCounter } from './calibration.ts'
 import { runFirmware } from './run.ts'
 import { exportedFolder } from './testing/folder.ts'
@@ -55,6 +59,17 @@ describe.skipIf(missing !== undefined)(`in QEMU${missing ? ` (skipped: ${missing
     await calibrate(counter, stop)
     await calibrate(counter, { ...stop, networks: 20 })
     expect(part).toEqual(whole)
+  })
+
+  it.each([8, 4])('cortex-m4: the instructions of CENet-GCN, of which attention is a part, are predicted, at %i bits', async (bits) => {
+    const classes = Array.from({ length: 12 }, (_, i) => `word${i}`)
+    const network = withBits(builtinNetwork('cenet-gcn-6', { classes }), { weightBits: bits, activationBits: bits })
+    const [counts] = await counter.count([{ model: stockedModel(network), frames: 0 }])
+    const layers = networkLayers(network).flatMap((node) => node.layers)
+    const { laws, kernels } = readHardware('cortex-m4') as HardwareTable
+    const attention = layers.flatMap((layer, i) => (layer.op === 'attend' ? [{ layer, count: counts[i] }] : []))
+    expect(attention).toHaveLength(3)
+    for (const { layer, count } of attention) expect(Math.abs(predict(laws, layer, kernels)! / count - 1)).toBeLessThan(0.1)
   })
 
   it.each(families)('cortex-m4: the order of ten networks of %s is predicted, and their instructions', async (family) => {
