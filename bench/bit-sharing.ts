@@ -93,7 +93,7 @@ const trained = new Map<string, SupernetState>()
 async function measure(engine: Engine, dataset: AudioDataset, { name, sharing, normalization, alone }: Line, seed: number): Promise<Row> {
   const begin = performance.now()
   const its = alone === undefined ? widths : [alone]
-  const space = jointSpace(fixedSpace(dataset), its, normalization)
+  const space = jointSpace(fixedSpace(dataset), { weightBits: its, activationBits: its }, normalization)
   const source = openSource(engine, dataset, space.build(space.choices.map(() => 0)).frontEnd)
   const supernet = new Supernet(engine, space, source, { seed, batchSize, labelSmoothing: 0.1, weightDecay: 0.05 })
   const networks = everyPath(space).map((decisions) => space.build(decisions))

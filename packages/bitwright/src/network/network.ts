@@ -21,13 +21,16 @@ interface NodeBase {
   readonly inputs: readonly string[]
 }
 
+/** Width of ternary weights, -1, 0 and 1, of which five go into a byte. No integer model has them. */
+export const ternaryBits = 1.6
+
 /** What every node with weights has. */
 interface WeightedNode extends NodeBase {
   /** Prefix of the parameter names in the store; default: the node's id. */
   readonly parameters?: string
   /** Prefix of its normalisation's parameter names; default: that of the others. */
   readonly normalizationParameters?: string
-  /** Decided width of the weights, 1..8; absent: float. */
+  /** Decided width of the weights, 1..8, or `ternaryBits` on a graph; absent: float. */
   readonly weightBits?: number
   /** Decided width of this layer's INPUT as its multipliers see it, 1..8 (16 for raw audio); absent: float. */
   readonly activationBits?: number

@@ -1,11 +1,11 @@
 // Gives every layer of a network its widths.
 import { UsageError } from '../errors.ts'
 import { isMultiplying, isWeighted, nodesById, parameterPrefix, readsInput, throughViews } from './graph.ts'
-import type { AggregateNode, AttendNode, Network, NetworkNode, WeightedNetworkNode } from './network.ts'
+import { type AggregateNode, type AttendNode, type Network, type NetworkNode, ternaryBits, type WeightedNetworkNode } from './network.ts'
 import { signedness } from './storage.ts'
 
 export interface Widths {
-  /** Width of the weights, 1..8. */
+  /** Width of the weights, 1..8, or ternary (`ternaryBits`). */
   readonly weightBits: number
   /** Width of each layer's input, 1..8. */
   readonly activationBits: number
@@ -20,7 +20,8 @@ export interface WithBitsOptions {
   readonly overrides?: Readonly<Record<string, Partial<Widths>>>
 }
 
-function checkWidth(what: string, bits: number): void {
+function checkWidth(key: string, bits: number, what = key): void {
+  if (key === 'weightBits' && bits === ternaryBits) return
   if (!Number.isInteger(bits) || bits < 1 || bits > 8) throw new UsageError(`${what} must be a whole number from 1 to 8, got ${bits}`)
 }
 
@@ -37,7 +38,7 @@ export function withBits(network: Network, widths: Widths, { edges = '8', overri
   for (const [id, override] of Object.entries(overrides)) {
     const node = nodes.get(id)
     if (node === undefined || !isMultiplying(node)) throw new UsageError(`withBits: override for "${id}", which multiplies nothing`)
-    for (const bits of Object.values(override)) checkWidth(`withBits: override for "${id}"`, bits)
+    for (const [key, bits] of Object.entries(override)) checkWidth(key, bits, `withBits: override for "${id}"`)
   }
   const last = network.nodes.at(-1)!.id
 

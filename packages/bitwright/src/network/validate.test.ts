@@ -38,6 +38,7 @@ describe('parseNetwork', () => {
     ['unknown op', broken((_, node) => (node('first').op = 'attention')), /node "first"/],
     ['fractional channels', broken((_, node) => (node('first').channels = 2.5)), /node "first".*channels/],
     ['nine bits', broken((_, node) => (node('first').weightBits = 9)), /node "first".*weightBits/],
+    ['ternary off a graph', broken((_, node) => (node('first').weightBits = 1.6)), /node "first".*ternary, is for networks on graphs/],
     ['12-bit input', broken((_, node) => (node('first').activationBits = 12)), /node "first".*activationBits/],
     ['16-bit input inside', broken((_, node) => (node('last').activationBits = 16)), /node "last".*raw audio/],
     ['8-bit raw audio', broken((_, node) => (node('frontEnd').activationBits = 8)), /node "frontEnd".*16 bits/],

@@ -3,7 +3,7 @@
 import { z } from 'zod'
 import { UsageError } from '../errors.ts'
 import { isWeighted, nodesById, readsInput } from './graph.ts'
-import type { AudioFrontEnd, FrontEnd, Network, NetworkNode, WeightedNetworkNode } from './network.ts'
+import { type AudioFrontEnd, type FrontEnd, type Network, type NetworkNode, ternaryBits, type WeightedNetworkNode } from './network.ts'
 import { parameterShapes } from './parameters.ts'
 import { frontEndShape, inferShapes } from './shapes.ts'
 import { storageOf } from './storage.ts'
@@ -20,7 +20,7 @@ const weighted = {
   ...node,
   parameters: name.optional(),
   normalizationParameters: name.optional(),
-  weightBits: z.int().min(1).max(8).optional(),
+  weightBits: z.union([z.int().min(1).max(8), z.literal(ternaryBits)]).optional(),
   activationBits: z.union([z.int().min(1).max(8), z.literal(16)]).optional(),
   normalization: z.enum(['none', 'plain', 'affine']),
   bias: z.boolean(),
@@ -135,6 +135,9 @@ function checkWeighted(network: Network, layer: WeightedNetworkNode, onInput: bo
   }
   if (!onRaw && layer.activationBits === 16) {
     throw new UsageError(`${where}: activationBits 16 is for the layer that reads raw audio; use 1 to 8`)
+  }
+  if (layer.weightBits === ternaryBits && network.frontEnd.kind !== 'graph') {
+    throw new UsageError(`${where}: weightBits ${ternaryBits}, ternary, is for networks on graphs alone; use 1 to 8`)
   }
   if (layer.op !== 'sinc') return
   if (!onRaw || network.frontEnd.kind !== 'raw')

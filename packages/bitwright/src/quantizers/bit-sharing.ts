@@ -2,7 +2,7 @@
 // supernet needs: `select` the width, then everything is as with any quantizer.
 import { UsageError } from '../errors.ts'
 import { ActivationQuantizer } from './activation-quantizer.ts'
-import { checkBits, UniformWeightQuantizer } from './uniform.ts'
+import { checkBits, checkWeightBits, UniformWeightQuantizer } from './uniform.ts'
 import type { Granularity, WeightQuantizer } from './weight-quantizer.ts'
 
 export interface BitSharingOptions {
@@ -20,11 +20,11 @@ export interface BitSharingQuantizer extends WeightQuantizer {
   slice(size: number, channels: number): BitSharingQuantizer
 }
 
-function checkWidths(name: string, widths: readonly number[], known?: readonly number[]): void {
+function checkWidths(name: string, widths: readonly number[], check: (bits: number) => void, known?: readonly number[]): void {
   if (widths.length === 0 || widths.some((bits, i) => i > 0 && bits <= widths[i - 1]))
     throw new UsageError(`${name}: widths must rise, got [${widths}]`)
   for (const bits of widths) {
-    checkBits(name, bits, 2)
+    check(bits)
     if (known && !known.includes(bits)) throw new UsageError(`${name}: widths are some of ${known.join(', ')}, got ${bits}`)
   }
 }
@@ -54,8 +54,8 @@ export abstract class BitSharingWeights extends UniformWeightQuantizer implement
 
   /** `known`: the widths there are grids for. The widest is selected. */
   constructor(name: string, size: number, channels: number, { widths, granularity }: BitSharingOptions, known?: readonly number[]) {
-    checkWidths(name, widths, known)
-    super(name, 2, size, channels, { bits: widths.at(-1)!, granularity })
+    checkWidths(name, widths, (bits) => checkWeightBits(name, bits, 1), known)
+    super(name, 1, size, channels, { bits: widths.at(-1)!, granularity })
     this.name = name
     this.widths = widths
     this.selected = widths.at(-1)!
@@ -88,7 +88,7 @@ export abstract class BitSharingActivation extends ActivationQuantizer {
 
   /** `known`: the widths there are grids for. The widest is selected. */
   constructor(name: string, { widths, signed, elements }: BitSharingActivationOptions, known?: readonly number[]) {
-    checkWidths(`${name}, activation`, widths, known)
+    checkWidths(`${name}, activation`, widths, (bits) => checkBits(name, bits, 2), known)
     super(name, { bits: widths.at(-1)!, signed, elements })
     this.name = name
     this.widths = widths

@@ -2,6 +2,7 @@
 import { Random } from '@bitwright/engine'
 import { describe, expect, it } from 'vitest'
 import { UsageError } from '../errors.ts'
+import { ternaryBits } from './uniform.ts'
 import type { Granularity, WeightQuantizer, WeightQuantizerOptions } from './weight-quantizer.ts'
 
 export interface QuantizerCase {
@@ -57,9 +58,10 @@ export function testWeightQuantizer(name: string, { make, leastBits, granulariti
         expect(scale).toHaveLength(granularity === 'channel' ? channels : 1)
         expect([...scale].every((each) => each > 0 && Number.isFinite(each))).toBe(true)
         expect(out).toEqual(Float32Array.from(values, (value, i) => Math.fround(scale[i % scale.length] * value)))
-        const limit = isOdd ? 2 ** quantizer.bits() - 1 : 2 ** (quantizer.bits() - 1) - 1
+        const limit = bits === ternaryBits ? 1 : isOdd ? 2 ** bits - 1 : 2 ** (bits - 1) - 1
         expect(values.every((value) => Math.abs(value) <= limit && (!isOdd || value % 2 !== 0))).toBe(true)
-        if (quantizer.bits() === 1) expect(isOdd).toBe(true)
+        if (bits === 1) expect(isOdd).toBe(true)
+        if (bits === ternaryBits) expect(isOdd).toBe(false)
         expect(quantizer.bits()).toBe(bits)
         expect(quantizer.sizeBits()).toBe(bits * size)
         const inPlace = weights.slice()

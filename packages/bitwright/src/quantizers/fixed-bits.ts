@@ -7,7 +7,7 @@ import type { WeightQuantizerOptions } from './weight-quantizer.ts'
 export class FixedBits extends UniformWeightQuantizer {
   private readonly width: number
 
-  /** Bits 1 to 8. */
+  /** Bits 1 to 8, or ternary. */
   constructor(size: number, channels: number, options: WeightQuantizerOptions) {
     super('fixed bits', 1, size, channels, options)
     this.width = options.bits

@@ -8,7 +8,7 @@ export class LatentBits extends BitSharingWeights {
   /** By width, as in `widths`. */
   private readonly steps: readonly ParameterGroup[]
 
-  /** Widths 2 to 8. `of`: what learns the same numbers for more channels. */
+  /** Widths 1 to 8, ternary among them. `of`: what learns the same numbers for more channels. */
   constructor(size: number, channels: number, options: BitSharingOptions, of?: LatentBits) {
     super('latent bits', size, channels, options)
     this.options = options

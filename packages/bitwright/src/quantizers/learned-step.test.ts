@@ -1,17 +1,18 @@
 import { describe, expect, it } from 'vitest'
 import { finiteDifferences, normalWeights, testWeightQuantizer } from './conformance.ts'
 import { LearnedStep } from './learned-step.ts'
-import { areOdd, weightLimit } from './uniform.ts'
+import { areOdd, ternaryBits, weightLimit } from './uniform.ts'
 
 testWeightQuantizer('learned step', {
   make: (size, channels, options) => new LearnedStep(size, channels, options),
-  leastBits: 2,
+  leastBits: 1,
+  widths: [1, ternaryBits, 2, 3, 4, 5, 6, 7, 8],
   granularities: ['tensor', 'channel'],
   learnsBits: false,
 })
 
 describe.each(['tensor', 'channel'] as const)('gradients, one step per %s', (granularity) => {
-  it.each([2, 3, 4, 8])('are those of the surrogate whose rounding errors are frozen, at %i bits', (bits) => {
+  it.each([1, ternaryBits, 2, 3, 4, 8])('are those of the surrogate whose rounding errors are frozen, at %i bits', (bits) => {
     const channels = 5
     const size = 60
     const weights = normalWeights(size, channels, 'lsq', bits)

@@ -9,9 +9,9 @@ export class LearnedStep extends UniformWeightQuantizer {
   private readonly steps: ParameterGroup
   private readonly groupsOfParameters: readonly ParameterGroup[]
 
-  /** Bits 2 to 8. */
+  /** Bits 1 to 8, or ternary. */
   constructor(size: number, channels: number, options: WeightQuantizerOptions) {
-    super('learned step', 2, size, channels, options)
+    super('learned step', 1, size, channels, options)
     this.width = options.bits
     this.steps = new ParameterGroup(this.groups)
     this.steps.values.fill(1)

@@ -4,9 +4,11 @@ import { UsageError } from '../errors.ts'
 import { finiteDifferences, normalWeights, testWeightQuantizer } from './conformance.ts'
 import { isOpen, openProbability, sampleGate } from './hard-concrete.ts'
 import { LatentBits, NestedBits } from './index.ts'
+import { ternaryBits } from './uniform.ts'
 import type { BitSharingOptions } from './bit-sharing.ts'
 
 const widths = [2, 4, 8]
+const everyWidth = [1, ternaryBits, 2, 3, 4, 5, 6, 7, 8]
 /** Of a fixed width, as the suite asks for one. */
 const at = (make: (options: BitSharingOptions) => NestedBits | LatentBits, bits: number): NestedBits | LatentBits => {
   const quantizer = make({ widths, granularity: 'channel' })
@@ -24,11 +26,12 @@ testWeightQuantizer('nested bits', {
 })
 testWeightQuantizer('latent bits', {
   make: (size, channels, { bits, granularity }) => {
-    const quantizer = new LatentBits(size, channels, { widths: [2, 3, 4, 5, 6, 7, 8], granularity })
+    const quantizer = new LatentBits(size, channels, { widths: everyWidth, granularity })
     quantizer.select(bits)
     return quantizer
   },
-  leastBits: 2,
+  leastBits: 1,
+  widths: everyWidth,
   granularities: ['tensor', 'channel'],
   learnsBits: false,
 })

@@ -13,7 +13,7 @@ import { type GateSample, isOpen, openLogit, openProbability, openSlope, sampleG
 import { areOdd, mseOptimalStep, ParameterGroup, quantize, smallestScale, weightLimit } from './uniform.ts'
 import type { IntegerWeights } from './weight-quantizer.ts'
 
-export const nestedWidths = [2, 4, 8]
+export const nestedWidths: readonly number[] = [2, 4, 8]
 
 /** Steps of the 8-bit grid in a step of each width; h is the 2-bit one. */
 const finestSteps = { 2: 12, 4: 12, 8: 1 } as const

@@ -3,7 +3,8 @@
 //
 // From 4 bits on weights are whole numbers -limit..limit, limit = 2^(b-1) - 1. With fewer bits they are odd numbers -limit..limit,
 // limit = 2^b - 1: all 2^b levels where the other grid has one less, a quarter of them at 2 bits and half of them at 1 (ours for 2 and 3;
-// DoReFa-Net, arXiv 1606.06160, section 2.3, has the same levels). The 3-bit levels are among the 4-bit ones of the same scale.
+// DoReFa-Net, arXiv 1606.06160, section 2.3, has the same levels). The 3-bit levels are among the 4-bit ones of the same scale. Ternary weights,
+// -1, 0 and 1, stand between 1 and 2 bits.
 import { UsageError } from '../errors.ts'
 import type { IntegerWeights, LearnedParameters, WeightQuantizer, WeightQuantizerOptions } from './weight-quantizer.ts'
 
@@ -15,12 +16,15 @@ export function roundAway(value: number): number {
   return value < 0 ? 0 - Math.round(-value) : Math.round(value)
 }
 
+/** Width of ternary weights: five of them are 3^5 = 243 values of a byte. */
+export const ternaryBits = 1.6
+
 /** Widest odd grid. */
 const mostOddBits = 3
 
 /** Whether weights of this width are odd numbers. */
 export function areOdd(bits: number): boolean {
-  return bits <= mostOddBits
+  return bits <= mostOddBits && bits !== ternaryBits
 }
 
 /** Nearest integer, or odd integer, of value / scale in [-limit, limit]. */
@@ -36,6 +40,7 @@ export function signedLimit(bits: number): number {
 
 /** Largest integer of a weight. */
 export function weightLimit(bits: number): number {
+  if (bits === ternaryBits) return 1
   return areOdd(bits) ? 2 ** bits - 1 : signedLimit(bits)
 }
 
@@ -100,6 +105,11 @@ export function checkBits(quantizer: string, bits: number, least: number): void 
   }
 }
 
+/** The same of weights, which may be ternary where fewer bits than that are allowed. */
+export function checkWeightBits(quantizer: string, bits: number, least: number): void {
+  if (bits !== ternaryBits || least > ternaryBits) checkBits(quantizer, bits, least)
+}
+
 /** A quantizer on the grid scale[group] * {-limit..limit}, or the odd numbers of it. */
 export abstract class UniformWeightQuantizer implements WeightQuantizer {
   readonly size: number
@@ -109,7 +119,7 @@ export abstract class UniformWeightQuantizer implements WeightQuantizer {
 
   /** @throws UsageError when bits are out of range or size is not a multiple of channels. */
   constructor(name: string, leastBits: number, size: number, channels: number, { bits, granularity }: WeightQuantizerOptions) {
-    checkBits(name, bits, leastBits)
+    checkWeightBits(name, bits, leastBits)
     if (size % channels !== 0) throw new UsageError(`${name}: ${size} weights do not divide into ${channels} channels`)
     this.size = size
     this.channels = channels

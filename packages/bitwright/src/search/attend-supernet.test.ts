@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => engine.backend.close())
 
 async function open(base: AdditiveSpace, source: SampleSource, own = engine, batchSize = 12) {
-  const space = jointSpace(base, widths)
+  const space = jointSpace(base)
   const supernet = new Supernet(own, space, source, { seed: 3, batchSize, labelSmoothing: 0.1, weightDecay: 1e-4 })
   const quantization = new SharedQuantization(
     supernet.store,
@@ -48,7 +48,7 @@ function train({ space, supernet, quantization }: Opened, from: number, to: numb
 }
 
 it('has a choice of activation bits, none of weight bits, and none where it does not stand', () => {
-  const space = jointSpace(toneGraphSpace(), widths)
+  const space = jointSpace(toneGraphSpace())
   expect(space.choices.map(({ name }) => name).filter((name) => name.startsWith(role))).toEqual([`${role}.activationBits`])
   const one = space.choices.map(() => 0)
   expect(space.build(one.with(0, 1)).nodes.find(({ op }) => op === 'attend')).toMatchObject({ activationBits: 2 })

@@ -83,9 +83,11 @@ export class Budget {
     const { smallest } = extremes(space)
     const bits = choicesOf(space, 'bits')
     const isWeights = (choice: number) => space.choices[choice].name.endsWith('.weightBits')
-    const widths = Array.from({ length: bits.length > 0 ? space.choices[bits[0]].options.length : 1 }, (_, option) => option)
-    const members = widths.flatMap((weights) =>
-      widths.map((activations) =>
+    const widthsOf = (which: readonly number[]) =>
+      Array.from({ length: which.length > 0 ? space.choices[which[0]].options.length : 1 }, (_, option) => option)
+    const ofActivations = widthsOf(bits.filter((choice) => !isWeights(choice)))
+    const members = widthsOf(bits.filter(isWeights)).flatMap((weights) =>
+      ofActivations.map((activations) =>
         smallest.map((option, choice) => (bits.includes(choice) ? (isWeights(choice) ? weights : activations) : option)),
       ),
     )

@@ -39,8 +39,8 @@ function open(space: typeof paths, given: Partial<JointOptions> = {}, limits: Bu
   const budget = new Budget({ budget: limits, hardware: memory, weightBits: 'searched', activationBits: 'searched' })
   const networks = networksOfEveryRole(space)
   const quantization = new SharedQuantization(supernet.store, networks, space.roleOf, {
-    weightWidths: space.widths,
-    activationWidths: space.widths,
+    weightWidths: space.widths.weightBits,
+    activationWidths: space.widths.activationBits,
     sharing: 'nested',
     granularity: 'channel',
   })

@@ -11,7 +11,9 @@ import { cenet, type JointSpace, jointSpace, kwsE2e, kwsMfcc, mobileCifar, netwo
 
 const classes = ['yes', 'no', 'up']
 testSpace('kws-mfcc with bits', () => jointSpace(kwsMfcc({ classes })))
-testSpace('kws-e2e streaming with bits', () => jointSpace(kwsE2e({ classes, streaming: true }), [3, 8]))
+testSpace('kws-e2e streaming with bits', () =>
+  jointSpace(kwsE2e({ classes, streaming: true }), { weightBits: [3, 8], activationBits: [4, 5, 8] }),
+)
 testSpace('tones with bits', () => jointSpace(toneSpace()))
 testSpace('one network with bits', () => jointSpace(oneNetworkSpace(toneNetwork())))
 testSpace('tones with sizes', () => toneSizeSpace())
@@ -83,7 +85,7 @@ describe('jointSpace', () => {
 })
 
 it('with a normalisation per width shares weights between widths and nothing of batch norm, every name at every width', () => {
-  const space = jointSpace(toneSpace(), [2, 4, 8], 'perWidth')
+  const space = jointSpace(toneSpace(), undefined, 'perWidth')
   const names = new Set(everyPath(space).flatMap((decisions) => parameterShapes(space.build(decisions)).map(({ name }) => name)))
   const random = new Random(1, 'names')
   for (let round = 0; round < 30; round++) {

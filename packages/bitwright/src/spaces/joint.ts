@@ -2,7 +2,7 @@
 // paper lays its choices out is not said; this is our own design. Two `bits` choices a role (roles.ts), so that a width is decided for a
 // place and not for the option that stands there. A choice no layer of the network reads is dead, and `canonical` sets it to 0.
 import { isMultiplying, isWeighted, nodesById, readsInput } from '../network/graph.ts'
-import type { MultiplyingNode, Network, NetworkNode } from '../network/network.ts'
+import { type FrontEnd, type MultiplyingNode, type Network, type NetworkNode, ternaryBits } from '../network/network.ts'
 import { signedness } from '../network/storage.ts'
 import { withBits, withNormalizationPerWidth, type Widths } from '../network/transform.ts'
 import { choicesOf, decisionIndices, everyPath } from './decisions.ts'
@@ -10,12 +10,18 @@ import { roleOf, rolesOf } from './roles.ts'
 import type { Choice, Decisions, Space } from './space.ts'
 
 /** What layers store and multiply at few bits, in the order in which options stand. */
-export const jointWidths: readonly number[] = [2, 4, 8]
+export type JointWidths = Readonly<Record<What, readonly number[]>>
+
+/** HQNAS's three for what the core runs; on a graph those of LPGNAS (arXiv 2009.09232), binary and ternary weights among them. */
+export const jointWidths = ({ kind }: FrontEnd): JointWidths =>
+  kind === 'graph'
+    ? { weightBits: [1, ternaryBits, 2, 3, 4, 5, 6, 7, 8], activationBits: [4, 5, 6, 7, 8] }
+    : { weightBits: [2, 4, 8], activationBits: [2, 4, 8] }
 
 export interface JointSpace extends Space {
   /** The space whose choices come first. */
   readonly base: Space
-  readonly widths: readonly number[]
+  readonly widths: JointWidths
   /** Name of a layer's place (roles.ts). */
   roleOf(id: string): string
 }
@@ -32,7 +38,7 @@ const isOpen = (byId: ReturnType<typeof nodesById>, node: MultiplyingNode, what:
 /** @param normalization `perWidth`: of its own for every width of a layer's weights; `shared`: one for all, whose statistics are taken anew */
 export function jointSpace(
   base: Space,
-  widths: readonly number[] = jointWidths,
+  widths: JointWidths = jointWidths(base.build(base.choices.map(() => 0)).frontEnd),
   normalization: 'shared' | 'perWidth' = 'shared',
 ): JointSpace {
   const role = (id: string) => roleOf(base, id)
@@ -43,10 +49,12 @@ export function jointSpace(
       for (const what of ['weightBits', 'activationBits'] as const)
         if (!isOpen(byId, node, what)) fixed.add(bitsChoiceName(role(node.id), what))
   }
-  const names = rolesOf(base).flatMap((place) =>
-    (['weightBits', 'activationBits'] as const).map((what) => bitsChoiceName(place, what)).filter((name) => !fixed.has(name)),
+  const ofBits = rolesOf(base).flatMap((place) =>
+    (['weightBits', 'activationBits'] as const).map((what): Choice => {
+      return { name: bitsChoiceName(place, what), kind: 'bits', options: widths[what].map(String) }
+    }),
   )
-  const choices: Choice[] = [...base.choices, ...names.map((name) => ({ name, kind: 'bits' as const, options: widths.map(String) }))]
+  const choices = [...base.choices, ...ofBits.filter(({ name }) => !fixed.has(name))]
   const position = new Map(choices.map(({ name }, index) => [name, index]))
   const own = (indices: readonly number[]) => indices.slice(0, base.choices.length)
 
@@ -55,7 +63,7 @@ export function jointSpace(
     const network = base.build(own(indices))
     const width = (id: string, what: What): Partial<Widths> => {
       const choice = position.get(bitsChoiceName(role(id), what))
-      return choice === undefined ? {} : { [what]: widths[indices[choice]] }
+      return choice === undefined ? {} : { [what]: widths[what][indices[choice]] }
     }
     const overrides = Object.fromEntries(
       network.nodes.filter(isMultiplying).map(({ id }) => [id, { ...width(id, 'weightBits'), ...width(id, 'activationBits') }]),

@@ -9,6 +9,7 @@ import { RememberingSource } from '../search/remembering-source.ts'
 import type { Strategy } from '../search/strategy.ts'
 import { Supernet } from '../search/supernet.ts'
 import { type JointSpace, jointSpace, networksOfEveryRole, requireAdditive, type Space } from '../spaces/index.ts'
+import { nestedWidths } from '../quantizers/index.ts'
 import { openSource, type SampleSource } from '../training/sample-source.ts'
 import { SharedQuantization } from '../training/shared-quantization.ts'
 import type { SearchSpec } from './api.ts'
@@ -81,9 +82,9 @@ export function openStrategy(
       const { widths, roleOf } = space as JointSpace
       const networks = networksOfEveryRole(space as JointSpace)
       const quantization = new SharedQuantization(supernet.store, networks, roleOf, {
-        weightWidths: widths,
-        activationWidths: widths,
-        sharing: 'nested',
+        weightWidths: widths.weightBits,
+        activationWidths: widths.activationBits,
+        sharing: widths.weightBits.every((bits) => nestedWidths.includes(bits)) ? 'nested' : 'latent',
         granularity: spec.granularity,
       })
       const { start: _start, ...given } = spec.joint!

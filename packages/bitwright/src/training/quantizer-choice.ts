@@ -76,7 +76,7 @@ export function weightQuantizer(
       ? new TrainedBits(count, channels, { bits, granularity })
       : new LearnedRange(count, channels, { bits, granularity: 'tensor' })
   }
-  return bits >= 2 && bits <= mostLearnedStepBits
+  return bits > 1 && bits <= mostLearnedStepBits
     ? new LearnedStep(count, channels, { bits, granularity })
     : new FixedBits(count, channels, { bits, granularity })
 }
