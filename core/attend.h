@@ -4,6 +4,11 @@
 #include "layer.h"
 #include "softmax.h"
 
+/* 0: a build for models without attention, whose code it then takes no room in. */
+#ifndef BW_ATTENTION
+#define BW_ATTENTION 1
+#endif
+
 enum { BW_MOST_POSITIONS = 1024, BW_WHOLE = 32767 /* stands for a probability of one */ };
 
 /* Every position's key is compared with a query, and its value weighed by what comes of it. */

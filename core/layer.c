@@ -291,7 +291,7 @@ void bw_run_step(const bw_model *m, uint32_t layer, bw_step *s) {
       crop(s);
       break;
     default: /* a case of its own would cost the others instructions on microcontrollers */
-      if (s->l.op == BW_ATTEND) bw_attend(s);
+      if (BW_ATTENTION && s->l.op == BW_ATTEND) bw_attend(s);
       break;
   }
 }

@@ -316,7 +316,8 @@ static int check_layer(const bw_model *m, uint32_t at, uint64_t *work) {
   uint32_t i;
   int status;
   bw_get_layer(m, at, &l);
-  if (l.op > BW_ATTEND || (l.accumulatorShift != 0 && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
+  if (l.op > BW_ATTEND || (l.op == BW_ATTEND && !BW_ATTENTION)) return BW_BAD_LAYER;
+  if (l.accumulatorShift != 0 && (l.op != BW_CONVOLUTION || l.logMagnitude)) return BW_BAD_LAYER;
   if (l.accumulatorShift > LIMIT_SHIFT) return BW_BAD_LAYER;
   if (l.compact > 1 || (l.compact && (l.op != BW_CONVOLUTION || l.logMagnitude))) return BW_BAD_LAYER;
   if (l.compact && (bw_scale_exponent(&l) < BW_LEAST_EXPONENT || bw_scale_exponent(&l) > BW_MOST_EXPONENT)) return BW_BAD_LAYER;

@@ -1,6 +1,7 @@
 // What a firmware folder holds: C that says the model's bytes, names and tables exactly, and sizes as predicted.
 import { computeFeatures, encodeModel, frontEndTables, type IntegerModel, load, modelInfo, packModel } from '@bitwright/runtime'
 import { randomModel, seededDraw } from '@bitwright/runtime/testing'
+import { randomAttention } from '@bitwright/runtime/testing/random-attention'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
@@ -32,6 +33,12 @@ const numbersAfter = (source: string, name: string): number[] =>
   source.slice(source.indexOf(name)).split('{')[1].split('}')[0].trim().split(/,\s*/).filter(Boolean).map(Number)
 
 describe('firmware', () => {
+  it("is built with attention's code only where the model attends", () => {
+    const attending = randomAttention(seededDraw(1))
+    for (const model of [attending, randomModel(seededDraw(1))])
+      expect(exportModel(model).get('Makefile')).toContain(`ATTENTION ?= ${model === attending ? 1 : 0}\n`)
+  })
+
   it('has the bytes of the model, and an answer to each example', () => {
     for (let seed = 0; seed < 20; seed++) {
       const model = randomModel(seededDraw(seed))

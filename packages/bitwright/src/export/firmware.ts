@@ -115,6 +115,7 @@ export const firmware: Exporter = {
         .filter((name) => name.endsWith('.c'))
         .map((name) => `core/${name}`)
         .join(' '),
+      ATTENTION: model.layers.some(({ op }) => op === 'attend') ? '1' : '0',
       DETECTOR: detector ? 'detector.c ' : '',
       DETECTORFILE: detector ? '`detector.c`, ' : '',
       DETECTORROW: detector

@@ -43,7 +43,7 @@ export function make(folder: string, args: readonly string[]): void {
 
 /** Variables of the caller that the Makefile would take for its own are left out. */
 function ownEnvironment(): NodeJS.ProcessEnv {
-  const { TARGET: _target, CROSS: _cross, OPT: _opt, HOP: _hop, MAKEFLAGS: _flags, ...rest } = process.env
+  const { TARGET: _target, CROSS: _cross, OPT: _opt, HOP: _hop, ATTENTION: _attention, MAKEFLAGS: _flags, ...rest } = process.env
   return rest
 }
 

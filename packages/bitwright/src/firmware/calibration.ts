@@ -59,7 +59,7 @@ export function openCounter(target: FirmwareTarget, onNotice: (line: string) => 
     cpSync(join(firmwareFolder, '../core/front_end_tables.c'), join(folder, 'core/front_end_tables.c'))
     const makefile = join(folder, 'Makefile')
     writeFileSync(makefile, readFileSync(makefile, 'utf8').replace('model.c core/', 'core/front_end_tables.c model.c core/'))
-    make(folder, [`TARGET=${target}`, `build/${target}/layers.elf`])
+    make(folder, [`TARGET=${target}`, 'ATTENTION=1', `build/${target}/layers.elf`])
     const plugin = countingPlugin(folder, onNotice)
     if (plugin === undefined) throw new RunError('layers cannot be counted without the plugin of the emulator')
     return {

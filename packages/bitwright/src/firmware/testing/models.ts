@@ -52,7 +52,9 @@ export function runModels(folder: string, target: FirmwareTarget, jobs: readonly
 
 /** Images as they are, right or not. */
 export function runImages(folder: string, target: FirmwareTarget, jobs: readonly ImageJob[]): ImageResult[] {
-  const make = spawnSync('make', ['-s', '-j2', '-C', folder, `TARGET=${target}`, `build/${target}/models.elf`], { encoding: 'utf8' })
+  const make = spawnSync('make', ['-s', '-j2', '-C', folder, `TARGET=${target}`, 'ATTENTION=1', `build/${target}/models.elf`], {
+    encoding: 'utf8',
+  })
   if (make.status !== 0 || make.stderr !== '') throw new Error(`models.c for ${target}: ${make.stderr}`)
   const parts = jobs.flatMap(({ image, input, streams }) => {
     const bytes = new Uint8Array(input.buffer, input.byteOffset, input.byteLength)
