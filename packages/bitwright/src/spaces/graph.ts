@@ -1,10 +1,10 @@
 // Networks for graphs, after LPGNAS (Zhao et al., arXiv 2009.09232): what weighs neighbours, how they are added up, with how many heads, twice, and
-// how many hidden channels there are; bits come on top (joint.ts). The skeleton is ours: a layer for every node, neighbours, a layer, neighbours
-// again, logits. A place ends without an activation, as gates need it, so that the layers have the activations. Aggregates and layers whose
-// shapes follow from the hidden channels have them after an `@`.
+// how many hidden channels there are; bits come on top (joint.ts). The skeleton is ours: a layer for every node, neighbours twice, logits. A place
+// ends without an activation, as gates need it, so that the layer has it. Aggregates and layers whose shapes follow from the hidden channels
+// have them after an `@`.
 import { network } from '../network/blocks.ts'
 import { graphAggregate, graphLinear } from '../network/builtins-graph.ts'
-import type { GraphFrontEnd, LinearNode, Network, NetworkNode } from '../network/network.ts'
+import type { GraphFrontEnd, Network, NetworkNode } from '../network/network.ts'
 import { decisionIndices } from './decisions.ts'
 import type { Choice, Decisions, Fragment, Space } from './space.ts'
 
@@ -37,8 +37,6 @@ const choices: readonly Choice[] = [
   ...places.map((name): Choice => ({ name, kind: 'path', options: options.map((option) => option.name) })),
 ]
 
-const active = (node: LinearNode): LinearNode => ({ ...node, activation: 'relu' })
-
 export function graphSpace({ classes, frontEnd }: GraphSpaceOptions): Space {
   const sizeOf = (decisions: Decisions): number => hiddenSizes[decisionIndices(choices, decisions)[0]]
   const fragment = (choice: number, option: number, input: string, decisions: Decisions): Fragment => {
@@ -49,16 +47,16 @@ export function graphSpace({ classes, frontEnd }: GraphSpaceOptions): Space {
   const edges = (decisions: Decisions): Fragment[] => {
     const indices = decisionIndices(choices, decisions)
     const size = sizeOf(indices)
-    return [fragment(1, indices[1], `hidden@${size}`, indices), fragment(2, indices[2], `middle@${size}`, indices)]
+    const first = fragment(1, indices[1], `hidden@${size}`, indices)
+    return [first, fragment(2, indices[2], first.output, indices)]
   }
   const build = (decisions: Decisions): Network => {
     const size = sizeOf(decisions)
     const [first, second] = edges(decisions)
     const nodes: NetworkNode[] = [
       { id: 'input', op: 'input', inputs: [], shape: [1, 1, frontEnd.features] },
-      active(graphLinear(`hidden@${size}`, 'input', size, true)),
+      { ...graphLinear(`hidden@${size}`, 'input', size, true), activation: 'relu' },
       ...first.nodes,
-      active(graphLinear(`middle@${size}`, first.output, size, true)),
       ...second.nodes,
       graphLinear(`logits@${size}`, second.output, classes.length, true),
     ]

@@ -104,7 +104,7 @@ describe('a run on a graph', () => {
         expect(member.flashBytes).toBe(memory.price(member.network).flashBytes)
         expect(member.flashBytes).toBeLessThanOrEqual(900)
       }
-      expect(result.network!.nodes.map(({ op }) => op)).toEqual(['input', 'linear', 'aggregate', 'linear', 'aggregate', 'linear'])
+      expect(result.network!.nodes.map(({ op }) => op)).toEqual(['input', 'linear', 'aggregate', 'aggregate', 'linear'])
       expect(result.evaluations[1].fakeQuantized!.count).toBe(30)
     },
   )
