@@ -26,10 +26,10 @@ it('prices ternary weights at five in a byte, and nothing else by their width', 
   expect(ternary.ramBytes).toBe(two.ramBytes)
 })
 
-it('has every attention with every aggregator, heads where they are learned, and bits of every component', () => {
+it('has every attention and every aggregator, heads where they are learned, and bits of every component', () => {
   const space = jointSpace(make())
   const paths = choicesOf(space, 'path').map((choice) => space.choices[choice].options)
-  expect(paths.map((options) => options.length)).toEqual([24, 24])
+  expect(paths.map((options) => options.length)).toEqual([16, 16])
   const bits = choicesOf(space, 'bits').map((choice) => space.choices[choice].name)
   expect(bits).toEqual(['hidden.weightBits', 'first.activationBits', 'second.activationBits', 'logits.weightBits', 'logits.activationBits'])
   const widths = bits.map((name) => space.choices.find((choice) => choice.name === name)!.options.join())

@@ -16,12 +16,14 @@ export interface GraphSpaceOptions {
 
 const hiddenSizes = [16, 32, 64]
 const attentions = ['constant', 'gcn', 'gat', 'cosine', 'linear'] as const
-const aggregators = ['sum', 'mean', 'max'] as const
 const headCounts = [1, 4]
 
-/** Given weights are the same for all heads; a mean that they weigh is a sum that a layer scales back. */
+/**
+ * Weights that add up to about one are summed and others averaged: what stands at a place in a supernet has to be about as large whatever it is, since
+ * layers and ranges behind it are shared. Given weights are the same for all heads.
+ */
 const options = attentions.flatMap((attention) =>
-  aggregators.flatMap((aggregator) =>
+  ([attention === 'constant' ? 'mean' : 'sum', 'max'] as const).flatMap((aggregator) =>
     (attention === 'constant' || attention === 'gcn' ? [1] : headCounts).map((heads) => ({
       name: `${attention}-${aggregator}${heads > 1 ? `-h${heads}` : ''}`,
       attention,
