@@ -1,0 +1,158 @@
+// Is a searched policy of operators and formats worth its bits (LPGNAS, arXiv 2009.09232)? Over seeds, on each graph: a joint search of the
+// space `graph` within a budget, trained with gates, the networks it scores best trained from scratch and the best of these on validation nodes taken; beside
+// GCN at 8/8 and 4/4 bits, and the chosen operators at these. Test nodes score each network once.
+//
+//   node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 3]
+//     [--weights SHARE] [--activations SHARE]
+//
+// Limits are shares of what GCN has at 4/4 bits, of bytes of weights and of the bits of all numbers that layers multiply at all nodes; default 1 each,
+// so that a network of as many channels has no more bits in the mean. Every search and every training is a file of --out, taken from there
+// where it exists; other settings need another folder.
+import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Engine, openBackend } from '../packages/engine/src/index.ts'
+import { searchRequest } from '../packages/bitwright/src/cli/search-request.ts'
+import type { GraphDataset } from '../packages/bitwright/src/data/dataset.ts'
+import { loadGraph } from '../packages/bitwright/src/data/graph-dataset.ts'
+import type { CostModel } from '../packages/bitwright/src/hardware/cost-model.ts'
+import { memory } from '../packages/bitwright/src/hardware/index.ts'
+import { graphFrontEnd, graphNetwork } from '../packages/bitwright/src/network/builtins-graph.ts'
+import type { Network } from '../packages/bitwright/src/network/network.ts'
+import { withBits } from '../packages/bitwright/src/network/transform.ts'
+import { Budget } from '../packages/bitwright/src/search/budget.ts'
+import { averageWidths } from '../packages/bitwright/src/search/front.ts'
+import type { Candidate } from '../packages/bitwright/src/search/strategy.ts'
+import { atomicWrite } from '../packages/bitwright/src/study/run-directory.ts'
+import { openStrategy, searchedSpace } from '../packages/bitwright/src/study/search-strategy.ts'
+import { columns } from './columns.ts'
+import { type Accuracies, meanAndError, trainOnGraph } from './graph-training.ts'
+
+const { values } = parseArgs({
+  options: {
+    data: { type: 'string' },
+    out: { type: 'string' },
+    seeds: { type: 'string', default: '0,1,2,3,4' },
+    epochs: { type: 'string', default: '100,200' },
+    candidates: { type: 'string', default: '64' },
+    finalists: { type: 'string', default: '3' },
+    weights: { type: 'string', default: '1' },
+    activations: { type: 'string', default: '1' },
+  },
+})
+if (values.data === undefined || values.out === undefined) {
+  console.error('usage: node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4]')
+  process.exit(2)
+}
+const { out, candidates } = values
+mkdirSync(out, { recursive: true })
+const engine = new Engine(await openBackend({ threads: 1 }))
+const always = () => true
+const limits = `${values.weights}x${values.activations}`
+
+async function once<T>(name: string, work: () => Promise<T>): Promise<T> {
+  const path = join(out, `${name}.json`)
+  if (existsSync(path)) return JSON.parse(readFileSync(path, 'utf8')) as T
+  const result = await work()
+  atomicWrite(path, JSON.stringify(result))
+  return result
+}
+
+const uniform = (network: Network, bits: number) => withBits(network, { weightBits: bits, activationBits: bits }, { edges: 'same' })
+
+/** As memory has it, but every value between layers at once, so that the bits of each are worth as much. */
+const everyActivation: CostModel = {
+  ...memory,
+  price: (network) => {
+    const cost = memory.price(network)
+    return { ...cost, ramBytes: cost.nodes.reduce((sum, { outputBytes }) => sum + outputBytes, 0) }
+  },
+}
+
+/** What a search finds within the budget, best first by the shared weights' score. */
+async function search(data: string, dataset: GraphDataset, seed: number): Promise<Network[]> {
+  const { flashBytes, ramBytes } = everyActivation.price(uniform(graphNetwork('gcn', graphFrontEnd(dataset), dataset.classes), 4))
+  const [warmup, searching] = values.epochs.split(',')
+  const { spec } = searchRequest(
+    {
+      data,
+      space: 'graph',
+      search: 'joint',
+      train: 'gates',
+      pick: 'evolution',
+      candidates,
+      out,
+      seed: `${seed}`,
+      epochs: `warmup=${warmup},search=${searching}`,
+    },
+    [],
+  )
+  const most = { flashBytes: Math.floor(Number(values.weights) * flashBytes), ramBytes: Math.floor(Number(values.activations) * ramBytes) }
+  const budget = new Budget({ budget: most, hardware: everyActivation, weightBits: 'searched', activationBits: 'searched' })
+  const space = searchedSpace(spec, dataset)
+  budget.requireFeasible(space)
+  const strategy = openStrategy(engine, spec, space, dataset, budget)
+  for (let epoch = 0; epoch < strategy.epochs; epoch++) await strategy.epoch(epoch, always)
+  const offered: Candidate[] = []
+  await strategy.choose((candidate) => offered.push(candidate), always)
+  strategy.dispose()
+  return offered.toSorted((a, b) => b.score - a.score).map(({ network }) => network)
+}
+
+type Trained = Accuracies & { readonly network: Network }
+const table: Record<string, string>[] = []
+for (const data of values.data.split(',')) {
+  const dataset = loadGraph(data)
+  const graph = basename(data, '.json')
+  const gcn = graphNetwork('gcn', graphFrontEnd(dataset), dataset.classes)
+  const rows = new Map<string, Trained[]>()
+  const add = async (row: string, seed: number, network: Network, file = row) => {
+    const name = `${graph}-${seed}-${file.replaceAll(/\W+/g, '-')}`
+    const trained = await once(name, async () => ({ network, ...(await trainOnGraph(engine, dataset, network, seed)) }))
+    rows.set(row, [...(rows.get(row) ?? []), trained])
+    return trained
+  }
+  for (const seed of values.seeds.split(',').map(Number)) {
+    const began = performance.now()
+    await add('gcn 8/8', seed, uniform(gcn, 8))
+    await add('gcn 4/4', seed, uniform(gcn, 4))
+    const found = await once(`${graph}-${seed}-${limits}-search`, () => search(data, dataset, seed))
+    const searched = performance.now()
+    const finalists: Trained[] = []
+    for (const [i, network] of found.slice(0, Number(values.finalists)).entries())
+      finalists.push(
+        await once(`${graph}-${seed}-${limits}-finalist-${i}`, async () => ({
+          network,
+          ...(await trainOnGraph(engine, dataset, network, seed)),
+        })),
+      )
+    const best = finalists.reduce((one, other) => (other.validation > one.validation ? other : one))
+    rows.set('searched', [...(rows.get('searched') ?? []), best])
+    for (const bits of [8, 4])
+      await add(`its operators ${bits}/${bits}`, seed, uniform(best.network, bits), `${limits} its operators ${bits}`)
+    const [by, after] = [searched - began, performance.now() - searched].map((ms) => `${(ms / 1000).toFixed(0)} s`)
+    const what = best.network.nodes.flatMap((node) =>
+      'weightBits' in node ? [`${node.id} ${node.weightBits}`] : node.op === 'aggregate' ? [`${node.id} ${node.activationBits}`] : [],
+    )
+    console.error(`${graph} ${seed}: ${what.join(', ')}; test ${(100 * best.test).toFixed(1)}, search and GCN ${by}, finalists ${after}`)
+  }
+  for (const [name, trained] of rows) {
+    const percent = (split: keyof Accuracies) => {
+      const { mean, standardError } = meanAndError(trained.map((each) => 100 * each[split]))
+      return `${mean.toFixed(2)} ± ${standardError.toFixed(2)}`
+    }
+    const mean = (of: (network: Network) => number) => meanAndError(trained.map(({ network }) => of(network))).mean
+    table.push({
+      graph,
+      network: name,
+      test: percent('test'),
+      validation: percent('validation'),
+      'weight bits': mean((network) => averageWidths(network).weightBits).toFixed(2),
+      'activation bits': mean((network) => averageWidths(network).activationBits).toFixed(2),
+      bytes: mean((network) => memory.price(network).flashBytes).toFixed(0),
+      'activation bytes': mean((network) => everyActivation.price(network).ramBytes).toFixed(0),
+    })
+  }
+}
+console.log(columns(table))
+engine.backend.close()
