@@ -4,7 +4,7 @@
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 const coreDirectory = fileURLToPath(new URL('../../../../core/', import.meta.url))
@@ -26,6 +26,8 @@ const sources = [
   'front_end_clip.c',
   'front_end_tables.c',
 ]
+/** What runs once for each model, or not at all where vectors do the work: on web pages its size counts for more than its speed. */
+const rare = new Set(['open.c', 'stream_plan.c', 'prepare.c', 'attend.c'])
 /** Kernels of microcontrollers, empty elsewhere. */
 const kernels = ['dsp_attend', 'dsp_dense', 'dsp_depthwise', 'made', 'mve_dense', 'mve_depthwise', 'mve_halves', 'swar'].map(
   (name) => `cortex_${name}.c`,
@@ -58,13 +60,16 @@ export function buildWasm(clang: string): Uint8Array {
   const directory = mkdtempSync(join(tmpdir(), 'bitwright-core-'))
   try {
     const output = join(directory, 'core.wasm')
-    const language = ['--target=wasm32', '-std=c99', '-O3', '-ffreestanding', '-fbuiltin', '-nostdlib', '-ffp-contract=off']
+    const language = ['--target=wasm32', '-std=c99', '-ffreestanding', '-fbuiltin', '-nostdlib', '-ffp-contract=off']
     const features = ['-msimd128', '-mbulk-memory', '-fvisibility=hidden', '-isystem', 'wasm']
     const linking = ['--no-entry', '--stack-first', '-zstack-size=65536', '--strip-all', '--export-memory'].map((flag) => `-Wl,${flag}`)
-    execFileSync(clang, [...language, ...features, ...warnings, ...linking, ...sources, 'wasm/exports.c', '-o', output], {
-      cwd: coreDirectory,
-      stdio: ['ignore', 'inherit', 'inherit'],
+    const run = (args: readonly string[]) => execFileSync(clang, [...args], { cwd: coreDirectory, stdio: ['ignore', 'inherit', 'inherit'] })
+    const objects = [...sources, 'wasm/exports.c'].map((source) => {
+      const object = join(directory, `${basename(source)}.o`)
+      run([...language, ...features, ...warnings, rare.has(source) ? '-Oz' : '-O3', '-c', source, '-o', object])
+      return object
     })
+    run([...language, ...linking, ...objects, '-o', output])
     return new Uint8Array(readFileSync(output))
   } finally {
     rmSync(directory, { recursive: true })
