@@ -8,7 +8,7 @@ import { Evaluator, argMax, scores } from '../training/evaluate.ts'
 import type { Quantized } from '../training/record.ts'
 import type { EvaluateResult, RunResult } from './api.ts'
 import type { ClassifierScores } from './events.ts'
-import { layerBits, type Trained, writeReport } from './finish.ts'
+import { conclude, layerBits, type Trained } from './finish.ts'
 import { hardwareOf } from './hardware-of.ts'
 import { atomicWrite } from './run-directory.ts'
 import type { Session } from './session.ts'
@@ -43,27 +43,7 @@ export async function finishGraph(session: Session, trained: Trained, budget: Bu
     }
     return results
   })
-  session.save({
-    stage: 'done',
-    epoch: 0,
-    network,
-    floatParameters,
-    trainer: { updates: 0, parameters: store.snapshot(), quantization: quantization.state() },
-  })
-  const front = session.journal.events.findLast((event) => event.type === 'front')
-  emit({ type: 'finished', report: directory.report, seconds: session.seconds() })
-  writeReport(directory, session.journal, spec.command)
-  return {
-    status: 'finished',
-    directory: spec.out,
-    report: directory.report,
-    network,
-    cost,
-    layers,
-    ...(front && { front: front.members }),
-    evaluations,
-    seconds: session.seconds(),
-  }
+  return conclude(session, trained, { network, cost, layers, evaluations })
 }
 
 async function withParameters<T>(

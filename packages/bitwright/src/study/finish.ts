@@ -78,6 +78,21 @@ export async function finish(
     return results
   })
   const more = await last?.(bytes, evaluations)
+  return conclude(
+    session,
+    { store, quantization, floatParameters },
+    { model: directory.model, network, cost, layers, evaluations, ...more },
+  )
+}
+
+/** The end of every run: its last checkpoint, event and report. */
+export function conclude(
+  session: Session,
+  { store, quantization, floatParameters }: Omit<Trained, 'source'>,
+  result: Pick<RunResult, 'model' | 'cost' | 'layers' | 'evaluations'> & { readonly network: Network },
+): RunResult {
+  const { spec, directory, emit } = session
+  const { model, network } = result
   session.save({
     stage: 'done',
     epoch: 0,
@@ -86,19 +101,14 @@ export async function finish(
     trainer: { updates: 0, parameters: store.snapshot(), quantization: quantization.state() },
   })
   const front = session.journal.events.findLast((event) => event.type === 'front')
-  emit({ type: 'finished', model: directory.model, report: directory.report, seconds: session.seconds() })
+  emit({ type: 'finished', ...(model !== undefined && { model }), report: directory.report, seconds: session.seconds() })
   writeReport(directory, session.journal, spec.command)
   return {
     status: 'finished',
     directory: spec.out,
-    model: directory.model,
     report: directory.report,
-    network,
-    cost,
-    layers,
     ...(front && { front: front.members }),
-    evaluations,
-    ...more,
+    ...result,
     seconds: session.seconds(),
   }
 }
