@@ -22,8 +22,8 @@ const axes: readonly CostAxis[] = [
 
 type Scored = CandidateEvent & { readonly score: number }
 
-/** A tab per cost. Empty where no candidate has a score. */
-export function frontSection(candidates: readonly CandidateEvent[], budget: BudgetSpec): Html {
+/** A tab per cost. Empty where no candidate has a score. `things`: clips, images or nodes. */
+export function frontSection(candidates: readonly CandidateEvent[], budget: BudgetSpec, things: string): Html {
   const scored = candidates.filter((candidate): candidate is Scored => candidate.score !== undefined && Number.isFinite(candidate.score))
   if (scored.length === 0) return html``
   const dropped = candidates.filter((candidate) => candidate.dropped !== undefined)
@@ -33,8 +33,8 @@ export function frontSection(candidates: readonly CandidateEvent[], budget: Budg
       <h2>Accuracy against cost</h2>
       <p>
         ${scored.length} ${scored.length === 1 ? 'candidate' : 'candidates'} scored on the validation
-        clips${dropped.length > 0 && `, ${dropped.length} refused before training (over the budget)`}. The line is the front: nothing found
-        is both cheaper and better.
+        ${things}${dropped.length > 0 && `, ${dropped.length} refused before training (over the budget)`}. The line is the front: nothing
+        found is both cheaper and better.
       </p>
     </header>
     <div class="tabs">

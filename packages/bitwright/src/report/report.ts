@@ -87,7 +87,7 @@ export function renderReport(events: readonly StudyEvent[], options: { readonly 
           </div>
           ${stateBanner(data, command)}
           ${command !== '' && html`<div class="card command"><code id="command">${wrapBetweenWords(command)}</code><button data-copy="command">Copy</button></div>`}
-          ${heroSection(data)} ${lifelongSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget)}
+          ${heroSection(data)} ${lifelongSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget, data.things)}
           ${membersSection(data)} ${trainingSection(data)} ${confusionSection(bestEvaluation(data), classes, data.things)}
           ${mistakesSection(bestEvaluation(data), classes)} ${streamSection(data.stream)}
           ${bitsSection(data.network?.layers ?? [], averageBits(data))} ${networkSection(data.network?.network)}

@@ -99,6 +99,7 @@ describe('a run on a graph', () => {
       const pick = train === 'gates' ? 'gates' : 'evolution'
       const budget = { flashBytes: 900 }
       const result = await searchStudy(searching(train, { budget, joint: { train, pick, candidates: 6, start: 'shared' } }), hooksOf())
+      expect(readFileSync(result.report!, 'utf8')).toMatch(/scored on the validation\s+nodes/)
       expect(result.status).toBe('finished')
       for (const member of result.front!) {
         expect(member.flashBytes).toBe(memory.price(member.network).flashBytes)
