@@ -38,6 +38,7 @@ export interface ReportData {
   /** What the samples are called. */
   readonly things: string
   readonly budget: BudgetSpec
+  /** Of all sittings; of one that ended within the stage, its epochs. */
   readonly stageSeconds: readonly { readonly stage: StageName; readonly seconds: number }[]
   readonly state: RunState
 }
@@ -61,6 +62,9 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
   const candidates = new Map<number, CandidateEvent>()
   const epochs = new Map<string, EpochEvent>()
   const stageSeconds = new Map<StageName, number>()
+  /** Of epochs since their stage was last started. */
+  const unfinishedSeconds = new Map<StageName, number>()
+  const addSeconds = (to: Map<StageName, number>, stage: StageName, seconds: number) => to.set(stage, (to.get(stage) ?? 0) + seconds)
   const evaluations: Partial<Record<SplitName, EvaluationEvent>> = {}
   let started: EventOf<'started'> | undefined
   let data: EventOf<'data'> | undefined
@@ -84,6 +88,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
         break
       case 'epoch':
         epochs.set(`${event.stage} ${event.epoch}`, event)
+        addSeconds(unfinishedSeconds, event.stage, event.seconds)
         break
       case 'front':
         front = event
@@ -108,7 +113,9 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
         break
       case 'stage':
         if (event.state === 'started') state = { kind: 'running', stage: event.stage }
-        else stageSeconds.set(event.stage, (stageSeconds.get(event.stage) ?? 0) + (event.seconds ?? 0))
+        // what is left from a sitting that did not come to the stage's end
+        addSeconds(stageSeconds, event.stage, event.state === 'started' ? (unfinishedSeconds.get(event.stage) ?? 0) : (event.seconds ?? 0))
+        unfinishedSeconds.delete(event.stage)
         break
       case 'resumed':
         state = { kind: 'running', stage: event.stage }
@@ -126,6 +133,7 @@ export function gatherReport(events: readonly StudyEvent[]): ReportData {
         event satisfies never
     }
   }
+  for (const [stage, seconds] of unfinishedSeconds) addSeconds(stageSeconds, stage, seconds)
   return {
     ...(started && { started }),
     ...(data && { data }),

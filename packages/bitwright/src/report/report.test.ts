@@ -157,6 +157,35 @@ describe('report of a run that is not whole', () => {
     expect(epochs[0].trainLoss).toBe(77)
   })
 
+  test('the time of a stage is that of all sittings, whether they were stopped or lost', () => {
+    const stage = (state: 'started' | 'finished', seconds?: number): StudyEvent => ({
+      type: 'stage',
+      stage: 'train',
+      state,
+      ...(seconds !== undefined && { seconds }),
+    })
+    const some = whole.find((event) => event.type === 'epoch')!
+    const epoch = (number: number, seconds: number): StudyEvent => ({ ...some, stage: 'train', epoch: number, seconds })
+    const resumed: StudyEvent = { type: 'resumed', fromEpoch: 2, stage: 'train' }
+    const stopped: StudyEvent[] = [stage('started'), epoch(1, 100), epoch(2, 100), { type: 'interrupted', stage: 'train', epoch: 2 }]
+    const lost: StudyEvent[] = [resumed, stage('started'), epoch(3, 50)]
+    const last: StudyEvent[] = [resumed, stage('started'), epoch(3, 30), stage('finished', 32)]
+    const finished: StudyEvent = { type: 'finished', report: 'report.html', seconds: 300 }
+    // stopped after its last epoch, it is not started again
+    const warmup: StudyEvent[] = [
+      { type: 'stage', stage: 'warmup', state: 'started' },
+      { ...some, stage: 'warmup', seconds: 10 },
+    ]
+    const events = [...warmup, ...stopped, ...lost, ...last, finished]
+    expect(new Map(gatherReport(events).stageSeconds.map(({ stage: name, seconds }) => [name, seconds]))).toEqual(
+      new Map([
+        ['train', 282],
+        ['warmup', 10],
+      ]),
+    )
+    expect(renderReport(events)).toContain(`train ${duration(282)}, warm-up ${duration(10)}`)
+  })
+
   test('numbers that are not finite become gaps', () => {
     const broken = whole.map((event) => (event.type === 'epoch' && event.epoch === 3 ? { ...event, trainLoss: Number.NaN } : event))
     expect(renderReport(broken)).not.toMatch(/NaN/)
