@@ -1,7 +1,7 @@
 // CENet-GCN's graph module from training to whole numbers: layer by layer against float64, and answer by answer against the fake-quantized
 // network, on random networks at 8 and 4 bits and with streams that are narrowed for queries, keys and values.
-import { type Engine, Random, Tape } from '@bitwright/engine'
-import { type IntegerTensor, modelInfo } from '@bitwright/runtime'
+import { type Engine, Random } from '@bitwright/engine'
+import { modelInfo } from '@bitwright/runtime'
 import { interpret } from '@bitwright/runtime/reference'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { lowerSkeleton, memory } from '../hardware/index.ts'
@@ -9,15 +9,12 @@ import { classifier, convolution, graphModule, network } from '../network/blocks
 import { inputKeys } from '../network/graph.ts'
 import type { AttendNode, Network, NetworkNode } from '../network/network.ts'
 import { withBits } from '../network/transform.ts'
-import { convertNetwork, settleNorms } from './convert.ts'
-import { Evaluator } from './evaluate.ts'
+import { convertNetwork } from './convert.ts'
 import { createStore } from './initialize.ts'
-import { compareAnswers, integerLogits } from './integer-evaluator.ts'
-import { Quantization } from './quantization.ts'
-import { Recorder } from './record.ts'
+import { compareAnswers } from './integer-evaluator.ts'
+import { bothAnswers, errorBeyondRounding, real, startedQuantization } from './testing/quantized.ts'
 import { randomizeParameters } from './testing/random-networks.ts'
-import { openEngine, toneClasses, toneDataset, toneNetwork, toneSource } from './testing/tones.ts'
-import { calibrate } from './trainer.ts'
+import { openEngine, toneClasses, toneDataset, toneNetwork } from './testing/tones.ts'
 
 const dataset = toneDataset()
 const clips = [...dataset.splits.validation, ...dataset.splits.test]
@@ -51,19 +48,10 @@ async function quantized(seed: number) {
   const store = createStore(engine, [graph], seed)
   randomizeParameters(random, graph, store)
   store.value('graph.add.scale')[0] = [0, -0.7, 1.3, 0.2][random.integer(4)]
-  const quantization = new Quantization(store, graph, { ...widths, granularity: random.integer(2) ? 'channel' : 'tensor' })
-  await calibrate(engine, graph, store, toneSource(engine, dataset), quantization, { seed, batchSize: 30 })
-  const tape = new Tape(engine, { batch: 1, mode: 'evaluate' })
-  const recorder = new Recorder(tape, { store, momentum: 0 })
-  recorder.network(graph)
-  engine.backend.run(tape.program(['generate']))
-  quantization.initializeWeights(recorder.sources)
-  tape.dispose()
+  const granularity = random.integer(2) ? 'channel' : 'tensor'
+  const { quantization } = await startedQuantization(engine, dataset, { network: graph, store, seed, granularity })
   return { network: graph, store, quantization }
 }
-
-const real = ({ scale, zeroPoint }: IntegerTensor, values: Int32Array): Float64Array =>
-  Float64Array.from(values, (q) => scale * (q - zeroPoint))
 
 /** relu(softmax(query key^T) value) of maps [positions][channels] */
 function attention([query, key, value]: readonly Float64Array[], positions: number): Float64Array {
@@ -87,14 +75,6 @@ function attention([query, key, value]: readonly Float64Array[], positions: numb
   return out
 }
 
-function worstError(tensor: IntegerTensor, values: Int32Array, exact: Float64Array): number {
-  const [low, high] = [tensor.min - tensor.zeroPoint, tensor.max - tensor.zeroPoint]
-  return values.reduce((worst, value, i) => {
-    const wanted = Math.max(low, Math.min(high, exact[i] / tensor.scale))
-    return Math.max(worst, Math.abs(value - tensor.zeroPoint - wanted) - 0.5)
-  }, 0)
-}
-
 it('attention and the sum after it are what float64 says, to a part of a step', async () => {
   const seen = new Set<string>()
   for (let seed = 0; seed < 16; seed++) {
@@ -107,7 +87,7 @@ it('attention and the sum after it are what float64 says, to a part of a step', 
       const layerOf = (id: string) => model.layers[layers.get(id)!] as { readonly inputs: readonly number[]; readonly output: number }
       const errorOf = (id: string, exact: (inputs: Float64Array[]) => Float64Array): number => {
         const { inputs, output } = layerOf(id)
-        return worstError(model.tensors[output], values[output], exact(inputs.map((at) => real(model.tensors[at], values[at]))))
+        return errorBeyondRounding(model.tensors[output], values[output], exact(inputs.map((at) => real(model.tensors[at], values[at]))))
       }
       const [height, width] = model.tensors[layerOf('graph.attend').output].shape
       expect([seed, errorOf('graph.attend', (inputs) => attention(inputs, height * width)) < 0.1]).toEqual([seed, true])
@@ -128,12 +108,7 @@ it('answers as the fake-quantized network does', async () => {
   let [same, near, all] = [0, 0, 0]
   for (let seed = 0; seed < 16; seed++) {
     const conversion = await quantized(seed)
-    const model = convertNetwork(conversion)
-    settleNorms(conversion, model)
-    const evaluator = new Evaluator(engine, conversion.network, conversion.store, { quantization: conversion.quantization })
-    const { logits } = await evaluator.logits(toneSource(engine, dataset), clips)
-    evaluator.dispose()
-    const whole = await integerLogits(model, dataset, clips)
+    const { model, logits, whole } = await bothAnswers(engine, conversion, dataset, clips)
     const { scale } = model.tensors.at(-1)!
     const spread = Math.max(...logits.flatMap((row) => [...row].map(Math.abs)))
     clips.forEach((clip, i) => {

@@ -1,7 +1,7 @@
 // The integer model against the network it comes from: layer by layer against float64 on random networks, and answer by answer against
 // the fake-quantized network on the tape, random and trained.
-import { type Engine, Random, type Stored, Tape } from '@bitwright/engine'
-import { encodeModel, type IntegerConvolution, type IntegerModel, type IntegerTensor, load } from '@bitwright/runtime'
+import { type Engine, Random, type Stored } from '@bitwright/engine'
+import { encodeModel, type IntegerConvolution, type IntegerModel, load } from '@bitwright/runtime'
 import { interpret } from '@bitwright/runtime/reference'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { AudioDataset, Sample } from '../data/dataset.ts'
@@ -20,7 +20,7 @@ import { createStore } from './initialize.ts'
 import { compareAnswers, integerLogits } from './integer-evaluator.ts'
 import { Quantization } from './quantization.ts'
 import { withStartBits } from './quantizer-choice.ts'
-import { Recorder } from './record.ts'
+import { bothAnswers, errorBeyondRounding, initializeWeights, real, startedQuantization } from './testing/quantized.ts'
 import { randomizeParameters, randomNetwork } from './testing/random-networks.ts'
 import { openEngine, toneClasses, toneDataset, toneNetwork, toneSource } from './testing/tones.ts'
 import { calibrate, Trainer } from './trainer.ts'
@@ -49,8 +49,7 @@ async function quantizedRandomNetwork(seed: number): Promise<Quantized> {
   const store = createStore(engine, [network], seed)
   randomizeParameters(random, network, store)
   const granularity = random.integer(2) ? 'channel' : 'tensor'
-  const quantization = new Quantization(store, network, { weightBits: 8, activationBits: 8, granularity })
-  await calibrate(engine, network, store, source, quantization, { seed, batchSize: 30 })
+  const { quantization, weights } = await startedQuantization(engine, dataset, { network, store, seed, granularity })
   // steps as training leaves them: a little off what calibration found
   for (const { id } of network.nodes) {
     for (const narrowed of [false, true]) {
@@ -58,20 +57,8 @@ async function quantizedRandomNetwork(seed: number): Promise<Quantized> {
       if (step) step.values[0] *= random.uniform(0.8, 1.5)
     }
   }
-  const tape = new Tape(engine, { batch: 1, mode: 'evaluate' })
-  const recorder = new Recorder(tape, { store, momentum: 0 })
-  recorder.network(network)
-  engine.backend.run(tape.program(['generate']))
-  quantization.initializeWeights(recorder.sources)
-  const weights = new Map(
-    [...recorder.sources].map(([id, { offset }]) => [id, engine.floats(offset, quantization.weightQuantizer(id).size).slice()]),
-  )
-  tape.dispose()
   return { network, store, quantization, weights }
 }
-
-const real = (tensor: IntegerTensor, values: Int32Array): Float64Array =>
-  Float64Array.from(values, (value) => tensor.scale * (value - tensor.zeroPoint))
 
 /** A layer with weights in float64, from the definitions in network.ts. Results [height][width][channels]. */
 function weightedReference({ store, quantization, weights, network }: Quantized, node: WeightedNetworkNode, x: Float64Array): Float64Array {
@@ -136,15 +123,6 @@ function reference(quantized: Quantized, node: NetworkNode, inputs: Float64Array
   })
 }
 
-/** Largest error of any value of a layer, in steps, beyond the half of rounding. */
-function errorBeyondRounding(tensor: IntegerTensor, values: Int32Array, exact: Float64Array): number {
-  const [low, high] = [tensor.min - tensor.zeroPoint, tensor.max - tensor.zeroPoint]
-  return values.reduce((worst, value, i) => {
-    const wanted = Math.max(low, Math.min(high, exact[i] / tensor.scale))
-    return Math.max(worst, Math.abs(value - tensor.zeroPoint - wanted) - 0.5)
-  }, 0)
-}
-
 /** The tone network with so many taps in its first layer. */
 function wideToneNetwork(taps: number): Network {
   const network = toneNetwork()
@@ -203,12 +181,7 @@ describe('convertNetwork', () => {
     let [same, within, all] = [0, 0, 0]
     for (let seed = 0; seed < 40; seed++) {
       const quantized = await quantizedRandomNetwork(seed)
-      const model = convertNetwork(quantized)
-      settleNorms(quantized, model)
-      const evaluator = new Evaluator(engine, quantized.network, quantized.store, { quantization: quantized.quantization })
-      const { logits } = await evaluator.logits(source, clips)
-      evaluator.dispose()
-      const whole = await integerLogits(model, dataset, clips)
+      const { model, logits, whole } = await bothAnswers(engine, quantized, dataset, clips)
       clips.forEach((clip, i) => {
         const { differing, largestDifference } = compareAnswers([clip], [logits[i]], [whole[i]], model.tensors.at(-1)!.scale)
         all++
@@ -291,9 +264,7 @@ describe('convertNetwork', () => {
       for (const { id } of nodes)
         for (const narrowed of [false, true]) quantization.activationQuantizer(id, narrowed)?.initialize(statistics)
       expect(quantization.activationQuantizer('input')).toBeUndefined()
-      const recorder = new Recorder(new Tape(engine, { batch: 1, mode: 'evaluate' }), { store, momentum: 0 })
-      recorder.network(widths)
-      quantization.initializeWeights(recorder.sources)
+      initializeWeights(engine, widths, store, quantization)
       const evaluator = new Evaluator(engine, widths, store, { quantization, batch: 5 })
       const { logits } = await evaluator.logits({ fill } as unknown as SampleSource, clips)
       evaluator.dispose()

@@ -9,8 +9,9 @@ import { createStore } from './initialize.ts'
 import { Quantization } from './quantization.ts'
 import { type BitsChoice, withStartBits } from './quantizer-choice.ts'
 import { Recorder } from './record.ts'
+import { recordBatch } from './testing/quantized.ts'
 import { runReference } from './testing/reference-network.ts'
-import { openEngine, toneClasses, toneDataset, toneGraphNetwork, toneSource } from './testing/tones.ts'
+import { openEngine, toneDataset, toneGraphNetwork, toneSource } from './testing/tones.ts'
 import { calibrate, Trainer } from './trainer.ts'
 
 const dataset = toneDataset()
@@ -37,24 +38,8 @@ function movedStore(own = engine): ParameterStore {
 }
 
 function record(store: ParameterStore, quantization?: Quantization, graph = network) {
-  const tape = new Tape(engine, { batch, mode: 'train' })
-  const momentum = tape.allocate(1)
-  engine.floats(momentum, 1)[0] = 0
-  const recorder = new Recorder(tape, { store, momentum, ...(quantization ? { quantized: quantization } : {}) })
-  const { input, logits } = recorder.network(graph)
-  const loss = crossEntropy(tape, logits)
-  tape.backward()
-  toneSource(engine, dataset).fill(input, clips, null)
-  engine.integers(loss.labels, batch).set(clips.map(({ label }) => label))
-  const x = engine.floats(input.offset, batch * dataset.samples).slice()
-  engine.backend.run(tape.program(['generate']))
-  const run = () => {
-    quantization?.prepare(recorder.sources)
-    engine.backend.run(tape.program(['pack', 'forward', 'backward', 'finish']))
-    const { values, stride } = loss.logits()
-    return clips.flatMap((_, row) => [...values.subarray(row * stride, row * stride + toneClasses.length)])
-  }
-  return { tape, sources: recorder.sources, x, run }
+  const { run, ...recorded } = recordBatch({ engine, dataset, clips, store, network: graph, quantization })
+  return { ...recorded, run: () => run('back') }
 }
 
 it('is nothing at first: CENet-GCN answers as CENet, to the bit', () => {

@@ -1,4 +1,4 @@
-import { crossEntropy, type Engine, type ParameterStore, Tape } from '@bitwright/engine'
+import { type Engine, type ParameterStore, Tape } from '@bitwright/engine'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { epochOrder } from '../data/sampler.ts'
 import { isWeighted, weightedNodes } from '../network/graph.ts'
@@ -8,9 +8,9 @@ import { storageOf } from '../network/storage.ts'
 import { createStore } from './initialize.ts'
 import { Quantization } from './quantization.ts'
 import { type BitsChoice, withStartBits } from './quantizer-choice.ts'
-import { Recorder } from './record.ts'
+import { recordBatch } from './testing/quantized.ts'
 import { runReference } from './testing/reference-network.ts'
-import { openEngine, toneClasses, toneDataset, toneNetwork, toneSource } from './testing/tones.ts'
+import { openEngine, toneDataset, toneNetwork, toneSource } from './testing/tones.ts'
 import { calibrate, Trainer } from './trainer.ts'
 
 const dataset = toneDataset()
@@ -49,26 +49,8 @@ const open = ([weightBits, activationBits]: Bits, granularity: 'tensor' | 'chann
     ...(weightBytes ? { weightBytes } : {}),
   })
 
-/** A tape in training mode with weight quantizers started, ready to run. */
-function record(quantization: Quantization | undefined, graph = network) {
-  const tape = new Tape(engine, { batch, mode: 'train' })
-  const momentum = tape.allocate(1)
-  engine.floats(momentum, 1)[0] = 0
-  const recorder = new Recorder(tape, { store, momentum, ...(quantization ? { quantized: quantization } : {}) })
-  const { input, logits } = recorder.network(graph)
-  const loss = crossEntropy(tape, logits)
-  toneSource(engine, dataset).fill(input, clips, null)
-  engine.integers(loss.labels, batch).set(clips.map(({ label }) => label))
-  const x = engine.floats(input.offset, batch * dataset.samples).slice()
-  engine.backend.run(tape.program(['generate']))
-  const run = () => {
-    quantization?.prepare(recorder.sources)
-    engine.backend.run(tape.program(['pack', 'forward']))
-    const { values, stride } = loss.logits()
-    return clips.flatMap((_, row) => [...values.subarray(row * stride, row * stride + toneClasses.length)])
-  }
-  return { tape, sources: recorder.sources, x, run }
-}
+const record = (quantization: Quantization | undefined, graph = network) =>
+  recordBatch({ engine, dataset, clips, store, network: graph, quantization })
 
 const parameter = (name: string) => store.value(name)
 const calibrateOn = (quantization: Quantization) =>
