@@ -1,4 +1,7 @@
 // Flags: every kind of value, and what is said about a wrong one.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import { UsageError } from '../errors.ts'
@@ -8,7 +11,7 @@ import { shellCommand } from './shell-command.ts'
 import { quickstart } from './quickstart.ts'
 import { searchRequest } from './search-request.ts'
 import { studyFields, studySpec } from './study-request.ts'
-import { defaultEpochs } from './study-flags.ts'
+import { defaultEpochs, graphEpochs } from './study-flags.ts'
 
 const given = { data: 'clips', out: 'runs/x' }
 const parse = (flags: Record<string, unknown>, args: string[] = []) =>
@@ -108,6 +111,21 @@ describe('the request of a study', () => {
       backend: 'wasm',
       resume: true,
     })
+  })
+
+  test('epochs on a graph are of one step each, whatever network or space is named', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'bitwright-fields-'))
+    const data = join(folder, 'graph.json')
+    writeFileSync(data, '{}')
+    try {
+      const epochs = (flags: object) =>
+        searchRequest({ data, out: 'o', space: 'network', network: 'gcn', search: 'joint', ...flags }, []).spec.epochs
+      expect(epochs({})).toEqual(graphEpochs)
+      expect(epochs({ epochs: 'search=20' })).toEqual({ ...graphEpochs, search: 20 })
+      expect(epochs({ epochs: '400' })).toEqual({ warmup: 200, search: 400, train: 400, quantize: 400 })
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
   })
 
   test('epochs of a run that goes on', () => {

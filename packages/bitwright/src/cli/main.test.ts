@@ -45,6 +45,8 @@ describe('bitwright', () => {
     [['evaluate', 'nowhere', '--data', 'd', '--split', 'tset'], /--split tset: no such choice; did you mean test\?/],
     [['info', 'ds-cnn-m'], /^bitwright info: ds-cnn-m: no built-in network; did you mean ds-cnn-s\?\n$/],
     [['info', 'none.bw'], /^bitwright info: none.bw: no such file/],
+    [['info', 'gcn'], /^bitwright info: gcn: has the sizes of its graph; give one: bitwright info gcn --data cora\.json\n$/],
+    [['info', 'ds-cnn-s', '--data', 'g.json'], /^bitwright info: --data g\.json: ds-cnn-s has its sizes without a graph; leave it away\n$/],
     [['predict', 'none.bw', 'x.wav'], /^bitwright predict: none.bw: no such file/],
     [['predict', 'none.bw'], /^bitwright predict: missing required argument 'FILE'; see `bitwright predict --help`\n$/],
     [['export', 'none.bw', '--to', 'onnx', '--out', 'o'], /^bitwright export: none.bw: no such file/],
@@ -85,6 +87,19 @@ describe('bitwright', () => {
     const { status, stdout } = bitwright('info', 'ds-cnn-s', '--json')
     expect(status).toBe(0)
     expect(JSON.parse(stdout)).toMatchObject({ name: 'ds-cnn-s', kind: 'network', params: 23_180, flashBytes: expect.any(Number) })
+  })
+
+  test('info of a built-in network for graphs on a graph', () => {
+    const sizes = { numNodes: 3, numFeatures: 2, numClasses: 2, edges: [[0, 1]], featureIndptr: [0, 1, 2, 2], featureIndices: [0, 1] }
+    writeFileSync(join(folder, 'graph.json'), JSON.stringify({ ...sizes, labels: [0, 1, 0], train: [0], val: [1], test: [2] }))
+    const { stdout } = bitwright('info', 'gcn', '--data', 'graph.json', '--json')
+    // two layers of weights, and biases
+    expect(JSON.parse(stdout)).toMatchObject({ name: 'gcn', params: 2 * 16 + 16 + 16 * 2 + 2, frontEnd: { nodes: 3, edges: 1 } })
+    expect(bitwright('info', 'gcn', '--data', 'graph.json').stdout).toMatch(/^input +graph of 3 nodes, 2 features each$/m)
+    expect(bitwright('info', 'gcn', '--data', 'graph.json', '--target', 'cortex-m4@80MHz')).toMatchObject({
+      status: 2,
+      stderr: expect.stringMatching(/^bitwright info: the network works on a graph: there is no integer model of it/),
+    })
   })
 
   test('info of a file that is no network names the file', () => {

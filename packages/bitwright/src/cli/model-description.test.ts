@@ -16,7 +16,7 @@ test.each(['ds-cnn-s', 'kws-e2e-e3k5'] as const)('%s: flash and RAM of firmware,
   try {
     writeFileSync(join(folder, 'a.json'), JSON.stringify(network))
     writeFileSync(join(folder, 'a.bw'), encodeModel(model))
-    const planned = describeSubject(join(folder, 'a.json')).firmware
+    const planned = describeSubject(join(folder, 'a.json')).firmware!
     expect(describeSubject(join(folder, 'a.bw')).firmware).toEqual(planned)
     const files = firmware.files({ model, file: encodeModel(model) }, {})
     const header = Buffer.from(files.find(({ path }) => path === 'model.h')!.bytes).toString()

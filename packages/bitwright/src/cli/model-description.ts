@@ -1,5 +1,6 @@
 // What `info` says about a model file, an architecture, or a built-in network.
 import { decodeModel, type IntegerModel, modelInfo } from '@bitwright/runtime'
+import { loadGraph } from '../data/graph-dataset.ts'
 import { UsageError } from '../errors.ts'
 import { defaultTarget, firmwareModel, targetKernels } from '../export/firmware-targets.ts'
 import type { StreamCost, TimeModel } from '../hardware/cost-model.ts'
@@ -7,6 +8,8 @@ import { firmwareMemory } from '../hardware/firmware.ts'
 import { bitOperationsOf, modelLayers, networkLayers } from '../hardware/layer-shape.ts'
 import { lowerSkeleton } from '../hardware/lower.ts'
 import { memory, streamCost } from '../hardware/memory.ts'
+import { graphFrontEnd, graphNetwork, graphNetworkNames, isGraphNetworkName } from '../network/builtins-graph.ts'
+import { requireIntegerForm } from '../network/graph.ts'
 import {
   type BuiltinName,
   builtinNames,
@@ -38,8 +41,8 @@ export interface ModelDescription {
   readonly ramBytes: number
   /** Buffers of an MFCC or log-mel front end, beside ramBytes. */
   readonly frontEndBytes?: number
-  /** Constants and static memory of firmware for the default processor, front end included; code and stack come on top. */
-  readonly firmware: { readonly target: string; readonly flashBytes: number; readonly ramBytes: number }
+  /** Constants and static memory of firmware for the default processor, front end included; code and stack come on top. Absent for a graph. */
+  readonly firmware?: { readonly target: string; readonly flashBytes: number; readonly ramBytes: number }
   readonly averageWeightBits?: number
   /** What follows is of it, for a whole clip or image. */
   readonly target?: string
@@ -66,17 +69,26 @@ export interface ModelDescription {
 }
 
 /**
- * Describes what `subject` names: a file, or else a built-in network; on a target where one is given.
+ * Describes what `subject` names: a file, or else a built-in network; on a target where one is given. `data`: the graph that a built-in network for
+ * graphs is made for.
  * @throws UsageError for neither; BadModelError for a damaged .bw file
  */
-export function describeSubject(subject: string, target?: TimeModel): ModelDescription {
+export function describeSubject(subject: string, target?: TimeModel, data?: string): ModelDescription {
+  if (isGraphNetworkName(subject)) {
+    if (data === undefined)
+      throw new UsageError(`${subject}: has the sizes of its graph; give one: bitwright info ${subject} --data cora.json`)
+    const dataset = loadGraph(data)
+    return describeNetwork(graphNetwork(subject, graphFrontEnd(dataset), dataset.classes), target)
+  }
+  if (data !== undefined) throw new UsageError(`--data ${data}: ${subject} has its sizes without a graph; leave it away`)
   if ((builtinNames as readonly string[]).includes(subject))
     return describeNetwork(builtinNetwork(subject, { classes: paperClasses(subject as BuiltinName) }), target)
   if (/\.json$/i.test(subject)) return describeNetwork(readNetwork(subject), target)
   if (!/[./\\]/.test(subject)) {
-    const guess = nearest(subject, builtinNames)
+    const names = [...builtinNames, ...graphNetworkNames]
+    const guess = nearest(subject, names)
     throw new UsageError(
-      `${subject}: no built-in network; ${guess ? `did you mean ${guess}?` : `give ${builtinNames.join(', ')}, or the path of a .bw or .json file`}`,
+      `${subject}: no built-in network; ${guess ? `did you mean ${guess}?` : `give ${names.join(', ')}, or the path of a .bw or .json file`}`,
     )
   }
   return describeModel(readGivenFile(subject), subject, target)
@@ -120,6 +132,7 @@ function describeModel(file: Uint8Array, path: string, target: TimeModel | undef
 
 function describeNetwork(network: Network, target: TimeModel | undefined): ModelDescription {
   const { nodes, ...cost } = memory.price(network)
+  if (target) requireIntegerForm(network.frontEnd)
   const { nodes: times, ...time } = target?.time(networkLayers(network), network.frontEnd) ?? { nodes: [] }
   const layers = network.nodes.map((node, index) => {
     const { params, macs, weightBytes, outputBytes } = nodes[index]
@@ -131,7 +144,7 @@ function describeNetwork(network: Network, target: TimeModel | undefined): Model
     return { name: node.id, op: node.op, params, macs, weightBytes, outputBytes, ...bits, ...times[index] }
   })
   const { name, classes, frontEnd } = network
-  const firmware = firmwareCost(lowerSkeleton(network).model)
+  const firmware = frontEnd.kind === 'graph' ? {} : firmwareCost(lowerSkeleton(network).model)
   const onTarget = { ...(target && { target: target.name }), ...time }
   return { name, kind: 'network', classes, frontEnd, ...cost, ...onTarget, ...firmware, ...averageOf(layers), layers }
 }
@@ -169,10 +182,14 @@ export function descriptionText(description: ModelDescription): string {
     ['flash', `${bytes(flashBytes)} (${flashBytes} bytes)${asIf}`],
     ['RAM', `${bytes(ramBytes)} (${ramBytes} bytes)${asIf}`],
     ...(frontEndBytes ? [['front end', `${bytes(frontEndBytes)} more of RAM (${frontEndBytes} bytes)`]] : []),
-    [
-      'firmware',
-      `${bytes(firmware.flashBytes)} of flash beside code, ${bytes(firmware.ramBytes)} of RAM beside stack (${firmware.target})${asIf}`,
-    ],
+    ...(firmware
+      ? [
+          [
+            'firmware',
+            `${bytes(firmware.flashBytes)} of flash beside code, ${bytes(firmware.ramBytes)} of RAM beside stack (${firmware.target})${asIf}`,
+          ],
+        ]
+      : []),
     ...(stream
       ? [
           [

@@ -5,8 +5,7 @@ import { evolutionDefaults } from '../search/evolution.ts'
 import type { SearchSpec } from '../study/api.ts'
 import { flagName } from './flag-name.ts'
 import * as fields from './fields.ts'
-import { graphEpochs } from './study-flags.ts'
-import { studyFields, studySpec } from './study-request.ts'
+import { fieldsFor, studyFields, studySpec } from './study-request.ts'
 
 const schema = z.object({
   ...studyFields,
@@ -23,9 +22,7 @@ const schema = z.object({
 
 /** `args`: the flags as typed, for the command that the run remembers. @throws UsageError naming the flag that is wrong. */
 export function searchRequest(options: Record<string, unknown>, args: readonly string[]): { spec: SearchSpec; json: boolean } {
-  const given = fields.validate(schema, options)
-  const isGraph = given.space === 'graph'
-  const flags = isGraph && options.epochs === undefined ? { ...given, epochs: graphEpochs } : given
+  const flags = fields.validate(schema.extend(fieldsFor(options.data)), options)
   const { space, search, filters, frontEnd, network, json } = flags
   if (frontEnd !== undefined && space !== 'kws-e2e')
     throw new UsageError(`--front-end ${frontEnd}: only --space kws-e2e has a choice of first layer`)
@@ -36,7 +33,8 @@ export function searchRequest(options: Record<string, unknown>, args: readonly s
   if (network !== undefined && space !== 'network') throw new UsageError(`--network ${network}: needs --space network`)
   if (network === undefined && space === 'network') throw new UsageError('--space network: needs --network, whose bits are to be chosen')
   if (space === 'network' && search !== 'joint') throw new UsageError('--space network: has nothing but bits to choose; add --search joint')
-  if (isGraph && search !== 'joint') throw new UsageError(`--search ${search}: --space graph has sizes to choose; use --search joint`)
+  if (space === 'graph' && search !== 'joint')
+    throw new UsageError(`--search ${search}: --space graph has sizes to choose; use --search joint`)
   const spaceOptions = {
     ...(filters !== undefined && { filters }),
     ...(frontEnd !== undefined && { frontEnd }),

@@ -51,7 +51,7 @@ export function addStudyFlags(command: Command): Command {
     .optionsGroup('Training:')
     .option(
       '--epochs <N|stage=N,..>',
-      `final training; other stages scale with it; quantize=0: by calibration alone (default: ${describeEpochs(defaultEpochs)})`,
+      `final training; other stages scale with it; quantize=0: by calibration alone (default: ${describeEpochs(defaultEpochs)}; on a graph: ${describeEpochs(graphEpochs)})`,
     )
     .option('--batch-size <N>', 'clips or images of one step', '64')
     .option('--learning-rate <X>', 'peak of the schedule (default: by optimiser)')

@@ -1,12 +1,13 @@
 // From the flags that `search` and `train` share to the request of a study, checked.
 import { availableParallelism } from 'node:os'
 import type { z } from 'zod'
+import { isGraphFile } from '../data/graph-dataset.ts'
 import { UsageError } from '../errors.ts'
 import { targetTime } from '../hardware/targets.ts'
 import type { BudgetSpec, DataSpec } from '../study/api.ts'
 import * as fields from './fields.ts'
 import { shellCommand } from './shell-command.ts'
-import { defaultEpochs } from './study-flags.ts'
+import { defaultEpochs, graphEpochs } from './study-flags.ts'
 
 /** zod fields of the shared flags, to be spread into a verb's schema. */
 export const studyFields = {
@@ -43,6 +44,12 @@ export const studyFields = {
   out: fields.path('the folder the run is kept in, e.g. --out runs/first'),
   resume: fields.present(),
   json: fields.present(),
+}
+
+/** Fields whose defaults are those of the samples at `data`. */
+export const fieldsFor = (data: unknown) => {
+  const epochs = typeof data === 'string' && isGraphFile(data) ? graphEpochs : defaultEpochs
+  return { epochs: fields.epochs(epochs).default(epochs) }
 }
 
 type StudyFlags = z.output<z.ZodObject<typeof studyFields>>

@@ -1,6 +1,6 @@
 // `bitwright train`: one given network, trained and quantized with the same data, bits and output options as a search.
 import type { Command } from 'commander'
-import { addStudyFlags, graphEpochs } from './study-flags.ts'
+import { addStudyFlags } from './study-flags.ts'
 import { verb } from './verb.ts'
 
 export function command(): Command {
@@ -26,17 +26,12 @@ export function command(): Command {
     .action(async (options: Record<string, unknown>) => {
       const { z } = await import('zod')
       const fields = await import('./fields.ts')
-      const { studyFields, studySpec } = await import('./study-request.ts')
+      const { fieldsFor, studyFields, studySpec } = await import('./study-request.ts')
       const network = fields.path('a built-in network such as ds-cnn-s, or the path of an architecture.json')
       const from = fields.path('the folder of a finished run, e.g. --from runs/first')
       const member = fields.integer(0, 100_000)
-      const given = fields.validate(
-        z.object({ network: network.optional(), from: from.optional(), member: member.optional(), ...studyFields }),
-        options,
-      )
-      const { isGraphNetworkName } = await import('../network/builtins-graph.ts')
-      const isGraph = given.network !== undefined && isGraphNetworkName(given.network)
-      const flags = isGraph && options.epochs === undefined ? { ...given, epochs: graphEpochs } : given
+      const own = { network: network.optional(), from: from.optional(), member: member.optional() }
+      const flags = fields.validate(z.object({ ...own, ...studyFields, ...fieldsFor(options.data) }), options)
       const { UsageError } = await import('../errors.ts')
       const { existingRunDirectory } = await import('../study/run-directory.ts')
       const chosen = flags.network ?? (flags.from === undefined ? undefined : existingRunDirectory(flags.from).architecture)
