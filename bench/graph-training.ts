@@ -18,19 +18,18 @@ export interface GraphTraining {
 /** As GCN is trained (arXiv 1609.02907). */
 export const gcnTraining: GraphTraining = { epochs: 200, rate: 0.01, decay: 0.0005, dropout: 0.5 }
 
-export interface Accuracies {
-  readonly validation: number
-  readonly test: number
-}
+type ScoredSplit = 'validation' | 'test'
+export type Accuracies = Readonly<Record<ScoredSplit, number>>
 
-/** `network` with widths is trained in float and at them, one without in float alone. */
-export async function trainOnGraph(
+/** `network` with widths is trained in float and at them, one without in float alone; scored on the nodes of `splits` alone. */
+export async function trainOnGraph<Split extends ScoredSplit>(
   engine: Engine,
   dataset: GraphDataset,
   network: Network,
   seed: number,
-  { epochs, rate, decay, dropout }: GraphTraining = gcnTraining,
-): Promise<Accuracies> {
+  { epochs, rate, decay, dropout }: GraphTraining,
+  splits: readonly Split[],
+): Promise<Readonly<Record<Split, number>>> {
   const float = withoutBits(network)
   const isQuantized = network.nodes.some((node) => 'activationBits' in node && node.activationBits !== undefined)
   const store = createStore(engine, [float], seed)
@@ -65,12 +64,13 @@ export async function trainOnGraph(
     await run(quantization)
   }
   const evaluator = new Evaluator(engine, quantization?.network ?? float, store, quantization ? { quantization } : {})
-  const accuracy = async (split: keyof Accuracies) => {
+  const accuracy = async (split: Split) => {
     const nodes = dataset.splits[split]
     const { logits } = await evaluator.logits(source, nodes)
     return logits.filter((row, i) => argMax(row) === nodes[i].label).length / nodes.length
   }
-  const result = { validation: await accuracy('validation'), test: await accuracy('test') }
+  const result = {} as Record<Split, number>
+  for (const split of splits) result[split] = await accuracy(split)
   evaluator.dispose()
   quantization?.dispose()
   store.dispose()

@@ -34,7 +34,8 @@ const engine = new Engine(await openBackend({ threads: 1 }))
 
 const began = performance.now()
 const results: Accuracies[] = []
-for (let seed = 0; seed < Number(values.seeds); seed++) results.push(await trainOnGraph(engine, dataset, trained, seed, options))
+for (let seed = 0; seed < Number(values.seeds); seed++)
+  results.push(await trainOnGraph(engine, dataset, trained, seed, options, ['validation', 'test']))
 const summary = (split: keyof Accuracies) => meanAndError(results.map((result) => 100 * result[split]))
 const seconds = (performance.now() - began) / 1000
 const shown = {

@@ -7,8 +7,8 @@
 //
 // Limits are shares of what GCN has at 4/4 bits, of bytes of weights and of the bits of all numbers that layers multiply at all nodes; default 1 each,
 // so that a network of as many channels has no more bits in the mean. Every search and every training is a file of --out, taken from there
-// where it exists; other settings need another folder.
-import { existsSync, mkdirSync, readFileSync } from 'node:fs'
+// where it exists; a folder that was made with other epochs, candidates or another recipe is refused.
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Engine, openBackend } from '../packages/engine/src/index.ts'
@@ -26,7 +26,7 @@ import type { Candidate } from '../packages/bitwright/src/search/strategy.ts'
 import { atomicWrite } from '../packages/bitwright/src/study/run-directory.ts'
 import { openStrategy, searchedSpace } from '../packages/bitwright/src/study/search-strategy.ts'
 import { columns } from './columns.ts'
-import { type Accuracies, meanAndError, trainOnGraph } from './graph-training.ts'
+import { type Accuracies, gcnTraining, meanAndError, trainOnGraph } from './graph-training.ts'
 
 const { values } = parseArgs({
   options: {
@@ -46,6 +46,7 @@ if (values.data === undefined || values.out === undefined) {
 }
 const { out, candidates } = values
 mkdirSync(out, { recursive: true })
+requireSettings(out, { search: values.epochs, candidates, training: gcnTraining })
 const engine = new Engine(await openBackend({ threads: 1 }))
 const always = () => true
 const limits = `${values.weights}x${values.activations}`
@@ -56,6 +57,18 @@ async function once<T>(name: string, work: () => Promise<T>): Promise<T> {
   const result = await work()
   atomicWrite(path, JSON.stringify(result))
   return result
+}
+
+/** Ends the program where the folder holds results of other settings. */
+function requireSettings(folder: string, settings: object): void {
+  const path = join(folder, 'settings.json')
+  const own = JSON.stringify(settings)
+  const kept = existsSync(path) ? readFileSync(path, 'utf8') : readdirSync(folder).length === 0 ? own : 'unknown settings'
+  if (kept !== own) {
+    console.error(`--out ${folder}: was made with ${kept}, not with ${own}; give another folder`)
+    process.exit(2)
+  }
+  atomicWrite(path, own)
 }
 
 const uniform = (network: Network, bits: number) => withBits(network, { weightBits: bits, activationBits: bits }, { edges: 'same' })
@@ -108,7 +121,10 @@ for (const data of values.data.split(',')) {
   const rows = new Map<string, Trained[]>()
   const add = async (row: string, seed: number, network: Network, file = row) => {
     const name = `${graph}-${seed}-${file.replaceAll(/\W+/g, '-')}`
-    const trained = await once(name, async () => ({ network, ...(await trainOnGraph(engine, dataset, network, seed)) }))
+    const trained = await once(name, async () => ({
+      network,
+      ...(await trainOnGraph(engine, dataset, network, seed, gcnTraining, ['validation', 'test'])),
+    }))
     rows.set(row, [...(rows.get(row) ?? []), trained])
     return trained
   }
@@ -123,7 +139,7 @@ for (const data of values.data.split(',')) {
       finalists.push(
         await once(`${graph}-${seed}-${limits}-finalist-${i}`, async () => ({
           network,
-          ...(await trainOnGraph(engine, dataset, network, seed)),
+          ...(await trainOnGraph(engine, dataset, network, seed, gcnTraining, ['validation', 'test'])),
         })),
       )
     const best = finalists.reduce((one, other) => (other.validation > one.validation ? other : one))
