@@ -1,8 +1,12 @@
-// ds-cnn-s on every processor: every logit, every size as predicted, and not one instruction more than firmware/instructions.json says.
+// ds-cnn-s on every processor: every logit, every size as predicted, and not one instruction more than firmware/instructions.json says; and the
+// logits and sizes of a network with attention, of which firmware has more code and an arena with rows of scores.
 import { rmSync } from 'node:fs'
 import { type IntegerModel, modelInfo } from '@bitwright/runtime'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { firmwareModel, firmwareTargets, targetKernels } from '../export/firmware-targets.ts'
+import { stockedModel } from '../hardware/designed-networks.ts'
+import { memory } from '../hardware/index.ts'
+import { builtinNetwork, withBits } from '../network/index.ts'
 import { exportedFolder, newFolder } from './testing/folder.ts'
 import {
   clipInstructions,
@@ -72,6 +76,22 @@ describe.skipIf(missing !== undefined)(`filters on 16-bit sound in QEMU${missing
   it.each(firmwareTargets)('%s: the logits of the runtime, and the recorded instructions', async (target) => {
     const instructions = await filterCounts(folder, target)
     if (compiler() === recorded.compiler) expect(instructions).toBe(recorded.filters[target])
+  })
+})
+
+// last: its firmware is built with other flags
+describe.skipIf(missing !== undefined)(`cenet-gcn-6 in QEMU${missing ? ` (skipped: ${missing})` : ''}`, () => {
+  const classes = Array.from({ length: 12 }, (_, i) => `word${i}`)
+  const network = withBits(builtinNetwork('cenet-gcn-6', { classes }), { weightBits: 4, activationBits: 4 })
+  beforeAll(() => void exportModel(stockedModel(network)))
+
+  it.each(firmwareTargets)('%s: every logit, and flash and memory as predicted', { timeout: 200_000 }, async (target) => {
+    const measured = await measureCounted(folder, target)
+    expect(measured.difference).toBeUndefined()
+    expect(measured.mispredicted).toEqual([])
+    expect(measured.layers!.filter(({ op }) => op === 'attend')).toHaveLength(3)
+    // the arena, of which a front end's buffers are less
+    expect(measured.predicted.ram.bw_memory).toBe(memory.price(network).ramBytes)
   })
 })
 
