@@ -1,4 +1,4 @@
-// Does the predicted latency order networks as the emulator's instruction counts do? Random networks of three families with random widths at
+// Does the predicted latency order networks as the emulator's instruction counts do? Random networks of four families with random widths at
 // every layer, none of which the tables were made from: Kendall's tau of predicted and counted instructions (layers and features of a clip),
 // and the errors. Exit code 1 where a tau is below 0.9.
 //   node bench/latency.ts [--networks 10] [--targets a,b] [--tables DIR] [--json]

@@ -171,16 +171,21 @@ function depthwiseTerms(layer: LayerShape): Terms {
 }
 
 /** Two queries at a time: scores, what the softmax takes of each, and sums, each with the keys and values that are read for it. */
-function attentionTerms({ height, width, inputChannels, channels, inputBits, outputBits }: LayerShape): Terms {
+function attentionTerms(layer: LayerShape, kernels: Kernels | undefined): Terms {
+  const { height, width, inputChannels, channels, inputBits, outputBits } = layer
   const positions = height * width
-  const read = (up(positions, 2) / 2) * positions
+  const even = up(positions, 2)
+  // the kernels in fours take an odd last query twice, and values of two positions at a time; they unpack queries value by value
+  const inPairs = kernels !== undefined && kernels !== 'plain' && kindOf(layer) === 'attend in fours'
+  const rows = inPairs ? even : positions
   const [keys, values] = [inputChannels, channels].map((count) => widthTag(inputBits, count).replace('c', ''))
   return [
     ['call', 1],
-    ['rows', positions],
-    ['pairs', positions ** 2],
-    [`scores:a${keys}`, read * inputChannels],
-    [`sums:a${values}`, read * channels],
+    ['rows', rows],
+    ['pairs', rows * positions],
+    [inPairs ? `queries:a${keys}` : 'queries', rows * inputChannels],
+    [`scores:a${keys}`, (even / 2) * positions * inputChannels],
+    [`sums:a${values}`, (even / 2) * rows * channels],
     [`outputs:o${widthTag(outputBits, channels)}`, positions * channels],
   ]
 }
@@ -206,7 +211,7 @@ export function termsOf(layer: LayerShape, kernels?: Kernels): Terms {
         [`addends:a${from}`, outputs * depthOf(layer)],
       ]
     case 'attend':
-      return attentionTerms(layer)
+      return attentionTerms(layer, kernels)
     case 'reshape':
       return [['call', 1]]
     default:

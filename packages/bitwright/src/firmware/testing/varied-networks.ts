@@ -1,26 +1,30 @@
-// Networks that nothing was fitted to, with a width of its own at every layer: of the keyword-spotting spaces, and residual ones for images.
+// Networks that nothing was fitted to, with a width of its own at every layer: of the keyword-spotting spaces, attention among them, and residual ones for images.
 import { Random } from '@bitwright/engine'
 import { lowerSkeleton } from '../../hardware/lower.ts'
 import {
   classifier,
   convolution,
+  isMultiplying,
   network,
   samePadding,
-  weightedNodes,
   withBits,
   type Network,
   type NetworkNode,
   type Pair,
 } from '../../network/index.ts'
-import { kwsE2e, kwsMfcc, randomDecisions, type Space } from '../../spaces/index.ts'
+import { cenet, kwsE2e, kwsMfcc, randomDecisions, type Space } from '../../spaces/index.ts'
 import { modelInfo } from '@bitwright/runtime'
 
 const classes = Array.from({ length: 12 }, (_, i) => `word${i}`)
 
-export const families = ['kws-mfcc', 'kws-e2e', 'resnet8-like'] as const
+export const families = ['kws-mfcc', 'kws-e2e', 'cenet', 'resnet8-like'] as const
 export type Family = (typeof families)[number]
 
-const spaces: Readonly<Partial<Record<Family, Space>>> = { 'kws-mfcc': kwsMfcc({ classes }), 'kws-e2e': kwsE2e({ classes }) }
+const spaces: Readonly<Partial<Record<Family, Space>>> = {
+  'kws-mfcc': kwsMfcc({ classes }),
+  'kws-e2e': kwsE2e({ classes }),
+  cenet: cenet({ classes }),
+}
 
 /** MLPerf Tiny's ResNet-8 with channels of its own in every stack. */
 function residual(random: Random): Network {
@@ -58,7 +62,9 @@ export function variedNetworks(family: Family, count: number): Network[] {
   while (found.length < count) {
     const built = space ? space.build(randomDecisions(space, random)) : residual(random)
     const width = (): number => (random.integer(2) ? [2, 4, 8][random.integer(3)] : 1 + random.integer(8))
-    const overrides = Object.fromEntries(weightedNodes(built).map(({ id }) => [id, { weightBits: width(), activationBits: width() }]))
+    const overrides = Object.fromEntries(
+      built.nodes.filter(isMultiplying).map(({ id }) => [id, { weightBits: width(), activationBits: width() }]),
+    )
     const decided = withBits(built, { weightBits: 8, activationBits: 8 }, { edges: 'same', overrides })
     const { flashBytes, ramBytes } = modelInfo(lowerSkeleton(decided).model)
     if (flashBytes + ramBytes < mostBytes) found.push({ ...decided, name: `${family} ${found.length}` })
