@@ -8,7 +8,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Random } from '../packages/engine/src/index.ts'
 import { memory } from '../packages/bitwright/src/hardware/index.ts'
 import { Budget } from '../packages/bitwright/src/search/budget.ts'
@@ -16,6 +15,7 @@ import { drawWithin } from '../packages/bitwright/src/search/random.ts'
 import { kwsE2e } from '../packages/bitwright/src/spaces/index.ts'
 import type { StudyEvent } from '../packages/bitwright/src/study/events.ts'
 import { readJournal } from '../packages/bitwright/src/study/journal.ts'
+import { readFlags } from './flags.ts'
 
 interface Run {
   readonly name: string
@@ -30,24 +30,11 @@ const classes = ['down', 'go', 'left', 'no', 'off', 'on', 'right', 'stop', 'up',
 const macs = 14e6
 const randomNetworks = 5
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    lists: { type: 'string' },
-    out: { type: 'string' },
-    seeds: { type: 'string', default: '0,1,2' },
-    only: { type: 'string' },
-    threads: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
-})
-const { data, lists, out } = values
-if (data === undefined || lists === undefined || out === undefined) {
-  console.error(
-    'usage: node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--threads N] [--json]',
-  )
-  process.exit(2)
-}
+const { data, lists, out, ...values } = readFlags(
+  'node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--threads N] [--json]',
+  ['data', 'lists', 'out'],
+  { seeds: '0,1,2', only: undefined, threads: undefined, json: false },
+)
 
 const bits = (weights: string, activations = weights) => ['--weight-bits', weights, '--activation-bits', activations]
 
@@ -57,7 +44,7 @@ function variants(name: string, seed: number, first: Run, widths: readonly strin
     name: `${name}-${width}`,
     seed,
     verb: 'train',
-    flags: ['--from', join(out!, `${first.name}-s${seed}`), ...bits(width), '--epochs', `train=60,quantize=${quantizeEpochs}`],
+    flags: ['--from', join(out, `${first.name}-s${seed}`), ...bits(width), '--epochs', `train=60,quantize=${quantizeEpochs}`],
   }))
   return [first, ...rest]
 }
@@ -73,7 +60,7 @@ function matrix(seed: number): Run[] {
   const given = (network: string, widths: readonly string[]): Run[] =>
     variants(network, seed, { name: network, seed, verb: 'train', flags: ['--network', network, ...epochs(20)] }, widths, 60)
   const random = Array.from({ length: randomNetworks }, (_, i): Run => {
-    const network = join(out!, 'networks', `random${i}-s${seed}.json`)
+    const network = join(out, 'networks', `random${i}-s${seed}.json`)
     return { name: `random${i}`, seed, verb: 'train', flags: ['--network', network, ...epochs(1)] }
   })
   return [
@@ -91,23 +78,23 @@ function matrix(seed: number): Run[] {
 function writeRandomNetworks(seed: number): void {
   const space = kwsE2e({ classes, filters: 60 })
   const budget = new Budget({ budget: { macs }, hardware: memory, weightBits: 8, activationBits: 8 })
-  mkdirSync(join(out!, 'networks'), { recursive: true })
+  mkdirSync(join(out, 'networks'), { recursive: true })
   for (let i = 0; i < randomNetworks; i++) {
     const { network } = drawWithin(space, budget, new Random(seed, 'accuracy bench', i))
-    writeFileSync(join(out!, 'networks', `random${i}-s${seed}.json`), JSON.stringify(network))
+    writeFileSync(join(out, 'networks', `random${i}-s${seed}.json`), JSON.stringify(network))
   }
 }
 
 function perform({ name, seed, verb, flags }: Run): StudyEvent[] {
-  const folder = join(out!, `${name}-s${seed}`)
-  const list = (file: string) => join(lists!, `sc12_${file}.txt`)
+  const folder = join(out, `${name}-s${seed}`)
+  const list = (file: string) => join(lists, `sc12_${file}.txt`)
   const journal = join(folder, 'journal.jsonl')
   const events = () => (existsSync(journal) ? readJournal(journal) : [])
   if (events().some(({ type }) => type === 'finished')) return events()
   const resume = events().length > 0 ? ['--resume'] : []
   const common = [
     '--data',
-    data!,
+    data,
     '--train-list',
     list('train'),
     '--validation-list',

@@ -9,7 +9,6 @@
 // The lists folder has sc12_train.txt, sc12_val.txt and sc12_test.txt. Seconds are those of the runs' journals: compare them on idle processors.
 import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { adaptRequest } from '../packages/bitwright/src/cli/adapt-request.ts'
 import { createProgress } from '../packages/bitwright/src/cli/progress.ts'
 import { searchRequest } from '../packages/bitwright/src/cli/search-request.ts'
@@ -23,33 +22,26 @@ import { runDirectory } from '../packages/bitwright/src/study/run-directory.ts'
 import { searchStudy } from '../packages/bitwright/src/study/run.ts'
 import { type Part, prepare } from './adapt-data.ts'
 import { columns } from './columns.ts'
+import { readFlags } from './flags.ts'
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    lists: { type: 'string' },
-    out: { type: 'string' },
-    seeds: { type: 'string', default: '0,1,2' },
-    decibels: { type: 'string', default: '5' },
-    flash: { type: 'string', default: '24k' },
-    epochs: { type: 'string' },
-    candidates: { type: 'string' },
-    'adapt-epochs': { type: 'string' },
-    'adapt-candidates': { type: 'string' },
-    replay: { type: 'string' },
-    only: { type: 'string', default: 'old,cold,adapt' },
-    threads: { type: 'string', default: '1' },
-    json: { type: 'boolean', default: false },
+const { data, lists, out, ...values } = readFlags(
+  `node bench/adapt.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--decibels N] [--flash SIZE] [--epochs warmup=N,..] [--candidates N]
+  [--adapt-epochs search=N,..] [--adapt-candidates N] [--replay SHARE] [--only old,cold,adapt] [--threads N] [--json]`,
+  ['data', 'lists', 'out'],
+  {
+    seeds: '0,1,2',
+    decibels: '5',
+    flash: '24k',
+    epochs: undefined,
+    candidates: undefined,
+    'adapt-epochs': undefined,
+    'adapt-candidates': undefined,
+    replay: undefined,
+    only: 'old,cold,adapt',
+    threads: '1',
+    json: false,
   },
-})
-const { data, lists, out } = values
-if (data === undefined || lists === undefined || out === undefined) {
-  console.error(
-    'usage: node bench/adapt.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--decibels N] [--flash SIZE] [--epochs warmup=N,..] [--candidates N]',
-  )
-  console.error('  [--adapt-epochs search=N,..] [--adapt-candidates N] [--replay SHARE] [--only old,cold,adapt] [--threads N] [--json]')
-  process.exit(2)
-}
+)
 const wanted = new Set(values.only.split(','))
 
 /** The flags of both kinds of run that say where the data is, and how to work. */
@@ -144,10 +136,10 @@ function compared(split: 'validation' | 'test', adapted: readonly StudyEvent[], 
 }
 
 async function row(seed: number) {
-  const folder = resolve(join(out!, `seed${seed}`))
-  const list = (name: string) => join(lists!, `sc12_${name}.txt`)
+  const folder = resolve(join(out, `seed${seed}`))
+  const list = (name: string) => join(lists, `sc12_${name}.txt`)
   mkdirSync(folder, { recursive: true })
-  const parts = prepare(data!, { train: list('train'), validation: list('val'), test: list('test') }, folder, {
+  const parts = prepare(data, { train: list('train'), validation: list('val'), test: list('test') }, folder, {
     seed,
     decibels: Number(values.decibels),
   })

@@ -8,7 +8,6 @@
 // --epochs: of float training, and of quantized training after it. Validation clips alone are scored.
 import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Engine, openBackend, Random } from '../packages/engine/src/index.ts'
 import { type AudioDataset } from '../packages/bitwright/src/data/dataset.ts'
 import { loadAudioDataset } from '../packages/bitwright/src/data/audio-dataset.ts'
@@ -19,6 +18,7 @@ import { jointSpace, kwsMfcc, randomDecisions, roleOf, type Space } from '../pac
 import { openSource } from '../packages/bitwright/src/training/sample-source.ts'
 import { SharedQuantization } from '../packages/bitwright/src/training/shared-quantization.ts'
 import { schedule } from '../packages/bitwright/src/training/trainer.ts'
+import { readFlags } from './flags.ts'
 
 const widths = [2, 4, 8]
 const batchSize = 64
@@ -52,23 +52,11 @@ interface Row {
   readonly seconds: number
 }
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    lists: { type: 'string' },
-    out: { type: 'string' },
-    seeds: { type: 'string', default: '0,1' },
-    epochs: { type: 'string', default: '4,8' },
-    only: { type: 'string' },
-    threads: { type: 'string', default: '1' },
-    json: { type: 'boolean', default: false },
-  },
-})
-const { data, lists, out } = values
-if (data === undefined || lists === undefined || out === undefined) {
-  console.error('usage: node bench/bit-sharing.ts --data DIR --lists DIR --out DIR [--seeds 0,1] [--epochs 4,8] [--only a,b] [--threads N]')
-  process.exit(2)
-}
+const { data, lists, out, ...values } = readFlags(
+  'node bench/bit-sharing.ts --data DIR --lists DIR --out DIR [--seeds 0,1] [--epochs 4,8] [--only a,b] [--threads N] [--json]',
+  ['data', 'lists', 'out'],
+  { seeds: '0,1', epochs: '4,8', only: undefined, threads: '1', json: false },
+)
 const [floatEpochs, quantizedEpochs] = values.epochs.split(',').map(Number)
 
 /** kws-mfcc with every block expansion 3, kernel 3: a space with nothing to choose but widths. */

@@ -11,6 +11,7 @@ import { loadImageList } from '../packages/bitwright/src/data/image-dataset.ts'
 import { argMax } from '../packages/bitwright/src/training/evaluate.ts'
 import { load, type Model } from '../packages/runtime/src/index.ts'
 import { columns } from './columns.ts'
+import { wrongUse } from './flags.ts'
 import { type Clips, type HomeKind, homeKinds, type Logits, type Sizes } from './home.ts'
 
 export interface HomeRow extends Partial<Sizes> {
@@ -62,11 +63,6 @@ async function throughHomes(path: string, clipsOf: (model: Model) => Promise<Cli
     console.error(`${path}: ${name}: ${equal} of ${clips.length} clips equal, at most ${most} steps apart`)
   }
   return rows
-}
-
-function wrongUse(line: string): never {
-  console.error(line)
-  process.exit(2)
 }
 
 const { values, positionals } = parseArgs({

@@ -15,7 +15,6 @@
 // and sc12_test.txt. Validation clips choose; test clips are scored once, by each cell's final model.
 import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Engine, openBackend } from '../packages/engine/src/index.ts'
 import { createProgress } from '../packages/bitwright/src/cli/progress.ts'
 import { searchRequest } from '../packages/bitwright/src/cli/search-request.ts'
@@ -29,35 +28,26 @@ import { loadRunData } from '../packages/bitwright/src/study/run-data.ts'
 import { atomicWrite, runDirectory } from '../packages/bitwright/src/study/run-directory.ts'
 import { searchStudy } from '../packages/bitwright/src/study/run.ts'
 import { columns } from './columns.ts'
+import { readFlags } from './flags.ts'
 import { FloatSearch } from './float-search.ts'
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    lists: { type: 'string' },
-    out: { type: 'string' },
-    budgets: { type: 'string', default: '8k,12k,20k,100ms' },
-    target: { type: 'string', default: 'cortex-m4@80MHz' },
-    seeds: { type: 'string', default: '0,1,2' },
-    widths: { type: 'string', default: '8,4,2' },
-    epochs: { type: 'string' },
-    'sequential-epochs': { type: 'string' },
-    candidates: { type: 'string' },
-    only: { type: 'string', default: 'joint,sequential' },
-    threads: { type: 'string', default: '1' },
-    json: { type: 'boolean', default: false },
+const { data, lists, out, ...values } = readFlags(
+  `node bench/joint-sequential.ts --data DIR --lists DIR --out DIR [--budgets 8k,12k,100ms] [--target NAME] [--seeds 0,1,2]
+  [--widths 8,4,2] [--epochs warmup=N,..] [--sequential-epochs ..] [--candidates N] [--only joint,sequential] [--threads N] [--json]`,
+  ['data', 'lists', 'out'],
+  {
+    budgets: '8k,12k,20k,100ms',
+    target: 'cortex-m4@80MHz',
+    seeds: '0,1,2',
+    widths: '8,4,2',
+    epochs: undefined,
+    'sequential-epochs': undefined,
+    candidates: undefined,
+    only: 'joint,sequential',
+    threads: '1',
+    json: false,
   },
-})
-const { data, lists, out } = values
-if (data === undefined || lists === undefined || out === undefined) {
-  console.error(
-    'usage: node bench/joint-sequential.ts --data DIR --lists DIR --out DIR [--budgets 8k,12k,100ms] [--target NAME] [--seeds 0,1,2]',
-  )
-  console.error(
-    '  [--widths 8,4,2] [--epochs warmup=N,..] [--sequential-epochs ..] [--candidates N] [--only joint,sequential] [--threads N] [--json]',
-  )
-  process.exit(2)
-}
+)
 
 type Way = 'joint' | 'sequential'
 
@@ -83,9 +73,9 @@ interface Row {
 /** The request of a joint search as the command line makes it. */
 function request(budget: string, seed: number, name: string, more: Record<string, unknown> = {}): SearchSpec {
   const limits = budget.split('+').map((limit) => [limit.endsWith('s') ? 'latency' : 'flash', limit] as const)
-  const list = (file: string) => join(lists!, `sc12_${file}.txt`)
+  const list = (file: string) => join(lists, `sc12_${file}.txt`)
   const flags = {
-    data: data!,
+    data: data,
     trainList: list('train'),
     validationList: list('val'),
     testList: list('test'),
@@ -97,7 +87,7 @@ function request(budget: string, seed: number, name: string, more: Record<string
     ...(values.candidates !== undefined && { candidates: values.candidates }),
     seed: `${seed}`,
     threads: values.threads,
-    out: resolve(out!, name),
+    out: resolve(out, name),
     ...more,
   }
   const { spec } = searchRequest(flags, ['(bench/joint-sequential.ts)'])
@@ -176,13 +166,13 @@ async function sequentialRow(budget: string, seed: number, float: FloatSearch): 
   let searchSeconds = 0
   for (const width of values.widths.split(',').map(Number)) {
     const base = `${budget}-w${width}-s${seed}`
-    const { network, seconds } = await float.architecture(request(budget, seed, '').budget, width, join(out!, `float-${base}.json`))
+    const { network, seconds } = await float.architecture(request(budget, seed, '').budget, width, join(out, `float-${base}.json`))
     searchSeconds += seconds
     const text = JSON.stringify(network)
     // the same architecture would have the same bits
     if (network === undefined || seen.has(text)) continue
     seen.add(text)
-    const file = join(out!, `architecture-${base}.json`)
+    const file = join(out, `architecture-${base}.json`)
     if (!existsSync(file)) atomicWrite(file, text)
     tried.push({ width, name: `bits-${base}`, more: { ...sequentially, space: 'network', network: file } })
   }
@@ -248,7 +238,7 @@ async function measure(budgets: readonly string[]): Promise<Row[]> {
   const backend = await openBackend({ threads: Number(values.threads) })
   const engine = new Engine(backend)
   for (const seed of values.seeds.split(',').map(Number)) {
-    const float = new FloatSearch(engine, dataset, request(budgets[0], seed, '', sequentially), join(out!, `float-s${seed}.bin`))
+    const float = new FloatSearch(engine, dataset, request(budgets[0], seed, '', sequentially), join(out, `float-s${seed}.bin`))
     for (const budget of budgets) {
       if (ways.includes('joint')) rows.push(await jointRow(budget, seed))
       if (ways.includes('sequential')) rows.push(await sequentialRow(budget, seed, float))

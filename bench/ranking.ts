@@ -7,35 +7,20 @@
 // RUN is the folder of a finished `search --search joint`; its request says data lists and bits.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { parseArgs } from 'node:util'
 import { readJournal } from '../packages/bitwright/src/study/journal.ts'
 import { runDirectory } from '../packages/bitwright/src/study/run-directory.ts'
 import { createProgress } from '../packages/bitwright/src/cli/progress.ts'
 import { trainStudy } from '../packages/bitwright/src/study/run.ts'
 import type { SearchSpec, TrainSpec } from '../packages/bitwright/src/study/api.ts'
 import type { StudyEvent } from '../packages/bitwright/src/study/events.ts'
+import { readFlags } from './flags.ts'
 import { kendallTau, spread } from './rank-correlation.ts'
 
-const { values } = parseArgs({
-  options: {
-    run: { type: 'string' },
-    data: { type: 'string' },
-    out: { type: 'string' },
-    networks: { type: 'string', default: '12' },
-    train: { type: 'string', default: '60' },
-    quantize: { type: 'string', default: '20' },
-    threads: { type: 'string', default: '2' },
-    only: { type: 'string' },
-    json: { type: 'boolean', default: false },
-  },
-})
-const { run, data, out } = values
-if (run === undefined || data === undefined || out === undefined) {
-  console.error(
-    'usage: node bench/ranking.ts --run RUN --data DIR --out DIR [--networks 12] [--train N] [--quantize N] [--threads N] [--only 0,1] [--json]',
-  )
-  process.exit(2)
-}
+const { run, data, out, ...values } = readFlags(
+  'node bench/ranking.ts --run RUN --data DIR --out DIR [--networks 12] [--train N] [--quantize N] [--threads N] [--only 0,1] [--json]',
+  ['run', 'data', 'out'],
+  { networks: '12', train: '60', quantize: '20', threads: '2', only: undefined, json: false },
+)
 
 type Scored = Extract<StudyEvent, { type: 'candidate' }> & { readonly score: number }
 
@@ -48,18 +33,18 @@ const request = JSON.parse(readFileSync(runDirectory(run).spec, 'utf8')) as Sear
 
 /** Validation accuracy of the integer model of a network trained alone; undefined where it is not finished. */
 async function trainedAlone(index: number): Promise<number | undefined> {
-  const folder = resolve(out!, `network${index}`)
+  const folder = resolve(out, `network${index}`)
   const { journal } = runDirectory(folder)
   const evaluation = () =>
     (existsSync(journal) ? readJournal(journal) : []).findLast((event) => event.type === 'evaluation' && event.split === 'validation')
   if (!evaluation() && (wanted === undefined || wanted.includes(index))) {
-    const network = resolve(out!, `network${index}.json`)
+    const network = resolve(out, `network${index}.json`)
     writeFileSync(network, JSON.stringify(chosen[index].network))
     const { space: _space, spaceOptions: _spaceOptions, search: _search, joint: _joint, ...shared } = request
     const spec: TrainSpec = {
       ...shared,
       network,
-      data: { ...request.data, directory: data! },
+      data: { ...request.data, directory: data },
       budget: {},
       epochs: { ...request.epochs, train: Number(values.train), quantize: Number(values.quantize) },
       threads: Number(values.threads),

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util'
 import { RunError, UsageError } from '../packages/bitwright/src/errors.ts'
 import { type BenchOptions, describeMachine, table } from './bench.ts'
 import { columns } from './columns.ts'
+import { wrongUse } from './flags.ts'
 
 type Result = { readonly rows: readonly object[]; readonly text: string }
 
@@ -86,8 +87,7 @@ function parsed(): ReturnType<typeof parse> {
   try {
     return parse()
   } catch (error) {
-    console.error(`${(error as Error).message.split('\n')[0]}; ${usage}`)
-    process.exit(2)
+    return wrongUse(`${(error as Error).message.split('\n')[0]}; ${usage}`)
   }
 }
 

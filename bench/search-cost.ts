@@ -9,7 +9,6 @@
 //
 // A study's training also scores the validation samples after every epoch, which is left out: it would only lower the ratio.
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Engine, openBackend } from '../packages/engine/src/index.ts'
 import { searchRequest } from '../packages/bitwright/src/cli/search-request.ts'
 import type { Dataset } from '../packages/bitwright/src/data/dataset.ts'
@@ -30,27 +29,23 @@ import { calibrate, Trainer } from '../packages/bitwright/src/training/trainer.t
 import { describeMachine, median } from './bench.ts'
 import { withCopies } from './candidate-copies.ts'
 import { columns } from './columns.ts'
+import { readFlags, wrongUse } from './flags.ts'
 
-const { values } = parseArgs({
-  options: {
-    speech: { type: 'string' },
-    lists: { type: 'string' },
-    cifar: { type: 'string' },
-    options: { type: 'string', default: '1,2,4' },
-    rounds: { type: 'string', default: '6' },
-    steps: { type: 'string', default: '3' },
-    epochs: { type: 'string' },
-    candidates: { type: 'string' },
-    threads: { type: 'string', default: '1' },
-    json: { type: 'boolean', default: false },
-  },
+const usage = `node bench/search-cost.ts [--speech DIR --lists DIR] [--cifar DIR] [--options 1,2,4] [--rounds N] [--steps N]
+  [--epochs warmup=N,..] [--candidates N] [--threads N] [--json]`
+const { speech, lists, cifar, ...values } = readFlags(usage, [], {
+  speech: undefined,
+  lists: undefined,
+  cifar: undefined,
+  options: '1,2,4',
+  rounds: '6',
+  steps: '3',
+  epochs: undefined,
+  candidates: undefined,
+  threads: '1',
+  json: false,
 })
-const { speech, lists, cifar } = values
-if ((speech === undefined) !== (lists === undefined) || (speech === undefined && cifar === undefined)) {
-  console.error('usage: node bench/search-cost.ts [--speech DIR --lists DIR] [--cifar DIR] [--options 1,2,4] [--rounds N] [--steps N]')
-  console.error('  [--epochs warmup=N,..] [--candidates N] [--threads N] [--json]')
-  process.exit(2)
-}
+if ((speech === undefined) !== (lists === undefined) || (speech === undefined && cifar === undefined)) wrongUse(`usage: ${usage}`)
 
 interface Row {
   readonly space: string
