@@ -81,6 +81,21 @@ describe('Evolution', () => {
     expect(gain / 3).toBeGreaterThan(0.01)
   })
 
+  it('narrows what is over budget no more than it must, and leaves what cannot be narrowed', async () => {
+    const evolution = await evolved(5, { unaided: Infinity, candidates: 16, founders: [Array.from({ length: genesCount }, () => 2)] })
+    // all paths at their largest take 6 + 12 + 18 / 3 of 40 bytes
+    const [first] = evolution.candidates().filter(({ decisions }) => decisions.slice(0, 6).every((gene) => gene === 2))
+    const bits = first.decisions.slice(6)
+    expect(bits.some((gene) => gene > 0)).toBe(true)
+    for (const [i, gene] of bits.entries())
+      if (gene < 2) expect(budget.violation(budget.price(build(first.decisions.with(6 + i, gene + 1))))).toBeGreaterThan(0)
+    const tight = { ...budget, violation: ({ flashBytes }: { flashBytes: number }) => Math.max(0, flashBytes - 5) } as unknown as Budget
+    const bound = new Evolution(space, tight, scores(5).scoreOf, options(5))
+    await bound.run(always, () => {})
+    for (const { decisions } of bound.candidates())
+      expect(decisions.slice(0, 6).reduce((sum, gene, i) => sum + gene * (1 + (i % 3)), 0)).toBeLessThanOrEqual(5)
+  })
+
   it('ends with the same candidates when it is stopped in any generation and goes on', async () => {
     const whole = (await evolved(3)).candidates().map(({ decisions, score }) => [decisions.join(), score])
     for (const stop of [2, 4]) {

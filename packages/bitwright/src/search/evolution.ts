@@ -1,7 +1,8 @@
 // Members of a space by NSGA-II (nsga2.ts) with a score for each: what a joint search ends with. Every candidate is priced exactly before
 // anything else, none over budget is scored, and none twice: scores are kept by canonical decisions. The number of scores is bounded, and
 // a score takes long beside a price: once some are known, a regression on them (surrogate.ts) stands for the score in an inner evolution of many
-// generations, and what that ends with is scored next (Lu et al., "NSGANetV2", arXiv 2007.10396).
+// generations, and what that ends with is scored next (Lu et al., "NSGANetV2", arXiv 2007.10396). **Ours**: a child over budget has its widths
+// narrowed until it fits, and no more than that; else next to nothing that is scored uses a budget of few bits up.
 import { Random } from '@bitwright/engine'
 import { canonicalDecisions, choicesOf, extremes } from '../spaces/decisions.ts'
 import type { Space } from '../spaces/space.ts'
@@ -83,8 +84,9 @@ export class Evolution {
         this.generation === 0
           ? firstGeneration(this.nsga2, this.founders())
           : [...this.proposals(), ...children(this.population, this.generation, this.nsga2, priced)].slice(0, this.options.population)
+      for (const genes of born) priced.add(genes.join())
       const evaluated: Evaluated[] = []
-      for (const genes of born) {
+      for (const genes of this.narrowed(born, priced)) {
         if (this.scores.size === this.options.candidates) break
         evaluated.push(await this.evaluate(genes))
         if (!between(this.scores.size, this.options.candidates)) return false
@@ -112,6 +114,37 @@ export class Evolution {
   private price(genes: readonly number[]): { violation: number; costs: readonly number[] } {
     const cost = this.budget.price(this.space.build(genes))
     return { violation: this.budget.violation(cost), costs: objectivesOf(cost) }
+  }
+
+  /** Those that fit as they are; others at widths at which they do, where there are such and nobody else has them. */
+  private narrowed(born: readonly (readonly number[])[], priced: ReadonlySet<string>): (readonly number[])[] {
+    const random = new Random(this.options.seed, 'narrowed', this.generation)
+    const members = born.flatMap((genes) => {
+      if (this.price(genes).violation === 0) return [genes]
+      const narrowed = canonicalDecisions(this.space, this.fitted(genes, random))
+      return priced.has(narrowed.join()) && narrowed.join() !== genes.join() ? [] : [narrowed]
+    })
+    return [...new Map(members.map((genes) => [genes.join(), genes])).values()]
+  }
+
+  /** All widths down together until the budget is met, then each up again as far as it allows, in random order. */
+  private fitted(genes: readonly number[], random: Random): readonly number[] {
+    const bits = choicesOf(this.space, 'bits')
+    const counts = this.space.choices.map(({ options }) => options.length)
+    const fits = (tried: readonly number[]) => this.price(tried).violation === 0
+    const capped = (down: number) => genes.map((gene, i) => (bits.includes(i) ? Math.min(gene, Math.max(0, counts[i] - 1 - down)) : gene))
+    const least = Math.max(0, ...bits.map((choice) => counts[choice] - 1))
+    const down = Array.from({ length: least }, (_, i) => i + 1).find((i) => fits(capped(i)))
+    if (down === undefined) return genes
+    let widest: readonly number[] = capped(down)
+    for (const at of random.permutation(bits.length)) {
+      const choice = bits[at]
+      for (let option = genes[choice]; option > widest[choice]; option--) {
+        const wider = widest.with(choice, option)
+        if (fits(wider)) widest = wider
+      }
+    }
+    return widest
   }
 
   /** What evolutions on predicted scores end with and has not been scored: the best within the budget, and members of the front. */
