@@ -1,8 +1,9 @@
 // Is a searched policy of operators and formats worth its bits (LPGNAS, arXiv 2009.09232)? Over seeds, on each graph: a joint search of the
-// space `graph` within a budget, trained with gates, the networks it scores best trained from scratch and the best of these on validation nodes taken; beside
+// space `graph` within a budget, trained with gates, the networks it scores best, each with other operators, trained from scratch and the best of these on
+// validation nodes taken; beside
 // GCN at 8/8 and 4/4 bits, and the chosen operators at these. Test nodes score each network once.
 //
-//   node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 3]
+//   node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 6]
 //     [--weights SHARE] [--activations SHARE]
 //
 // Limits are shares of what GCN has at 4/4 bits, of bytes of weights and of the bits of all numbers that layers multiply at all nodes; default 1 each,
@@ -35,7 +36,7 @@ const { values } = parseArgs({
     seeds: { type: 'string', default: '0,1,2,3,4' },
     epochs: { type: 'string', default: '100,200' },
     candidates: { type: 'string', default: '64' },
-    finalists: { type: 'string', default: '3' },
+    finalists: { type: 'string', default: '6' },
     weights: { type: 'string', default: '1' },
     activations: { type: 'string', default: '1' },
   },
@@ -82,7 +83,15 @@ const everyActivation: CostModel = {
   },
 }
 
-/** What a search finds within the budget, best first by the shared weights' score. */
+/** Sizes and operators, without widths: what finalists shall differ in. */
+const operatorsOf = ({ nodes }: Network): string =>
+  nodes
+    .map((node) =>
+      (node.op === 'aggregate' ? [node.attention, node.aggregator, node.heads] : 'channels' in node ? node.channels : '').toString(),
+    )
+    .join()
+
+/** What a search finds within the budget, best first by the shared weights' score: of networks that differ in widths alone, the best. */
 async function search(data: string, dataset: GraphDataset, seed: number): Promise<Network[]> {
   const { flashBytes, ramBytes } = everyActivation.price(uniform(graphNetwork('gcn', graphFrontEnd(dataset), dataset.classes), 4))
   const [warmup, searching] = values.epochs.split(',')
@@ -109,7 +118,8 @@ async function search(data: string, dataset: GraphDataset, seed: number): Promis
   const offered: Candidate[] = []
   await strategy.choose((candidate) => offered.push(candidate), always)
   strategy.dispose()
-  return offered.toSorted((a, b) => b.score - a.score).map(({ network }) => network)
+  const ranked = offered.toSorted((a, b) => b.score - a.score || b.cost.flashBytes - a.cost.flashBytes).map(({ network }) => network)
+  return ranked.filter((network, i) => ranked.findIndex((other) => operatorsOf(other) === operatorsOf(network)) === i)
 }
 
 type Trained = Accuracies & { readonly network: Network }
