@@ -3,36 +3,27 @@
 //
 //   node bench/graph-recipe.ts --data cora.json,citeseer.json [--seeds 5] [--bits float,4/4] [--epochs 200,400] [--rate 0.01] [--decay 0.0005] [--dropout 0.5,0.6]
 import { basename } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Engine, openBackend } from '../packages/engine/src/index.ts'
 import { loadGraph } from '../packages/bitwright/src/data/graph-dataset.ts'
 import { graphFrontEnd, graphNetwork } from '../packages/bitwright/src/network/builtins-graph.ts'
 import { withBits } from '../packages/bitwright/src/network/transform.ts'
 import { columns } from './columns.ts'
-import { gcnTraining, type GraphTraining, meanAndError, trainOnGraph } from './graph-training.ts'
+import { readFlags } from './flags.ts'
+import { type GraphTraining, meanAndError, recipeFlags, trainOnGraph } from './graph-training.ts'
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    seeds: { type: 'string', default: '5' },
-    bits: { type: 'string', default: 'float,4/4' },
-    epochs: { type: 'string', default: `${gcnTraining.epochs}` },
-    rate: { type: 'string', default: `${gcnTraining.rate}` },
-    decay: { type: 'string', default: `${gcnTraining.decay}` },
-    dropout: { type: 'string', default: `${gcnTraining.dropout}` },
-  },
-})
-if (values.data === undefined) {
-  console.error('usage: node bench/graph-recipe.ts --data cora.json,citeseer.json [--dropout 0.5,0.6] [--decay 0.0005,0.001]')
-  process.exit(2)
-}
+const { data, ...values } = readFlags(
+  `node bench/graph-recipe.ts --data cora.json,citeseer.json [--seeds 5] [--bits float,4/4] [--epochs 200,400] [--rate 0.01] [--decay 0.0005]
+  [--dropout 0.5,0.6]`,
+  ['data'],
+  { seeds: '5', bits: 'float,4/4', ...recipeFlags },
+)
 const numbers = (name: keyof GraphTraining) => values[name].split(',').map(Number)
 const recipes = numbers('epochs').flatMap((epochs) =>
   numbers('rate').flatMap((rate) =>
     numbers('decay').flatMap((decay) => numbers('dropout').map((dropout): GraphTraining => ({ epochs, rate, decay, dropout }))),
   ),
 )
-const graphs = values.data.split(',').map((path) => ({ graph: basename(path, '.json'), dataset: loadGraph(path) }))
+const graphs = data.split(',').map((path) => ({ graph: basename(path, '.json'), dataset: loadGraph(path) }))
 const engine = new Engine(await openBackend({ threads: 1 }))
 const rows: { mean: number; shown: Record<string, string> }[] = []
 for (const recipe of recipes) {

@@ -1,4 +1,4 @@
-// One training on a graph as a run does it: in float, then at the network's widths, scored on validation and test nodes.
+// One training on a graph as a run does it: in float, then at the network's widths, scored on the nodes asked for.
 import { type Engine } from '../packages/engine/src/index.ts'
 import type { GraphDataset } from '../packages/bitwright/src/data/dataset.ts'
 import type { Network } from '../packages/bitwright/src/network/network.ts'
@@ -17,6 +17,14 @@ export interface GraphTraining {
 }
 /** As GCN is trained (arXiv 1609.02907). */
 export const gcnTraining: GraphTraining = { epochs: 200, rate: 0.01, decay: 0.0005, dropout: 0.5 }
+
+/** Defaults of the flags of a bench. */
+export const recipeFlags = {
+  epochs: `${gcnTraining.epochs}`,
+  rate: `${gcnTraining.rate}`,
+  decay: `${gcnTraining.decay}`,
+  dropout: `${gcnTraining.dropout}`,
+}
 
 type ScoredSplit = 'validation' | 'test'
 export type Accuracies = Readonly<Record<ScoredSplit, number>>

@@ -1,26 +1,19 @@
 // What networks reach on a graph: GCN and GAT in float and at fixed widths, trained on the training nodes, test accuracy over seeds.
 //   node bench/graphs.ts --data cora.json [--network gcn] [--seeds 10] [--epochs 200] [--bits 8/8] [--rate 0.01] [--decay 0.0005] [--dropout 0.5] [--json]
-import { parseArgs } from 'node:util'
 import { Engine, openBackend } from '../packages/engine/src/index.ts'
 import { loadGraph } from '../packages/bitwright/src/data/graph-dataset.ts'
 import { graphFrontEnd, graphNetwork, type GraphNetworkName } from '../packages/bitwright/src/network/builtins-graph.ts'
 import { withBits } from '../packages/bitwright/src/network/transform.ts'
-import { type Accuracies, gcnTraining, meanAndError, trainOnGraph } from './graph-training.ts'
+import { readFlags } from './flags.ts'
+import { type Accuracies, meanAndError, recipeFlags, trainOnGraph } from './graph-training.ts'
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    network: { type: 'string', default: 'gcn' },
-    seeds: { type: 'string', default: '10' },
-    epochs: { type: 'string', default: `${gcnTraining.epochs}` },
-    bits: { type: 'string' },
-    rate: { type: 'string', default: `${gcnTraining.rate}` },
-    decay: { type: 'string', default: `${gcnTraining.decay}` },
-    dropout: { type: 'string', default: `${gcnTraining.dropout}` },
-    json: { type: 'boolean' },
-  },
-})
-const dataset = loadGraph(values.data!)
+const { data, ...values } = readFlags(
+  `node bench/graphs.ts --data cora.json [--network gcn] [--seeds 10] [--epochs 200] [--bits 8/8] [--rate 0.01] [--decay 0.0005] [--dropout 0.5]
+  [--json]`,
+  ['data'],
+  { network: 'gcn', seeds: '10', bits: undefined, json: false, ...recipeFlags },
+)
+const dataset = loadGraph(data)
 const network = graphNetwork(values.network as GraphNetworkName, graphFrontEnd(dataset), dataset.classes)
 const [weightBits, activationBits] = (values.bits ?? '').split('/').map(Number)
 const trained = values.bits ? withBits(network, { weightBits, activationBits }, { edges: 'same' }) : network
@@ -39,7 +32,7 @@ for (let seed = 0; seed < Number(values.seeds); seed++)
 const summary = (split: keyof Accuracies) => meanAndError(results.map((result) => 100 * result[split]))
 const seconds = (performance.now() - began) / 1000
 const shown = {
-  data: values.data,
+  data,
   network: values.network,
   bits: values.bits ?? 'float',
   seeds: results.length,

@@ -1,17 +1,15 @@
 // Is a searched policy of operators and formats worth its bits (LPGNAS, arXiv 2009.09232)? Over seeds, on each graph: a joint search of the
-// space `graph` within a budget, trained with gates, the networks it scores best, each with other operators, trained from scratch and the best of these on
-// validation nodes taken; beside
-// GCN at 8/8 and 4/4 bits, and the chosen operators at these. Test nodes score each network once.
+// space `graph` within a budget, trained with gates, the networks it scores best, each with other operators, trained from scratch and the best of
+// these on validation nodes taken; beside GCN at 8/8 and 4/4 bits, and the chosen operators at these. Test nodes score each network once.
 //
 //   node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 6]
 //     [--weights SHARE] [--activations SHARE]
 //
 // Limits are shares of what GCN has at 4/4 bits, of bytes of weights and of the bits of all numbers that layers multiply at all nodes; default 1 each,
 // so that a network of as many channels has no more bits in the mean. Every search and every training is a file of --out, taken from there
-// where it exists; a folder that was made with other epochs, candidates or another recipe is refused.
+// where it exists; a folder that was made with other epochs, candidates, finalists or another recipe is refused.
 import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { Engine, openBackend } from '../packages/engine/src/index.ts'
 import { searchRequest } from '../packages/bitwright/src/cli/search-request.ts'
 import type { GraphDataset } from '../packages/bitwright/src/data/dataset.ts'
@@ -27,27 +25,22 @@ import type { Candidate } from '../packages/bitwright/src/search/strategy.ts'
 import { atomicWrite } from '../packages/bitwright/src/study/run-directory.ts'
 import { openStrategy, searchedSpace } from '../packages/bitwright/src/study/search-strategy.ts'
 import { columns } from './columns.ts'
+import { readFlags, wrongUse } from './flags.ts'
 import { type Accuracies, gcnTraining, meanAndError, trainOnGraph } from './graph-training.ts'
 
-const { values } = parseArgs({
-  options: {
-    data: { type: 'string' },
-    out: { type: 'string' },
-    seeds: { type: 'string', default: '0,1,2,3,4' },
-    epochs: { type: 'string', default: '100,200' },
-    candidates: { type: 'string', default: '64' },
-    finalists: { type: 'string', default: '6' },
-    weights: { type: 'string', default: '1' },
-    activations: { type: 'string', default: '1' },
-  },
-})
-if (values.data === undefined || values.out === undefined) {
-  console.error('usage: node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4]')
-  process.exit(2)
-}
-const { out, candidates } = values
+const {
+  data: graphs,
+  out,
+  ...values
+} = readFlags(
+  `node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 6]
+  [--weights SHARE] [--activations SHARE]`,
+  ['data', 'out'],
+  { seeds: '0,1,2,3,4', epochs: '100,200', candidates: '64', finalists: '6', weights: '1', activations: '1' },
+)
+const { candidates } = values
 mkdirSync(out, { recursive: true })
-requireSettings(out, { search: values.epochs, candidates, training: gcnTraining })
+requireSettings(out, { search: values.epochs, candidates, finalists: values.finalists, training: gcnTraining })
 const engine = new Engine(await openBackend({ threads: 1 }))
 const always = () => true
 const limits = `${values.weights}x${values.activations}`
@@ -65,10 +58,7 @@ function requireSettings(folder: string, settings: object): void {
   const path = join(folder, 'settings.json')
   const own = JSON.stringify(settings)
   const kept = existsSync(path) ? readFileSync(path, 'utf8') : readdirSync(folder).length === 0 ? own : 'unknown settings'
-  if (kept !== own) {
-    console.error(`--out ${folder}: was made with ${kept}, not with ${own}; give another folder`)
-    process.exit(2)
-  }
+  if (kept !== own) wrongUse(`--out ${folder}: was made with ${kept}, not with ${own}; give another folder`)
   atomicWrite(path, own)
 }
 
@@ -124,17 +114,18 @@ async function search(data: string, dataset: GraphDataset, seed: number): Promis
 
 type Trained = Accuracies & { readonly network: Network }
 const table: Record<string, string>[] = []
-for (const data of values.data.split(',')) {
+for (const data of graphs.split(',')) {
   const dataset = loadGraph(data)
   const graph = basename(data, '.json')
   const gcn = graphNetwork('gcn', graphFrontEnd(dataset), dataset.classes)
   const rows = new Map<string, Trained[]>()
-  const add = async (row: string, seed: number, network: Network, file = row) => {
-    const name = `${graph}-${seed}-${file.replaceAll(/\W+/g, '-')}`
-    const trained = await once(name, async () => ({
+  const train = (seed: number, network: Network, file: string): Promise<Trained> =>
+    once(`${graph}-${seed}-${file.replaceAll(/\W+/g, '-')}`, async () => ({
       network,
       ...(await trainOnGraph(engine, dataset, network, seed, gcnTraining, ['validation', 'test'])),
     }))
+  const add = async (row: string, seed: number, network: Network, file = row) => {
+    const trained = await train(seed, network, file)
     rows.set(row, [...(rows.get(row) ?? []), trained])
     return trained
   }
@@ -146,12 +137,7 @@ for (const data of values.data.split(',')) {
     const searched = performance.now()
     const finalists: Trained[] = []
     for (const [i, network] of found.slice(0, Number(values.finalists)).entries())
-      finalists.push(
-        await once(`${graph}-${seed}-${limits}-finalist-${i}`, async () => ({
-          network,
-          ...(await trainOnGraph(engine, dataset, network, seed, gcnTraining, ['validation', 'test'])),
-        })),
-      )
+      finalists.push(await train(seed, network, `${limits}-finalist-${i}`))
     const best = finalists.reduce((one, other) => (other.validation > one.validation ? other : one))
     rows.set('searched', [...(rows.get('searched') ?? []), best])
     for (const bits of [8, 4])
