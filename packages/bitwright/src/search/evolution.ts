@@ -49,6 +49,11 @@ const [innerPopulation, innerGenerations] = [64, 24]
  * what was scored. */
 const [bestShare, frontShare] = [0.5, 0.25]
 
+interface Priced {
+  readonly violation: number
+  readonly costs: readonly number[]
+}
+
 export class Evolution {
   private readonly space: Space
   private readonly budget: Budget
@@ -58,6 +63,8 @@ export class Evolution {
   private generation = 0
   private population: readonly Evaluated[] = []
   private readonly scores = new Map<string, Score>()
+  /** By genes: narrowing and inner evolutions come back to the same ones. */
+  private readonly prices = new Map<string, Priced>()
 
   /** @param scoreOf accuracy, 0..1; a DivergedError or a score that is no number drops the candidate */
   constructor(space: Space, budget: Budget, scoreOf: (network: Network) => Promise<number>, options: EvolutionOptions) {
@@ -111,9 +118,14 @@ export class Evolution {
     return [...(this.options.founders ?? []), smallest, largest, ...uniform]
   }
 
-  private price(genes: readonly number[]): { violation: number; costs: readonly number[] } {
+  private price(genes: readonly number[]): Priced {
+    const key = genes.join()
+    const known = this.prices.get(key)
+    if (known) return known
     const cost = this.budget.price(this.space.build(genes))
-    return { violation: this.budget.violation(cost), costs: objectivesOf(cost) }
+    const priced = { violation: this.budget.violation(cost), costs: objectivesOf(cost) }
+    this.prices.set(key, priced)
+    return priced
   }
 
   /** Those that fit as they are; others at widths at which they do, where there are such and nobody else has them. */
