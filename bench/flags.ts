@@ -12,12 +12,12 @@ export function wrongUse(...lines: readonly string[]): never {
   process.exit(2)
 }
 
-/** @param usage one line or more, without the word */
-export function readFlags<Needed extends string, const Others extends Optional>(
+function read<Needed extends string, const Others extends Optional>(
   usage: string,
   needed: readonly Needed[],
   others: Others,
-): Flags<Needed, Others> {
+  allowPositionals: boolean,
+): { values: Flags<Needed, Others>; files: readonly string[] } {
   const options: ParseArgsOptionsConfig = Object.fromEntries(
     [...needed.map((name) => [name, undefined] as const), ...Object.entries(others)].map(([name, value]) => {
       if (value === false) return [name, { type: 'boolean', default: false }]
@@ -25,10 +25,24 @@ export function readFlags<Needed extends string, const Others extends Optional>(
     }),
   )
   try {
-    const { values } = parseArgs({ options })
-    if (needed.some((name) => values[name] === undefined)) wrongUse(`usage: ${usage}`)
-    return values as Flags<Needed, Others>
+    const { values, positionals: files } = parseArgs({ options, allowPositionals })
+    if (needed.some((name) => values[name] === undefined) || (allowPositionals && files.length === 0)) wrongUse(`usage: ${usage}`)
+    return { values: values as Flags<Needed, Others>, files }
   } catch (error) {
     return wrongUse((error as Error).message.split('\n')[0], `usage: ${usage}`)
   }
 }
+
+/** @param usage one line or more, without the word */
+export const readFlags = <Needed extends string, const Others extends Optional>(
+  usage: string,
+  needed: readonly Needed[],
+  others: Others,
+): Flags<Needed, Others> => read(usage, needed, others, false).values
+
+/** The same of a bench that takes one file or more besides. */
+export const readFlagsAndFiles = <Needed extends string, const Others extends Optional>(
+  usage: string,
+  needed: readonly Needed[],
+  others: Others,
+) => read(usage, needed, others, true)

@@ -3,8 +3,9 @@ import { type Engine } from '../packages/engine/src/index.ts'
 import type { GraphDataset } from '../packages/bitwright/src/data/dataset.ts'
 import type { Network } from '../packages/bitwright/src/network/network.ts'
 import { withoutBits } from '../packages/bitwright/src/network/transform.ts'
+import { recipeOf } from '../packages/bitwright/src/study/session.ts'
 import { argMax, Evaluator } from '../packages/bitwright/src/training/evaluate.ts'
-import { GraphSource } from '../packages/bitwright/src/training/graph-source.ts'
+import { defaultDropout, GraphSource } from '../packages/bitwright/src/training/graph-source.ts'
 import { createStore } from '../packages/bitwright/src/training/initialize.ts'
 import { Quantization } from '../packages/bitwright/src/training/quantization.ts'
 import { calibrate, Trainer } from '../packages/bitwright/src/training/trainer.ts'
@@ -15,8 +16,9 @@ export interface GraphTraining {
   readonly decay: number
   readonly dropout: number
 }
-/** As GCN is trained (arXiv 1609.02907). */
-export const gcnTraining: GraphTraining = { epochs: 200, rate: 0.01, decay: 0.0005, dropout: 0.5 }
+const recipe = recipeOf('graph', 'train')
+/** A run's defaults, which are GCN's (arXiv 1609.02907). */
+export const gcnTraining: GraphTraining = { epochs: 200, rate: recipe.learningRate, decay: recipe.weightDecay, dropout: defaultDropout }
 
 /** Defaults of the flags of a bench. */
 export const recipeFlags = {
@@ -42,15 +44,7 @@ export async function trainOnGraph<Split extends ScoredSplit>(
   const isQuantized = network.nodes.some((node) => 'activationBits' in node && node.activationBits !== undefined)
   const store = createStore(engine, [float], seed)
   const source = new GraphSource(engine, dataset, network.frontEnd, { dropout })
-  const options = {
-    batchSize: 1,
-    epochs,
-    optimizer: 'adam',
-    learningRate: rate,
-    weightDecay: decay,
-    decayInLoss: true,
-    labelSmoothing: 0,
-  } as const
+  const options = { ...recipe, batchSize: 1, epochs, learningRate: rate, weightDecay: decay }
   const run = async (quantization?: Quantization) => {
     const purpose = quantization ? 'quantize' : 'train'
     const trainer = new Trainer(engine, quantization?.network ?? float, store, source, { ...options, seed, purpose }, quantization)

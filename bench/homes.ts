@@ -3,7 +3,6 @@
 // default settings, firmware on five emulated processors. Exit code 1 where a home that has to be exact differs, or a size is not as predicted.
 //   node bench/homes.ts --data DIR --list FILE [--homes a,b,...] [--json] MODEL.bw...
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import { loadClipList } from '../packages/bitwright/src/data/audio-dataset.ts'
 import { inputRows } from '../packages/bitwright/src/data/dataset.ts'
 import { imageSizeOf } from '../packages/bitwright/src/data/decode-image.ts'
@@ -11,7 +10,7 @@ import { loadImageList } from '../packages/bitwright/src/data/image-dataset.ts'
 import { argMax } from '../packages/bitwright/src/training/evaluate.ts'
 import { load, type Model } from '../packages/runtime/src/index.ts'
 import { columns } from './columns.ts'
-import { wrongUse } from './flags.ts'
+import { readFlagsAndFiles, wrongUse } from './flags.ts'
 import { type Clips, type HomeKind, homeKinds, type Logits, type Sizes } from './home.ts'
 
 export interface HomeRow extends Partial<Sizes> {
@@ -65,14 +64,13 @@ async function throughHomes(path: string, clipsOf: (model: Model) => Promise<Cli
   return rows
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { data: { type: 'string' }, list: { type: 'string' }, homes: { type: 'string' }, json: { type: 'boolean' } },
-})
-const { data, list } = values
 const names = homeKinds.map(({ name }) => name)
-if (positionals.length === 0 || data === undefined || list === undefined)
-  wrongUse(`usage: node bench/homes.ts --data DIR --list FILE [--homes ${names.join(',')}] [--json] MODEL.bw...`)
+const { values, files } = readFlagsAndFiles(
+  `node bench/homes.ts --data DIR --list FILE [--homes ${names.join(',')}] [--json] MODEL.bw...`,
+  ['data', 'list'],
+  { homes: undefined, json: false },
+)
+const { data, list } = values
 const asked = values.homes?.split(',') ?? names
 const unknown = asked.find((name) => !names.includes(name))
 if (unknown !== undefined) wrongUse(`--homes ${unknown}: no such home; give some of ${names.join(',')}`)
@@ -84,7 +82,7 @@ for (const kind of homeKinds.filter(({ name }) => asked.includes(name))) {
   else console.error(`${kind.name} is left out: ${reason}`)
 }
 const rows: HomeRow[] = []
-for (const path of positionals) {
+for (const path of files) {
   const clipsOf = async ({ classes, frontEnd }: Model) => {
     const dataset =
       frontEnd.kind === 'image' ? await loadImageList(data, list, classes, imageSizeOf(frontEnd)) : await loadClipList(data, list, classes)

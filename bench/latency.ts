@@ -2,7 +2,6 @@
 // every layer, none of which the tables were made from: Kendall's tau of predicted and counted instructions (layers and features of a clip),
 // and the errors. Exit code 1 where a tau is below 0.9.
 //   node bench/latency.ts [--networks 10] [--targets a,b] [--tables DIR] [--json]
-import { parseArgs } from 'node:util'
 import { join } from 'node:path'
 import { cortexFacts, openCounter } from '../packages/bitwright/src/firmware/calibration.ts'
 import { families, kendallTau, variedNetworks } from '../packages/bitwright/src/firmware/testing/varied-networks.ts'
@@ -13,12 +12,16 @@ import { cortexTargets, readHardware, timeModel } from '../packages/bitwright/sr
 import { requireIntegerForm } from '../packages/bitwright/src/network/graph.ts'
 import { isSpectral, spectralFrames } from '../packages/runtime/src/index.ts'
 import { columns } from './columns.ts'
+import { readFlags } from './flags.ts'
 
-const { values } = parseArgs({
-  options: { networks: { type: 'string' }, targets: { type: 'string' }, tables: { type: 'string' }, json: { type: 'boolean' } },
+const values = readFlags('node bench/latency.ts [--networks 10] [--targets a,b] [--tables DIR] [--json]', [], {
+  networks: '10',
+  targets: cortexTargets.join(),
+  tables: undefined,
+  json: false,
 })
-const count = Number(values.networks ?? 10)
-const asked = values.targets?.split(',') ?? [...cortexTargets]
+const count = Number(values.networks)
+const asked = values.targets.split(',')
 const sum = (numbers: readonly number[]): number => numbers.reduce((total, value) => total + value, 0)
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 

@@ -24,7 +24,8 @@ export interface GraphVariation {
   readonly dropout?: number
 }
 
-const defaultDropout = 0.5
+/** As GCN is trained. */
+export const defaultDropout = 0.5
 
 function normalizedRows({ starts, indices, values, ...shape }: SparseMatrix): SparseMatrix {
   const normalized = values ? values.slice() : new Float32Array(indices.length).fill(1)
