@@ -13,6 +13,7 @@ import { createProgress } from '../packages/bitwright/src/cli/progress.ts'
 import { trainStudy } from '../packages/bitwright/src/study/run.ts'
 import type { SearchSpec, TrainSpec } from '../packages/bitwright/src/study/api.ts'
 import type { StudyEvent } from '../packages/bitwright/src/study/events.ts'
+import { columns } from './columns.ts'
 import { readFlags } from './flags.ts'
 import { kendallTau, spread } from './rank-correlation.ts'
 
@@ -74,7 +75,7 @@ const tau =
     : undefined
 if (values.json) console.log(JSON.stringify({ rows, tau }))
 else {
-  console.table(rows)
+  console.log(columns(rows))
   console.log(
     tau === undefined ? 'two trained networks are needed for an order' : `Kendall tau of ${known.length} networks: ${tau.toFixed(3)}`,
   )
