@@ -11,7 +11,7 @@ import { shellCommand } from './shell-command.ts'
 import { quickstart } from './quickstart.ts'
 import { searchRequest } from './search-request.ts'
 import { studyFields, studySpec } from './study-request.ts'
-import { defaultEpochs, graphEpochs } from './study-flags.ts'
+import { defaultEpochs, graphEpochs, graphFinalists } from './study-flags.ts'
 
 const given = { data: 'clips', out: 'runs/x' }
 const parse = (flags: Record<string, unknown>, args: string[] = []) =>
@@ -113,7 +113,7 @@ describe('the request of a study', () => {
     })
   })
 
-  test('epochs on a graph are of one step each, whatever network or space is named', () => {
+  test('epochs on a graph are of one step each, and so short that finalists are trained, whatever network or space is named', () => {
     const folder = mkdtempSync(join(tmpdir(), 'bitwright-fields-'))
     const data = join(folder, 'graph.json')
     writeFileSync(data, '{}')
@@ -123,6 +123,9 @@ describe('the request of a study', () => {
       expect(epochs({})).toEqual(graphEpochs)
       expect(epochs({ epochs: 'search=20' })).toEqual({ ...graphEpochs, search: 20 })
       expect(epochs({ epochs: '400' })).toEqual({ warmup: 200, search: 400, train: 400, quantize: 400 })
+      const finalists = (flags: object) =>
+        searchRequest({ data, out: 'o', space: 'graph', search: 'joint', ...flags }, []).spec.joint!.finalists
+      expect([finalists({}), finalists({ finalists: '3' }), finalists({ finalists: '1' })]).toEqual([graphFinalists, 3, undefined])
     } finally {
       rmSync(folder, { recursive: true })
     }
@@ -218,6 +221,14 @@ describe('the request of a search', () => {
     expect(() => searchRequest({ ...one, space: 'kws-mfcc' }, [])).toThrow('--network ds-cnn-s: needs --space network')
     expect(() => searchRequest({ ...one, network: undefined }, [])).toThrow('--space network: needs --network')
     expect(() => searchRequest({ ...one, search: 'proxyless' }, [])).toThrow('--space network: has nothing but bits to choose')
+  })
+
+  test('trains finalists where a joint search is asked for some', () => {
+    const joint = { ...given, space: 'kws-mfcc', search: 'joint' }
+    expect(searchRequest(joint, []).spec.joint).not.toHaveProperty('finalists')
+    expect(searchRequest({ ...joint, finalists: '3' }, []).spec.joint).toMatchObject({ finalists: 3 })
+    expect(() => searchRequest({ ...given, finalists: '3' }, [])).toThrow('--finalists: needs --search joint')
+    expect(() => searchRequest({ ...joint, finalists: '0' }, [])).toThrow('--finalists')
   })
 
   test('is pruned by a strength alone', () => {

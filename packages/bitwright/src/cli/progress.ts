@@ -26,6 +26,7 @@ const stageLabels: Record<StageName, string> = {
   drift: 'comparing data',
   warmup: 'warm-up',
   search: 'search',
+  finalists: 'finalists',
   train: 'train',
   quantize: 'quantize',
   convert: 'convert',
@@ -50,6 +51,7 @@ export function createProgress(
   let last: EpochEvent | undefined
   let drawnAt = -Infinity
   const stageStart = new Map<StageName, number>()
+  const doneAtStart = new Map<StageName, number>()
   const secondsPerEpoch = new Map<StageName, number>()
   /** Epochs that an earlier sitting has done. */
   let before: { readonly stage: StageName; readonly epoch: number } | undefined
@@ -76,6 +78,7 @@ export function createProgress(
 
   /** What is left of the search, or of the trainings, at the pace of this stage's epochs or the latest known. */
   function secondsLeft(current: EpochEvent | undefined): number | undefined {
+    if (stage === 'finalists' && within) return secondsByShare(within)
     if (!epochs || stage === undefined || !(trainedStages as readonly StageName[]).includes(stage)) return undefined
     const fraction = within && within.total > 0 ? within.done / within.total : 0
     let pace = secondsPerEpoch.get(stage)
@@ -88,6 +91,13 @@ export function createProgress(
       .filter((name) => searchStages.includes(name) === kind)
     const here = Math.max(0, (current?.epochs ?? epochs[stage as keyof EpochsSpec]) - epochsDone(current) - fraction)
     return pace * (here + later.reduce((sum, name) => sum + epochs[name], 0))
+  }
+
+  /** Of a stage without epochs of its own, by the share of it that this sitting has done. */
+  function secondsByShare({ stage: name, done, total }: Progress): number | undefined {
+    const start = doneAtStart.get(name)
+    if (start === undefined || done <= start) return undefined
+    return ((now() - (stageStart.get(name) ?? now())) / 1000 / (done - start)) * (total - done)
   }
 
   function draw(force: boolean): void {
@@ -147,11 +157,14 @@ export function createProgress(
         const warmup = event.stage === 'search' ? (epochs?.warmup ?? 0) : 0
         before =
           event.fromEpoch < warmup ? { stage: 'warmup', epoch: event.fromEpoch } : { stage: event.stage, epoch: event.fromEpoch - warmup }
-        say(`resumed at ${labels[before.stage]}${before.epoch > 0 ? `, after epoch ${before.epoch}` : ''}`)
+        say(
+          `resumed at ${labels[before.stage]}${before.epoch > 0 ? `, after ${before.stage === 'finalists' ? 'training' : 'epoch'} ${before.epoch}` : ''}`,
+        )
       }
     },
     onProgress(progress) {
       if (progress.stage !== stage) stageStart.set(progress.stage, now())
+      if (!doneAtStart.has(progress.stage)) doneAtStart.set(progress.stage, progress.done)
       stage = progress.stage
       within = progress
       draw(false)

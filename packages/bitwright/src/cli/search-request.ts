@@ -1,10 +1,12 @@
 // From the flags of `search` to its request, checked.
 import { z } from 'zod'
 import { UsageError } from '../errors.ts'
+import { isGraphFile } from '../data/graph-dataset.ts'
 import { evolutionDefaults } from '../search/evolution.ts'
 import type { SearchSpec } from '../study/api.ts'
 import { flagName } from './flag-name.ts'
 import * as fields from './fields.ts'
+import { graphFinalists } from './study-flags.ts'
 import { fieldsFor, studyFields, studySpec } from './study-request.ts'
 
 const schema = z.object({
@@ -16,6 +18,7 @@ const schema = z.object({
   pick: fields.choice(['evolution', 'gates']).optional(),
   candidates: fields.integer(1, 100_000).optional(),
   start: fields.choice(['shared', 'scratch']).optional(),
+  finalists: fields.integer(1, 1000).optional(),
   filters: fields.integer(1, 1024).optional(),
   frontEnd: fields.choice(['sinc', 'conv']).optional(),
 })
@@ -42,7 +45,7 @@ export function searchRequest(options: Record<string, unknown>, args: readonly s
   }
   const study = studySpec(flags, 'search', args)
   if (search !== 'joint') {
-    const other = (['train', 'pick', 'candidates', 'start'] as const).find((name) => flags[name] !== undefined)
+    const other = (['train', 'pick', 'candidates', 'start', 'finalists'] as const).find((name) => flags[name] !== undefined)
     if (other !== undefined) throw new UsageError(`--${other}: needs --search joint`)
     return { spec: { ...study, space, search, spaceOptions }, json }
   }
@@ -54,8 +57,9 @@ export function searchRequest(options: Record<string, unknown>, args: readonly s
     pick = train === 'gates' ? 'gates' : 'evolution',
     candidates = evolutionDefaults.candidates,
     start = 'shared',
+    finalists = isGraphFile(flags.data) ? graphFinalists : 1,
   } = flags
   if (pick === 'gates' && train !== 'gates') throw new UsageError('--pick gates: needs --train gates; a sandwich trains none')
-  const joint = { train, pick, candidates, start }
+  const joint = { train, pick, candidates, start, ...(finalists > 1 && { finalists }) }
   return { spec: { ...study, weightBits: 'searched', activationBits: 'searched', space, search, spaceOptions, joint }, json }
 }

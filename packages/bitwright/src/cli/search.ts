@@ -1,7 +1,7 @@
 // `bitwright search`: clips and a budget in, a quantized keyword spotter out.
 import type { Command } from 'commander'
 import { verb } from './verb.ts'
-import { addStudyFlags } from './study-flags.ts'
+import { addStudyFlags, graphFinalists } from './study-flags.ts'
 
 export function command(): Command {
   return addStudyFlags(
@@ -29,6 +29,10 @@ export function command(): Command {
       )
       .option('--candidates <N>', 'of joint: networks scored with the shared weights (default: 256)')
       .option('--start <FROM>', "of joint: the chosen network's training starts from the shared weights, or from scratch (default: shared)")
+      .option(
+        '--finalists <N>',
+        `of joint: the N best are trained alone, the better half once more, until one is left (default: 1: the best is taken; on a graph: ${graphFinalists})`,
+      )
       .option('--filters <N>', 'first-layer filters of kws-e2e, or MFCC coefficients of kws-mfcc (default: by space)')
       .option('--front-end <NAME>', 'first layer of kws-e2e: sinc or conv (default: sinc)'),
   )

@@ -8,6 +8,9 @@ export const defaultEpochs: EpochsSpec = { warmup: 8, search: 32, train: 60, qua
 /** The same on a graph, where an epoch is one step. */
 export const graphEpochs: EpochsSpec = { warmup: 100, search: 200, train: 200, quantize: 200 }
 
+/** Networks that a joint search on a graph trains alone, in seconds each. */
+export const graphFinalists = 16
+
 export function addStudyFlags(command: Command): Command {
   return command
     .optionsGroup('Data:')

@@ -71,7 +71,8 @@ export function stateBanner({ state }: ReportData, command: string): Html {
       return html`<p class="banner bad"><b>This run failed.</b> ${state.message}</p>`
     case 'interrupted':
       return html`<p class="banner">
-        <b>Interrupted</b> in stage ${stageLabels[state.stage]}, epoch ${state.epoch}. The same command with <code>--resume</code> goes on:
+        <b>Interrupted</b> in stage ${stageLabels[state.stage]}, ${state.stage === 'finalists' ? 'training' : 'epoch'} ${state.epoch}. The
+        same command with <code>--resume</code> goes on:
         <code>${command} --resume</code>
       </p>`
     case 'running':

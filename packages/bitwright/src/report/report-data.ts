@@ -51,6 +51,7 @@ export const stageLabels: Record<StageName, string> = {
   drift: 'drift',
   warmup: 'warm-up',
   search: 'search',
+  finalists: 'finalists',
   train: 'train',
   quantize: 'quantize',
   convert: 'convert',

@@ -262,6 +262,41 @@ describe('chart arithmetic', () => {
   })
 })
 
+describe('finalists', () => {
+  const candidates = whole.flatMap((event) => (event.type === 'candidate' ? [event] : []))
+  const finalist = (index: number, accuracies: number[], chosen = false, dropped?: string): StudyEvent => ({
+    ...candidates[index],
+    score: accuracies.reduce((sum, accuracy) => sum + accuracy, 0) / Math.max(1, accuracies.length),
+    scoreKind: 'trained',
+    accuracies,
+    sharedScore: 0.512,
+    chosen,
+    ...(dropped !== undefined && { dropped }),
+  })
+
+  test('are a table, the chosen one first, with all their trainings', () => {
+    const shown = renderReport([
+      ...whole,
+      finalist(1, [0.91]),
+      finalist(2, [0.9, 0.8], true),
+      finalist(3, [0.85, 0.75]),
+      finalist(4, [], false, 'the <loss> is NaN'),
+    ])
+    const table = shown.slice(shown.indexOf('id="finalists"'), shown.indexOf('</table>', shown.indexOf('id="finalists"')))
+    const rows = [...table.matchAll(/<tr>([\s\S]*?)<\/tr>/g)].slice(1).map(([row]) =>
+      row
+        .replaceAll(/<[^>]*>/g, ' ')
+        .replaceAll(/\s+/g, ' ')
+        .trim(),
+    )
+    expect(rows[0]).toMatch(new RegExp(`^${candidates[2].id} 85\\.0 % 90\\.0 %, 80\\.0 % 51\\.2 % .* chosen$`))
+    expect(rows[1]).toMatch(new RegExp(`^${candidates[3].id} 80\\.0 % 85\\.0 %, 75\\.0 % `))
+    expect(rows[2]).toMatch(new RegExp(`^${candidates[1].id} 91\\.0 % 91\\.0 % `))
+    expect(rows[3]).toContain('given up: the &lt;loss&gt; is NaN')
+    expect(page).not.toContain('id="finalists"')
+  })
+})
+
 describe('the front of a joint search', () => {
   const network = whole.flatMap((event) => (event.type === 'network' ? [event.network] : []))[0]
   const member = (accuracy: number, flashBytes: number, latencyMs?: number) => ({

@@ -4,6 +4,7 @@ import type { StudyEvent } from '../study/events.ts'
 import { bitsSection } from './bits-chart.ts'
 import { costCards, dataSection, differingSection, heroSection, stateBanner } from './cards.ts'
 import { confusionSection } from './confusion.ts'
+import { finalistsSection } from './finalists-table.ts'
 import { frontSection } from './front-chart.ts'
 import { membersSection } from './front-table.ts'
 import { html, trusted, type Html } from './html.ts'
@@ -88,10 +89,10 @@ export function renderReport(events: readonly StudyEvent[], options: { readonly 
           ${stateBanner(data, command)}
           ${command !== '' && html`<div class="card command"><code id="command">${wrapBetweenWords(command)}</code><button data-copy="command">Copy</button></div>`}
           ${heroSection(data)} ${lifelongSection(data)} ${costCards(data)} ${frontSection(data.candidates, data.budget, data.things)}
-          ${membersSection(data)} ${trainingSection(data)} ${confusionSection(bestEvaluation(data), classes, data.things)}
-          ${mistakesSection(bestEvaluation(data), classes)} ${streamSection(data.stream)}
-          ${bitsSection(data.network?.layers ?? [], averageBits(data))} ${networkSection(data.network?.network)}
-          ${differingSection(data, classes)} ${dataSection(data)}
+          ${finalistsSection(data)} ${membersSection(data)} ${trainingSection(data)}
+          ${confusionSection(bestEvaluation(data), classes, data.things)} ${mistakesSection(bestEvaluation(data), classes)}
+          ${streamSection(data.stream)} ${bitsSection(data.network?.layers ?? [], averageBits(data))}
+          ${networkSection(data.network?.network)} ${differingSection(data, classes)} ${dataSection(data)}
           <footer>Made by Bitwright${data.started && html` ${data.started.version}`}</footer>
         </main>
         <div id="tip" hidden></div>

@@ -31,7 +31,7 @@ export function decisionsOf(dataset: Dataset, spec: SearchSpec, from: string, de
 }
 
 /** Searches again for the request's budget; the deployed network stays unless another one is better by more than chance. */
-export function searchAgain(
+export async function searchAgain(
   session: Session,
   spec: SearchSpec,
   from: string,
@@ -41,7 +41,7 @@ export function searchAgain(
   before: Checkpoint | undefined,
 ): Promise<Found> {
   const front = frontOfRun(from).toSorted((a, b) => b.accuracy - a.accuracy)
-  return searchStage(session, spec, budget, before?.stage === 'search' ? before : undefined, (space) => {
+  const [found] = await searchStage(session, spec, budget, before?.stage === 'search' ? before : undefined, (space) => {
     const founders = [...(incumbent ? [incumbent] : []), ...front.map(({ decisions }) => decisions)]
     const strategy = openStrategy(session.engine, spec, space, session.dataset, budget, {
       source,
@@ -53,4 +53,5 @@ export function searchAgain(
     strategy.restore(warmState(stateOf(from)))
     return strategy
   })
+  return found
 }

@@ -117,6 +117,8 @@ export interface SearchSpec extends StudySpec {
     readonly candidates: number
     /** What the chosen network's training starts from: the shared weights, or scratch. */
     readonly start: 'shared' | 'scratch'
+    /** Networks of the best scores that are trained alone before one of them is chosen; absent: the best score's is. */
+    readonly finalists?: number
   }
 }
 

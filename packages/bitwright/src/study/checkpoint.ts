@@ -7,6 +7,7 @@ import { RunError } from '../errors.ts'
 import type { Network } from '../network/network.ts'
 import type { Trainer } from '../training/trainer.ts'
 import type { Compared } from './adapt-drift.ts'
+import type { Standing } from './finalists.ts'
 import { atomicWrite } from './run-directory.ts'
 
 const format = 'bitwright-checkpoint-2'
@@ -17,7 +18,7 @@ export type TrainerState = ReturnType<Trainer['state']>
 
 /** Stages in order; `epoch` is the next one to run within the stage. */
 export interface Checkpoint {
-  readonly stage: 'drift' | 'search' | 'train' | 'quantize' | 'done'
+  readonly stage: 'drift' | 'search' | 'finalists' | 'train' | 'quantize' | 'done'
   readonly epoch: number
   /** Wall-clock seconds of all sittings so far. */
   readonly seconds: number
@@ -25,6 +26,9 @@ export interface Checkpoint {
   readonly compared?: Compared
   /** Of the search while it runs. */
   readonly strategy?: unknown
+  /** Of the choice among finalists: how they stand, and the training under way. */
+  readonly standing?: Standing
+  readonly training?: Unstamped
   /** The network that is trained; absent until it is chosen. */
   readonly network?: Network
   /** What the network's training starts from, by name; absent: from scratch. */
@@ -37,6 +41,9 @@ export interface Checkpoint {
   /** Parameters after training in float, before quantization. */
   readonly floatParameters?: Float32Array
 }
+
+/** As a stage leaves it. */
+export type Unstamped = Omit<Checkpoint, 'seconds'>
 
 export function writeCheckpoint(path: string, checkpoint: Checkpoint): void {
   const content = serialize({ format, ...checkpoint })

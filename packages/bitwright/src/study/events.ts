@@ -33,7 +33,7 @@ export interface FrontMember {
   readonly network: Network
 }
 
-export type StageName = 'data' | 'drift' | 'warmup' | 'search' | 'train' | 'quantize' | 'convert' | 'evaluate'
+export type StageName = 'data' | 'drift' | 'warmup' | 'search' | 'finalists' | 'train' | 'quantize' | 'convert' | 'evaluate'
 
 export interface Accuracy {
   /** 0..1 */
@@ -186,7 +186,7 @@ export type StudyEvent =
       averageActivationBits?: number
       flashBytes?: number
     }
-  /** A network that was scored with shared weights (`shared`) or trained alone (`trained`). */
+  /** A network that was scored with shared weights (`shared`) or trained alone (`trained`); the latest of an id is what is known of it. */
   | {
       type: 'candidate'
       id: number
@@ -195,10 +195,14 @@ export type StudyEvent =
       cost: Cost
       score?: number
       scoreKind?: 'shared' | 'trained'
+      /** Of a finalist, whose score is the mean of these: of every training alone, on the validation samples. */
+      accuracies?: readonly number[]
+      /** Of a finalist: what it had with shared weights. */
+      sharedScore?: number
       chosen?: boolean
       dropped?: string
     }
-  /** What a joint search found, by rising bytes, and the multiply-accumulates of all of it. `chosen` -1: the deployed network, which is not on it. */
+  /** What a joint search found, by rising bytes, and the multiply-accumulates of all of it. `chosen` -1: a network that is not on it, as a deployed one or a finalist. */
   | { type: 'front'; members: readonly FrontMember[]; chosen: number; macs?: number }
   | ({ type: 'drift' } & Drift)
   | ({ type: 'adaptation' } & Adaptation)

@@ -110,6 +110,21 @@ describe('a run on a graph', () => {
     },
   )
 
+  it('trains finalists alone, of which the best mean is chosen', async () => {
+    const joint = { train: 'gates', pick: 'gates', candidates: 6, start: 'scratch', finalists: 4 } as const
+    const hooks = hooksOf()
+    const result = await searchStudy(searching('finalists', { joint }), hooks)
+    const trained = hooks.events.flatMap((event) => (event.type === 'candidate' && event.accuracies ? [event] : []))
+    const chosen = trained.find((candidate) => candidate.chosen)!
+    expect(chosen.network).toEqual(result.network)
+    const last = new Map(trained.map((candidate) => [candidate.id, candidate]))
+    const most = Math.max(...[...last.values()].map(({ accuracies }) => accuracies!.length))
+    for (const { accuracies, score } of last.values()) if (accuracies!.length === most) expect(score).toBeLessThanOrEqual(chosen.score!)
+    // its first training is the one that the run then ends with
+    expect(result.evaluations[0].fakeQuantized!.accuracy).toBe(chosen.accuracies![0])
+    expect(readFileSync(result.report!, 'utf8')).toContain('id="finalists"')
+  })
+
   it('ends with the same numbers when it is interrupted', async () => {
     const whole = await searchStudy(searching('whole'), hooksOf())
     let steps = 0

@@ -50,6 +50,46 @@ describe('a joint search', () => {
     expect(remains('joint-sittings')).toEqual(remains('joint'))
   })
 
+  it('trains finalists alone before it chooses, and the same ones when interrupted among them', async () => {
+    const withFinalists = (out: string) =>
+      joint(out, {
+        epochs: { warmup: 1, search: 1, train: 2, quantize: 2 },
+        joint: { train: 'sandwich', pick: 'evolution', candidates: 40, start: 'shared', finalists: 3 },
+      })
+    const hooks = hooksOf()
+    const result = await searchStudy(withFinalists('finalists'), hooks)
+    const latest = new Map(hooks.events.flatMap((event) => (event.type === 'candidate' ? [[event.id, event] as const] : [])))
+    const finalists = [...latest.values()].filter(({ accuracies }) => accuracies !== undefined)
+    expect(finalists.map(({ accuracies }) => accuracies!.length).toSorted((a, b) => a - b)).toEqual([1, 2, 2])
+    for (const { score, scoreKind, accuracies } of finalists) {
+      expect(scoreKind).toBe('trained')
+      expect(score).toBeCloseTo(accuracies!.reduce((sum, accuracy) => sum + accuracy, 0) / accuracies!.length)
+    }
+    // each of another architecture, the best score's among them
+    expect(new Set(finalists.map(({ network }) => JSON.stringify(withoutBits(network)))).size).toBe(3)
+    expect(Math.max(...finalists.map(({ sharedScore }) => sharedScore!))).toBe(
+      Math.max(...[...latest.values()].map(({ sharedScore, score }) => sharedScore ?? score!)),
+    )
+    const chosen = [...latest.values()].filter((candidate) => candidate.chosen)
+    expect(chosen).toHaveLength(1)
+    expect(chosen[0].accuracies).toHaveLength(2)
+    expect(chosen[0].network).toEqual(result.network)
+    const [{ members, chosen: member }] = hooks.events.flatMap((event) => (event.type === 'front' ? [event] : [])).toReversed()
+    const isMember = members.some(({ network }) => JSON.stringify(network) === JSON.stringify(result.network))
+    expect(members[member]?.network).toEqual(isMember ? result.network : undefined)
+    // the chosen one has been trained twice as the run then trains it, the others besides
+    const [before, after] = hooks.events.flatMap((event) => (event.type === 'front' ? [event.macs!] : []))
+    const training = hooks.events.reduce((sum, event) => {
+      const isTraining = event.type === 'epoch' && (event.stage === 'train' || event.stage === 'quantize')
+      return isTraining ? sum + event.macs! : sum
+    }, 0)
+    expect(after - before).toBeGreaterThan(2 * training)
+
+    const moments = [1, 3, 7, 18].map((epochs) => at('finalists', epochs, 'epochs'))
+    await inSittings(searchStudy, withFinalists('finalists-sittings'), moments)
+    expect(remains('finalists-sittings')).toEqual(remains('finalists'))
+  })
+
   it('trains another member later, from the shared weights, and says what there is where none fits', async () => {
     const run = place('joint')
     const front = frontOfRun(run)

@@ -11,7 +11,7 @@ import { expandedBlocks, withBlockChannels } from '../training/pruned-channels.t
 import type { SampleSource } from '../training/sample-source.ts'
 import { Trainer } from '../training/trainer.ts'
 import type { PruneSpec, TrainSpec } from './api.ts'
-import type { Checkpoint, TrainerState } from './checkpoint.ts'
+import type { TrainerState, Unstamped } from './checkpoint.ts'
 import { scoreModels } from './score.ts'
 import type { Session } from './session.ts'
 import { runEpochs, trainerOptions } from './train-stages.ts'
@@ -94,7 +94,7 @@ export async function pruneChannels(
   store: ParameterStore,
   source: SampleSource,
   budget: Budget,
-  resumed: Checkpoint | undefined,
+  resumed: Unstamped | undefined,
 ): Promise<Pruned> {
   const { spec, engine, dataset, emit } = session
   const prune = spec.prune!

@@ -2,10 +2,9 @@
 import type { ParameterStore } from '@bitwright/engine'
 import { UsageError } from '../errors.ts'
 import { Budget } from '../search/budget.ts'
-import { createStore } from '../training/initialize.ts'
-import { openSource } from '../training/sample-source.ts'
 import type { Hooks, RunResult, SearchSpec, TrainSpec } from './api.ts'
 import { type Checkpoint, readCheckpoint } from './checkpoint.ts'
+import { bestFinalist } from './finalists.ts'
 import { finish } from './finish.ts'
 import { finishGraph } from './finish-graph.ts'
 import { openMember } from './front-member.ts'
@@ -13,10 +12,10 @@ import { hardwareOf } from './hardware-of.ts'
 import { networkByName, networkOf, requireNetwork } from './networks.ts'
 import { existingRunDirectory } from './run-directory.ts'
 import { searchStage } from './search-stage.ts'
-import { augmentationOf, type Session, type Spec } from './session.ts'
+import type { Session, Spec } from './session.ts'
 import { sitting } from './sitting.ts'
-import { pruneChannels, requireFit } from './pruning.ts'
-import { quantize, trainFloat } from './train-stages.ts'
+import { requireFit } from './pruning.ts'
+import { trainNetwork } from './train-network.ts'
 
 export { evaluateRun } from './evaluate.ts'
 export { evaluateStream } from './stream-evaluation.ts'
@@ -42,7 +41,8 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
   let initial = before?.initial
   if (!network) {
     if ('space' in spec) {
-      ;({ network, initial } = await searchStage(session, spec, budget, before))
+      const finalists = before?.stage === 'finalists' ? undefined : await searchStage(session, spec, budget, before)
+      ;({ network, initial } = await bestFinalist(session, finalists, budget, before))
     } else if (spec.from !== undefined && spec.member !== undefined) {
       ;({ network, initial } = openMember(engine, spec.from, spec.member, dataset))
     } else {
@@ -51,27 +51,14 @@ async function stages(session: Session, before: Checkpoint | undefined): Promise
     if (!('space' in spec)) requireFit(spec, network, budget)
     session.save({ stage: 'train', epoch: 0, network, ...(initial && { initial }) })
   }
-  const source = openSource(engine, dataset, network.frontEnd, augmentationOf(spec))
-  let store = createStore(engine, [network], spec.seed)
-  for (const [name, values] of initial ?? []) store.value(name).set(values)
-  const resumed = before?.stage === 'train' || before?.stage === 'quantize' ? before : undefined
-
-  let floatParameters =
-    resumed?.floatParameters ??
-    ('from' in spec && spec.from !== undefined && spec.member === undefined ? floatParametersOf(spec.from, store) : undefined)
-  if (!floatParameters) {
-    let trainer = resumed?.trainer
-    if (spec.prune !== undefined && !resumed?.pruned)
-      ({ network, store, trainer } = await pruneChannels(session, network, store, source, budget, resumed))
-    await trainFloat(session, network, store, source, trainer)
-    floatParameters = store.snapshot()
-    session.save({ stage: 'quantize', epoch: 0, network, floatParameters })
-  } else {
-    store.restore(floatParameters)
+  const from = 'from' in spec && spec.member === undefined ? spec.from : undefined
+  const start = {
+    ...(initial && { initial }),
+    ...(from !== undefined && { floatParameters: (store: ParameterStore) => floatParametersOf(from, store) }),
   }
-  const quantization = await quantize(session, network, store, source, floatParameters, resumed?.stage === 'quantize' ? resumed : undefined)
+  const trained = await trainNetwork(session, network, start, budget, before)
   const end = dataset.kind === 'graph' ? finishGraph : finish
-  return end(session, { store, source, quantization, floatParameters }, budget)
+  return end(session, trained, budget)
 }
 
 /** The float parameters that a finished run of the same network left. */

@@ -16,14 +16,32 @@ export interface Found {
   readonly initial?: ReadonlyMap<string, Float32Array>
 }
 
-/** @returns the chosen network; `before` is the checkpoint of an interrupted search */
+export interface Finalist extends Found {
+  /** Of its candidate event. */
+  readonly id: number
+}
+
+/**
+ * The candidates of the best scores, the strategy's own choice first: of those that differ in widths alone only the best, unless there is nothing
+ * but widths to choose.
+ */
+function bestOf(offered: readonly Candidate[], choice: Candidate, space: Space, count: number): Candidate[] {
+  const others = space.choices.flatMap(({ kind }, index) => (kind === 'bits' ? [] : [index]))
+  const architecture = ({ decisions }: Candidate) => (others.length === 0 ? decisions : others.map((index) => decisions[index])).join()
+  const best = new Map<string, Candidate>()
+  for (const candidate of [choice, ...offered.toSorted((a, b) => b.score - a.score)])
+    if (candidate.dropped === undefined && !best.has(architecture(candidate))) best.set(architecture(candidate), candidate)
+  return [...best.values()].slice(0, count)
+}
+
+/** @returns the chosen network, or as many finalists as are asked for, best first; `before` is the checkpoint of an interrupted search */
 export async function searchStage(
   session: Session,
   spec: SearchSpec,
   budget: Budget,
   before: Checkpoint | undefined,
   open: (space: Space) => OpenedStrategy = (space) => openStrategy(session.engine, spec, space, session.dataset, budget),
-): Promise<Found> {
+): Promise<readonly Finalist[]> {
   const { dataset, hooks } = session
   const space = searchedSpace(spec, dataset)
   budget.requireFeasible(space)
@@ -56,7 +74,7 @@ export async function searchStage(
   }
   const first = resumed?.epoch ?? 0
   if (first < warmups) await session.stage('warmup', () => epochs('warmup', first, warmups))
-  const chosen = await session.stage('search', async () => {
+  const finalists = await session.stage('search', async () => {
     await epochs('search', Math.max(first, warmups), strategy.epochs)
     const offered: Candidate[] = []
     const choice = await strategy.choose(
@@ -94,9 +112,12 @@ export async function searchStage(
         strategy: strategy.state(),
       })
     }
-    return choice
+    return bestOf(offered, choice, space, spec.joint?.finalists ?? 1).map((candidate) => ({ candidate, id: offered.indexOf(candidate) }))
   })
-  const initial = spec.joint?.start === 'shared' ? strategy.supernet?.parametersOf(chosen.network) : undefined
+  const found = finalists.map(({ candidate: { network }, id }): Finalist => {
+    const initial = spec.joint?.start === 'shared' ? strategy.supernet?.parametersOf(network) : undefined
+    return { id, network, ...(initial && { initial }) }
+  })
   strategy.dispose()
-  return { network: chosen.network, ...(initial && { initial }) }
+  return found
 }

@@ -4,7 +4,7 @@ import { streamTraining } from '../data/augment.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { SourceOptions } from '../training/sample-source.ts'
 import type { Hooks, SearchSpec, TrainSpec } from './api.ts'
-import type { Checkpoint } from './checkpoint.ts'
+import type { Unstamped } from './checkpoint.ts'
 import type { StageName, StudyEvent } from './events.ts'
 import type { Journal } from './journal.ts'
 import type { RunDirectory } from './run-directory.ts'
@@ -79,7 +79,7 @@ export interface Session {
   readonly engine: Engine
   readonly dataset: Dataset
   emit(event: StudyEvent): void
-  save(checkpoint: Omit<Checkpoint, 'seconds'>): void
+  save(checkpoint: Unstamped): void
   seconds(): number
   /** Runs a stage between its two events. */
   stage<T>(stage: StageName, work: () => Promise<T>): Promise<T>

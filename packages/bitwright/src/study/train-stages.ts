@@ -7,7 +7,7 @@ import type { TeacherOptions } from '../training/teacher.ts'
 import { Quantization } from '../training/quantization.ts'
 import { withStartBits } from '../training/quantizer-choice.ts'
 import { calibrate, Trainer, type TrainerOptions } from '../training/trainer.ts'
-import type { Checkpoint } from './checkpoint.ts'
+import type { Unstamped } from './checkpoint.ts'
 import { scoreModels } from './score.ts'
 import { adaptRecipeOf, Interrupted, recipeOf, type Session, teacherWeight } from './session.ts'
 
@@ -33,7 +33,7 @@ export async function runEpochs(
   network: Network,
   from: number,
   quantization: Quantization | undefined,
-  checkpoint: () => Omit<Checkpoint, 'seconds' | 'stage' | 'epoch'>,
+  checkpoint: () => Omit<Unstamped, 'stage' | 'epoch'>,
   { to, prepare, score }: EpochOptions = {},
 ): Promise<void> {
   const { engine, dataset, emit } = session
@@ -80,7 +80,7 @@ export async function trainFloat(
   network: Network,
   store: ParameterStore,
   source: SampleSource,
-  state: Checkpoint['trainer'],
+  state: Unstamped['trainer'],
 ): Promise<void> {
   const { engine } = session
   await session.stage('train', async () => {
@@ -102,7 +102,7 @@ export async function quantize(
   store: ParameterStore,
   source: SampleSource,
   floatParameters: Float32Array,
-  resumed: Checkpoint | undefined,
+  resumed: Unstamped | undefined,
   teacher: TeacherOptions | false = network.frontEnd.kind !== 'graph' && { network, parameters: floatParameters, weight: teacherWeight },
 ): Promise<Quantization> {
   const { spec, engine } = session
