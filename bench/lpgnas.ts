@@ -1,8 +1,8 @@
 // Is a searched policy of operators and formats worth its bits (LPGNAS, arXiv 2009.09232)? Over seeds, on each graph: a joint search of the
-// space `graph` within a budget, trained with gates, the networks it scores best, each with other operators, trained from scratch and the best of
-// these on validation nodes taken; beside GCN at 8/8 and 4/4 bits, and the chosen operators at these. Test nodes score each network once.
+// space `graph` within a budget, trained with gates, and its choice among finalists trained alone, as `bitwright search` makes it; beside GCN at 8/8
+// and 4/4 bits, and the chosen operators at these. Validation nodes choose, test nodes score each row's network once.
 //
-//   node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 6]
+//   node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 16]
 //     [--weights SHARE] [--activations SHARE]
 //
 // Limits are shares of what GCN has at 4/4 bits, of bytes of weights and of the bits of all numbers that layers multiply at all nodes; default 1 each,
@@ -21,28 +21,28 @@ import type { Network } from '../packages/bitwright/src/network/network.ts'
 import { withBits } from '../packages/bitwright/src/network/transform.ts'
 import { Budget } from '../packages/bitwright/src/search/budget.ts'
 import { averageWidths } from '../packages/bitwright/src/search/front.ts'
-import type { Candidate } from '../packages/bitwright/src/search/strategy.ts'
+import { bestFinalist } from '../packages/bitwright/src/study/finalists.ts'
 import { atomicWrite } from '../packages/bitwright/src/study/run-directory.ts'
-import { openStrategy, searchedSpace } from '../packages/bitwright/src/study/search-strategy.ts'
+import { searchStage } from '../packages/bitwright/src/study/search-stage.ts'
 import { columns } from './columns.ts'
 import { readFlags, wrongUse } from './flags.ts'
 import { type Accuracies, gcnTraining, meanAndError, trainOnGraph } from './graph-training.ts'
+import { sessionOf } from './session.ts'
 
 const {
   data: graphs,
   out,
   ...values
 } = readFlags(
-  `node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 6]
+  `node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 16]
   [--weights SHARE] [--activations SHARE]`,
   ['data', 'out'],
-  { seeds: '0,1,2,3,4', epochs: '100,200', candidates: '64', finalists: '6', weights: '1', activations: '1' },
+  { seeds: '0,1,2,3,4', epochs: '100,200', candidates: '64', finalists: '16', weights: '1', activations: '1' },
 )
-const { candidates } = values
+const { candidates, finalists } = values
 mkdirSync(out, { recursive: true })
-requireSettings(out, { search: values.epochs, candidates, finalists: values.finalists, training: gcnTraining })
+requireSettings(out, { search: values.epochs, candidates, finalists, training: gcnTraining })
 const engine = new Engine(await openBackend({ threads: 1 }))
-const always = () => true
 const limits = `${values.weights}x${values.activations}`
 
 async function once<T>(name: string, work: () => Promise<T>): Promise<T> {
@@ -73,43 +73,29 @@ const everyActivation: CostModel = {
   },
 }
 
-/** Sizes and operators, without widths: what finalists shall differ in. */
-const operatorsOf = ({ nodes }: Network): string =>
-  nodes
-    .map((node) =>
-      (node.op === 'aggregate' ? [node.attention, node.aggregator, node.heads] : 'channels' in node ? node.channels : '').toString(),
-    )
-    .join()
-
-/** What a search finds within the budget, best first by the shared weights' score: of networks that differ in widths alone, the best. */
-async function search(data: string, dataset: GraphDataset, seed: number): Promise<Network[]> {
+/** What a search finds within the budget. */
+async function search(data: string, dataset: GraphDataset, seed: number, folder: string): Promise<Network> {
   const { flashBytes, ramBytes } = everyActivation.price(uniform(graphNetwork('gcn', graphFrontEnd(dataset), dataset.classes), 4))
   const [warmup, searching] = values.epochs.split(',')
-  const { spec } = searchRequest(
-    {
-      data,
-      space: 'graph',
-      search: 'joint',
-      train: 'gates',
-      pick: 'evolution',
-      candidates,
-      out,
-      seed: `${seed}`,
-      epochs: `warmup=${warmup},search=${searching}`,
-    },
-    [],
-  )
+  const { epochs } = gcnTraining
+  const flags = {
+    data,
+    space: 'graph',
+    search: 'joint',
+    train: 'gates',
+    pick: 'evolution',
+    start: 'scratch',
+    candidates,
+    finalists,
+    out: folder,
+  }
+  const stages = `warmup=${warmup},search=${searching},train=${epochs},quantize=${epochs}`
+  const { spec } = searchRequest({ ...flags, seed: `${seed}`, epochs: stages }, [])
   const most = { flashBytes: Math.floor(Number(values.weights) * flashBytes), ramBytes: Math.floor(Number(values.activations) * ramBytes) }
   const budget = new Budget({ budget: most, hardware: everyActivation, weightBits: 'searched', activationBits: 'searched' })
-  const space = searchedSpace(spec, dataset)
-  budget.requireFeasible(space)
-  const strategy = openStrategy(engine, spec, space, dataset, budget)
-  for (let epoch = 0; epoch < strategy.epochs; epoch++) await strategy.epoch(epoch, always)
-  const offered: Candidate[] = []
-  await strategy.choose((candidate) => offered.push(candidate), always)
-  strategy.dispose()
-  const ranked = offered.toSorted((a, b) => b.score - a.score || b.cost.flashBytes - a.cost.flashBytes).map(({ network }) => network)
-  return ranked.filter((network, i) => ranked.findIndex((other) => operatorsOf(other) === operatorsOf(network)) === i)
+  const session = sessionOf(engine, dataset, spec)
+  const { network } = await bestFinalist(session, await searchStage(session, spec, budget, undefined), budget, undefined)
+  return network
 }
 
 type Trained = Accuracies & { readonly network: Network }
@@ -133,20 +119,19 @@ for (const data of graphs.split(',')) {
     const began = performance.now()
     await add('gcn 8/8', seed, uniform(gcn, 8))
     await add('gcn 4/4', seed, uniform(gcn, 4))
-    const found = await once(`${graph}-${seed}-${limits}-search`, () => search(data, dataset, seed))
-    const searched = performance.now()
-    const finalists: Trained[] = []
-    for (const [i, network] of found.slice(0, Number(values.finalists)).entries())
-      finalists.push(await train(seed, network, `${limits}-finalist-${i}`))
-    const best = finalists.reduce((one, other) => (other.validation > one.validation ? other : one))
-    rows.set('searched', [...(rows.get('searched') ?? []), best])
-    for (const bits of [8, 4])
-      await add(`its operators ${bits}/${bits}`, seed, uniform(best.network, bits), `${limits} its operators ${bits}`)
-    const [by, after] = [searched - began, performance.now() - searched].map((ms) => `${(ms / 1000).toFixed(0)} s`)
-    const what = best.network.nodes.flatMap((node) =>
-      'weightBits' in node ? [`${node.id} ${node.weightBits}`] : node.op === 'aggregate' ? [`${node.id} ${node.activationBits}`] : [],
+    const name = `${graph}-${seed}-${limits}-search`
+    const found = await once(name, () => search(data, dataset, seed, join(out, name)))
+    const best = await add('searched', seed, found, `${limits} searched`)
+    for (const bits of [8, 4]) await add(`its operators ${bits}/${bits}`, seed, uniform(found, bits), `${limits} its operators ${bits}`)
+    const took = `${((performance.now() - began) / 1000).toFixed(0)} s`
+    const what = found.nodes.flatMap((node) =>
+      'weightBits' in node
+        ? [`${node.id} ${node.weightBits}`]
+        : node.op === 'aggregate'
+          ? [`${node.id} ${node.attention} ${node.aggregator} ${node.activationBits}`]
+          : [],
     )
-    console.error(`${graph} ${seed}: ${what.join(', ')}; test ${(100 * best.test).toFixed(1)}, search and GCN ${by}, finalists ${after}`)
+    console.error(`${graph} ${seed}: ${what.join(', ')}; test ${(100 * best.test).toFixed(1)}, ${took}`)
   }
   for (const [name, trained] of rows) {
     const percent = (split: keyof Accuracies) => {
