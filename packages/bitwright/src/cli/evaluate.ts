@@ -69,7 +69,9 @@ export function command(): Command {
       // The accuracy of a run is its integer model's, so those scores stand at the top of the document too.
       if (flags.json) return printJson({ run, ...result.integer, ...result })
       const { accuracyTable, confusionTable, recallTable } = await import('./score-tables.ts')
-      const differing = result.differing ? `\nclips on which integer and fake-quantized differ: ${result.differing.length}\n` : ''
+      const differing = result.differing
+        ? `\n${result.things} on which integer and fake-quantized differ: ${result.differing.length}\n`
+        : ''
       process.stdout.write(
         `${accuracyTable([result])}\n\n${recallTable(result)}\n\nconfusion of the integer model\n` +
           `${confusionTable(result.classes, result.integer!)}\n${differing}`,

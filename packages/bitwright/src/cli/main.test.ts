@@ -300,7 +300,13 @@ describe('tables', () => {
     recall: [2 / 3, 1],
     standardError: 0.02,
   }
-  const result: EvaluateResult = { split: 'test', classes: ['yes', '_silence_'], float: { ...scores, accuracy: 1 }, integer: scores }
+  const result: EvaluateResult = {
+    split: 'test',
+    things: 'clips',
+    classes: ['yes', '_silence_'],
+    float: { ...scores, accuracy: 1 },
+    integer: scores,
+  }
 
   test('accuracies with and without silence, a column a model', () => {
     expect(accuracyTable([result])).toBe(
@@ -314,6 +320,8 @@ describe('tables', () => {
 
   test('recall and confusion', () => {
     expect(recallTable(result)).toContain('yes            3   66.7 %   66.7 %')
+    expect(recallTable({ ...result, things: 'nodes' })).toMatch(/^recall +nodes /)
+    expect(accuracyTable([{ ...result, things: 'images' }])).toMatch(/^accuracy +images /)
     expect(confusionTable(result.classes, scores).split('\n')[1]).toMatch(/^yes +2 +1$/)
     expect(confusionTable(result.classes, scores).split('\n')[2]).toMatch(/^_silence_ +\. +1$/)
   })

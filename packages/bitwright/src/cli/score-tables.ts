@@ -22,7 +22,7 @@ const anyScores = (result: Scored): ClassifierScores => scored(result)[0][1]
 /** One row a split, one column a model. */
 export function accuracyTable(results: readonly EvaluateResult[]): string {
   const columns = models.filter(([key]) => results.some((result) => result[key]))
-  const rows = [['accuracy', 'clips', ...columns.map(([, label]) => label)]]
+  const rows = [['accuracy', results[0].things, ...columns.map(([, label]) => label)]]
   for (const result of results) {
     const cells = (text: (scores: ClassifierScores) => string) => columns.map(([key]) => (result[key] ? text(result[key]) : ''))
     rows.push([
@@ -46,10 +46,10 @@ function withoutSilence({ accuracyWithoutSilence }: ClassifierScores): string {
 export function recallTable(result: EvaluateResult): string {
   const all = scored(result)
   return textTable([
-    ['recall', 'clips', ...all.map(([label]) => label)],
+    ['recall', result.things, ...all.map(([label]) => label)],
     ...result.classes.map((name, index) => [
       name,
-      String(anyScores(result).confusion[index].reduce((sum, clips) => sum + clips, 0)),
+      String(anyScores(result).confusion[index].reduce((sum, samples) => sum + samples, 0)),
       ...all.map(([, { recall }]) => (Number.isFinite(recall[index]) ? percent(recall[index]) : '-')),
     ]),
   ])
@@ -60,7 +60,7 @@ export function confusionTable(classes: readonly string[], scores: ClassifierSco
   const short = classes.map((name) => name.slice(0, 7))
   return textTable([
     ['true \\ said', ...short],
-    ...scores.confusion.map((row, index) => [classes[index], ...row.map((clips) => (clips === 0 ? '.' : String(clips)))]),
+    ...scores.confusion.map((row, index) => [classes[index], ...row.map((samples) => (samples === 0 ? '.' : String(samples)))]),
   ])
 }
 

@@ -181,6 +181,8 @@ export interface Hooks {
 /** Scores of the models a run holds on one set of clips; */
 export interface EvaluateResult {
   readonly split: SplitName
+  /** What the samples are called: clips, images, nodes. */
+  readonly things: string
   readonly classes: readonly string[]
   readonly float?: ClassifierScores
   readonly fakeQuantized?: ClassifierScores

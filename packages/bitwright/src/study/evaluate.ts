@@ -37,7 +37,7 @@ export async function evaluateRun(spec: EvaluateSpec, hooks: Hooks): Promise<Eva
     const saved = readCheckpoint(directory.checkpoint)
     if (!isTrained(saved)) {
       const answers = (await integerLogits(model, dataset, clips, { threads: spec.threads, onProgress, onNotice })).map(argMax)
-      return { split, classes: network.classes, integer: scores(clips, answers, network.classes) }
+      return { split, things: thingsOf(dataset), classes: network.classes, integer: scores(clips, answers, network.classes) }
     }
     const { store, quantization } = openTrained(engine, request, network, saved)
     const { integerLogits: _logits, ...result } = await scoreModels.all(

@@ -10,6 +10,7 @@ import type { EvaluateResult, RunResult } from './api.ts'
 import type { ClassifierScores } from './events.ts'
 import { conclude, layerBits, type Trained } from './finish.ts'
 import { hardwareOf } from './hardware-of.ts'
+import { thingsOf } from './run-data.ts'
 import { atomicWrite } from './run-directory.ts'
 import type { Session } from './session.ts'
 
@@ -39,7 +40,7 @@ export async function finishGraph(session: Session, trained: Trained, budget: Bu
       const fakeQuantized = await scoreSplit(split, quantization)
       const float = await withParameters(store, floatParameters, quantized, () => scoreSplit(split))
       emit({ type: 'evaluation', split, float, fakeQuantized })
-      results.push({ split, classes: dataset.classes, float, fakeQuantized })
+      results.push({ split, things: thingsOf(dataset), classes: dataset.classes, float, fakeQuantized })
     }
     return results
   })

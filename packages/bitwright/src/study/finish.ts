@@ -70,7 +70,7 @@ export async function finish(
         (done, total) => session.hooks.onProgress({ stage: 'evaluate', done, total, text: thingsOf(dataset) }),
       )
       const { integerLogits, ...shown } = result
-      const { classes: _classes, ...scores } = shown
+      const { classes: _classes, things: _things, ...scores } = shown
       const mistakes = mistakenImages(dataset, splits[split], integerLogits)
       emit({ type: 'evaluation', ...scores, ...(mistakes.length > 0 && { mistakes }) })
       results.push(shown)

@@ -10,6 +10,7 @@ import { argMax, Evaluator, scores } from '../training/evaluate.ts'
 import { compareAnswers, integerLogits, type Progress } from '../training/integer-evaluator.ts'
 import type { Quantization } from '../training/quantization.ts'
 import type { EvaluateResult } from './api.ts'
+import { thingsOf } from './run-data.ts'
 
 /** A trained network with all that its scores need. */
 export interface TrainedModel {
@@ -84,6 +85,7 @@ async function scoreAll(
   const { differing } = compareAnswers(clips, fake.logits, integer, decodeModel(trained.model).tensors.at(-1)!.scale)
   return {
     split,
+    things: thingsOf(source.dataset),
     classes,
     float: scores(clips, answers.float, classes),
     fakeQuantized: scores(clips, answers.fake, classes),
