@@ -1,5 +1,5 @@
 // What the command line and the façade of a study (run.ts) agree on: validated requests in, events and results out. Types only.
-import type { Adaptation, ClassifierScores, Cost, Drift, FrontMember, LayerBits, StageName, StudyEvent } from './events.ts'
+import type { Adaptation, ClassifierScores, Cost, Drift, FinalistResult, FrontMember, LayerBits, StageName, StudyEvent } from './events.ts'
 import type { Network } from '../network/network.ts'
 import type { InputForm } from './networks.ts'
 import type { SplitName } from '../data/dataset.ts'
@@ -203,6 +203,8 @@ export interface RunResult {
   readonly layers?: readonly LayerBits[]
   /** Of a joint search: what there is to choose from, by rising bytes. */
   readonly front?: readonly FrontMember[]
+  /** Of a search that trained some alone before it chose. */
+  readonly finalists?: readonly FinalistResult[]
   readonly evaluations: readonly EvaluateResult[]
   /** Of a run that adapts another one. */
   readonly drift?: Drift

@@ -33,6 +33,20 @@ export interface FrontMember {
   readonly network: Network
 }
 
+/** Of a search: a network trained alone before one was chosen. */
+export interface FinalistResult {
+  /** Of its candidate. */
+  readonly id: number
+  readonly network: Network
+  readonly cost: Cost
+  /** Of every training alone, on the validation samples, 0..1; their mean decides. */
+  readonly accuracies: readonly number[]
+  readonly sharedScore?: number
+  readonly chosen: boolean
+  /** Why a training of it was given up. */
+  readonly dropped?: string
+}
+
 export type StageName = 'data' | 'drift' | 'warmup' | 'search' | 'finalists' | 'train' | 'quantize' | 'convert' | 'evaluate'
 
 export interface Accuracy {

@@ -6,12 +6,13 @@ import { RunError } from '../errors.ts'
 import { countNetwork } from '../network/counts.ts'
 import { isWeighted, storedWeightBits } from '../network/graph.ts'
 import type { Network } from '../network/network.ts'
+import { gatherReport } from '../report/report-data.ts'
 import { renderReport } from '../report/report.ts'
 import { type Budget, costOf } from '../search/budget.ts'
 import type { Quantization } from '../training/quantization.ts'
 import type { SampleSource } from '../training/sample-source.ts'
 import type { EvaluateResult, RunResult } from './api.ts'
-import type { LayerBits } from './events.ts'
+import type { FinalistResult, LayerBits } from './events.ts'
 import { hardwareOf } from './hardware-of.ts'
 import type { Journal } from './journal.ts'
 import { mistakenImages } from './mistakes.ts'
@@ -101,6 +102,7 @@ export function conclude(
     trainer: { updates: 0, parameters: store.snapshot(), quantization: quantization.state() },
   })
   const front = session.journal.events.findLast((event) => event.type === 'front')
+  const finalists = finalistsOf(session.journal)
   emit({ type: 'finished', ...(model !== undefined && { model }), report: directory.report, seconds: session.seconds() })
   writeReport(directory, session.journal, spec.command)
   return {
@@ -108,9 +110,28 @@ export function conclude(
     directory: spec.out,
     report: directory.report,
     ...(front && { front: front.members }),
+    ...(finalists.length > 0 && { finalists }),
     ...result,
     seconds: session.seconds(),
   }
+}
+
+function finalistsOf({ events }: Journal): FinalistResult[] {
+  return gatherReport(events).candidates.flatMap(({ id, network, cost, accuracies, sharedScore, chosen = false, dropped }) =>
+    accuracies === undefined
+      ? []
+      : [
+          {
+            id,
+            network,
+            cost,
+            accuracies,
+            ...(sharedScore !== undefined && { sharedScore }),
+            chosen,
+            ...(dropped !== undefined && { dropped }),
+          },
+        ],
+  )
 }
 
 export function layerBits(network: Network): LayerBits[] {

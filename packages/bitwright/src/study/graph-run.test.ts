@@ -118,6 +118,8 @@ describe('a run on a graph', () => {
     const chosen = trained.find((candidate) => candidate.chosen)!
     expect(chosen.network).toEqual(result.network)
     const last = new Map(trained.map((candidate) => [candidate.id, candidate]))
+    expect(result.finalists!.map(({ id }) => id)).toEqual([...last.keys()].toSorted((a, b) => a - b))
+    expect(result.finalists!.find((finalist) => finalist.chosen)).toMatchObject({ id: chosen.id, accuracies: chosen.accuracies })
     const most = Math.max(...[...last.values()].map(({ accuracies }) => accuracies!.length))
     for (const { accuracies, score } of last.values()) if (accuracies!.length === most) expect(score).toBeLessThanOrEqual(chosen.score!)
     // its first training is the one that the run then ends with
