@@ -37,6 +37,7 @@ const outOfRange: Readonly<Record<string, readonly string[]>> = {
   '--threads': ['0', '1.5', '257'],
   '--seed': ['1.5', '99999999999999999999'],
   '--clips': ['0', '1.5'],
+  '--finalists': ['0', '1.5', '1001'],
   '--networks': ['0', '15', '1e6'],
   '--flash': ['0', '9e99g'],
   '--macs': ['0', '1kb'],
@@ -76,7 +77,7 @@ test('the numeric flags are the known ones', () => {
       "hardware measure": 2,
       "listen": 4,
       "quickstart": 1,
-      "search": 17,
+      "search": 18,
       "train": 16,
     }
   `)

@@ -132,7 +132,7 @@ describe('trainStudy', () => {
     expect(result.evaluations[1].differing).toEqual([])
     const { type: _type, ...told } = remains('untrained').told.findLast((event) => event.type === 'evaluation')!
     const request = { run: spec.out, directory: spec.data.directory, split: 'test', strict: true, threads: 2, backend: 'auto' } as const
-    expect(JSON.parse(JSON.stringify(await evaluateRun(request, hooksOf())))).toEqual({ ...told, classes: words })
+    expect(JSON.parse(JSON.stringify(await evaluateRun(request, hooksOf())))).toEqual({ ...told, things: 'clips', classes: words })
   })
 
   it('has its model made again by export where the file is of another version, to the byte', () => {
@@ -165,7 +165,7 @@ describe('trainStudy', () => {
     const [, test] = remains('train').told.flatMap((event) => (event.type === 'evaluation' ? [event] : []))
     const result = await evaluateRun(spec, hooksOf())
     const { type: _type, ...told } = test
-    expect(JSON.parse(JSON.stringify(result))).toEqual({ ...told, classes: words })
+    expect(JSON.parse(JSON.stringify(result))).toEqual({ ...told, things: 'clips', classes: words })
     const listed = await evaluateRun({ ...spec, list: place('validation.txt') }, hooksOf())
     expect(listed.integer!.count).toBe(12)
   })
