@@ -84,7 +84,7 @@ test.each([
   ],
   [
     ['adapt', 'run', '--data', 'new', ...common, '--flash', '1k'],
-    /^bitwright adapt: run: its network has .*no shared weights to search/m,
+    /^bitwright adapt: run: its network is over .*no shared weights to search/m,
     2,
   ],
 ])('%j is wrong use', (args, message, code) => {

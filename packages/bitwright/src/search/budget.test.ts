@@ -73,7 +73,7 @@ describe('Budget', () => {
     expect(short.excess(short.price(network))).toMatch(/^latencyMs \d+\.\d+ exceeds /)
     expect(short.violation(short.price(network))).toBeCloseTo(1 / 0.999 - 1, 9)
     expect(make({ latencyMs: 1e9 }).admit(space, decisions)).toBeUndefined()
-    expect(() => make({ latencyMs: 1e-6 }, { hardware }).requireFeasible(space)).toThrow(/latencyMs \S+ exceeds 0\.000001; raise/)
+    expect(() => make({ latencyMs: 1e-6 }, { hardware }).requireFeasible(space)).toThrow(/latencyMs \S+ exceeds 0\.000001\); raise/)
   })
 
   it('knows that few bits can take longer than many', () => {
@@ -102,9 +102,9 @@ describe('Budget', () => {
     expect(() => make({ macs: 1e9, flashBytes: 1e9 }).requireFeasible(spaces[0])).not.toThrow()
     expect(() => make({}).requireFeasible(spaces[1])).not.toThrow()
     expect(() => make({ macs: 1000 }).requireFeasible(spaces[0])).toThrow(
-      /^the budget cannot be met: the smallest member of kws-e2e-sinc60 has macs \d+ exceeds 1000; raise the limit \(--macs, --flash, --ram, --latency\) or choose another space$/,
+      /^the budget cannot be met: the smallest member of kws-e2e-sinc60 is over it \(macs \d+ exceeds 1000\); raise the limit \(--macs, --flash, --ram, --latency\) or choose another space$/,
     )
-    expect(() => make({ ramBytes: 10 }).requireFeasible(spaces[1])).toThrow(/kws-mfcc-10 .* ramBytes \d+ exceeds 10;/)
+    expect(() => make({ ramBytes: 10 }).requireFeasible(spaces[1])).toThrow(/kws-mfcc-10 .*\(ramBytes \d+ exceeds 10\);/)
   })
 })
 

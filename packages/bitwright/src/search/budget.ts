@@ -95,7 +95,7 @@ export class Budget {
     const excess = this.excess(costs.reduce((least, cost) => (this.violation(cost) < this.violation(least) ? cost : least)))
     if (excess)
       throw new UsageError(
-        `the budget cannot be met: the smallest member of ${space.name} has ${excess}; raise the limit (${limits.map(({ flag }) => flag).join(', ')}) or choose another space`,
+        `the budget cannot be met: the smallest member of ${space.name} is over it (${excess}); raise the limit (${limits.map(({ flag }) => flag).join(', ')}) or choose another space`,
       )
   }
 }

@@ -175,7 +175,7 @@ describe('a run without shared weights', () => {
       `${place('strange')}: has the class middle, which the model does not know; it knows high, low`,
     )
     await failing(request('base', 'noisy', 'no', { flash: '500' })).toThrow(
-      /base: its network has .* and there are no shared weights to search another one with; raise the limit, or adapt a run of search --search joint/,
+      /base: its network is over the budget .* and there are no shared weights to search another one with; raise the limit, or adapt a run of search --search joint/,
     )
     mkdirSync(place('pictures', 'high'), { recursive: true })
     writeFileSync(place('pictures', 'high', 'a.png'), '')

@@ -96,7 +96,7 @@ class Adapting {
     if (this.isSearchable) return
     if (excess)
       throw new UsageError(
-        `${from}: its network has ${excess}, and there are no shared weights to search another one with; raise the limit, or adapt a run of search --search joint`,
+        `${from}: its network is over the budget (${excess}), and there are no shared weights to search another one with; raise the limit, or adapt a run of search --search joint`,
       )
     if (this.spec.epochs.search > 0)
       this.session.hooks.onNotice?.(`${from}: has no shared weights of a joint search; its network and bits stay what they are`)
