@@ -1,7 +1,10 @@
 // What accuracy do the networks, searched and given, reach at which widths? Every row is one run of the command line, kept in its own
 // folder and resumed or skipped where it exists, so that the matrix can be filled in several sittings:
 //
-//   node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--threads N] [--json]
+//   node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--quantize N] [--threads N]
+//     [--json]
+//
+// --quantize gives the epochs in which given networks are quantized, at every width; without it 20 at 8 bits and 60 at fewer.
 //
 // The lists folder has sc12_train.txt, sc12_val.txt and sc12_test.txt (`path class` a line). Test clips are only ever scored, by runs
 // whose every choice was made on validation clips.
@@ -31,9 +34,9 @@ const macs = 14e6
 const randomNetworks = 5
 
 const { data, lists, out, ...values } = readFlags(
-  'node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--threads N] [--json]',
+  'node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--quantize N] [--threads N] [--json]',
   ['data', 'lists', 'out'],
-  { seeds: '0,1,2', only: undefined, threads: undefined, json: false },
+  { seeds: '0,1,2', only: undefined, quantize: undefined, threads: undefined, json: false },
 )
 
 const bits = (weights: string, activations = weights) => ['--weight-bits', weights, '--activation-bits', activations]
@@ -58,7 +61,13 @@ function matrix(seed: number): Run[] {
     flags: ['--space', 'kws-e2e', '--search', 'proxyless', '--macs', `${macs}`, ...bits('trained'), ...epochs(60)],
   }
   const given = (network: string, widths: readonly string[]): Run[] =>
-    variants(network, seed, { name: network, seed, verb: 'train', flags: ['--network', network, ...epochs(20)] }, widths, 60)
+    variants(
+      network,
+      seed,
+      { name: network, seed, verb: 'train', flags: ['--network', network, ...epochs(Number(values.quantize ?? 20))] },
+      widths,
+      Number(values.quantize ?? 60),
+    )
   const random = Array.from({ length: randomNetworks }, (_, i): Run => {
     const network = join(out, 'networks', `random${i}-s${seed}.json`)
     return { name: `random${i}`, seed, verb: 'train', flags: ['--network', network, ...epochs(1)] }
