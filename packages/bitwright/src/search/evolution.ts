@@ -13,6 +13,7 @@ import type { Budget } from './budget.ts'
 import { children, type Evaluated, firstGeneration, type Nsga2Options, survivors } from './nsga2.ts'
 import type { Between, Candidate } from './strategy.ts'
 import { Surrogate } from './surrogate.ts'
+import { widthsWithin } from './widths.ts'
 
 export interface EvolutionOptions {
   readonly seed: number
@@ -131,32 +132,13 @@ export class Evolution {
   /** Those that fit as they are; others at widths at which they do, where there are such and nobody else has them. */
   private narrowed(born: readonly (readonly number[])[], priced: ReadonlySet<string>): (readonly number[])[] {
     const random = new Random(this.options.seed, 'narrowed', this.generation)
+    const fits = (genes: readonly number[]) => this.price(genes).violation === 0
     const members = born.flatMap((genes) => {
-      if (this.price(genes).violation === 0) return [genes]
-      const narrowed = canonicalDecisions(this.space, this.fitted(genes, random))
+      if (fits(genes)) return [genes]
+      const narrowed = canonicalDecisions(this.space, widthsWithin(this.space, genes, fits, random) ?? genes)
       return priced.has(narrowed.join()) && narrowed.join() !== genes.join() ? [] : [narrowed]
     })
     return [...new Map(members.map((genes) => [genes.join(), genes])).values()]
-  }
-
-  /** All widths down together until the budget is met, then each up again as far as it allows, in random order. */
-  private fitted(genes: readonly number[], random: Random): readonly number[] {
-    const bits = choicesOf(this.space, 'bits')
-    const counts = this.space.choices.map(({ options }) => options.length)
-    const fits = (tried: readonly number[]) => this.price(tried).violation === 0
-    const capped = (down: number) => genes.map((gene, i) => (bits.includes(i) ? Math.min(gene, Math.max(0, counts[i] - 1 - down)) : gene))
-    const least = Math.max(0, ...bits.map((choice) => counts[choice] - 1))
-    const down = Array.from({ length: least }, (_, i) => i + 1).find((i) => fits(capped(i)))
-    if (down === undefined) return genes
-    let widest: readonly number[] = capped(down)
-    for (const at of random.permutation(bits.length)) {
-      const choice = bits[at]
-      for (let option = genes[choice]; option > widest[choice]; option--) {
-        const wider = widest.with(choice, option)
-        if (fits(wider)) widest = wider
-      }
-    }
-    return widest
   }
 
   /** What evolutions on predicted scores end with and has not been scored: the best within the budget, and members of the front. */
@@ -187,23 +169,13 @@ export class Evolution {
     const key = genes.join()
     let known = this.scores.get(key)
     if (!known) {
-      known = { decisions: genes, ...(await this.score(this.space.build(genes))) }
+      known = { decisions: genes, ...(await scoreOrReason(this.scoreOf, this.space.build(genes))) }
       this.scores.set(key, known)
     }
     // worse than anything that is a network, better than what is none
     return known.dropped === undefined
       ? { genes, objectives: [-known.score, ...costs], violation }
       : { genes, objectives: [1, ...costs], violation: 1e-9 }
-  }
-
-  private async score(network: Network): Promise<Omit<Score, 'decisions'>> {
-    try {
-      const score = await this.scoreOf(network)
-      return Number.isFinite(score) ? { score } : { score: 0, dropped: `its score is ${score}` }
-    } catch (error) {
-      if (!(error instanceof DivergedError)) throw error
-      return { score: 0, dropped: error.message }
-    }
   }
 
   /** Everything that was scored, in order. */
@@ -228,3 +200,17 @@ export class Evolution {
 
 /** What is minimised beside the error. */
 const objectivesOf = ({ flashBytes, latencyMs, macs }: Cost): number[] => [flashBytes, latencyMs ?? macs]
+
+/** A network's score, or 0 and why it has none. */
+export async function scoreOrReason(
+  scoreOf: (network: Network) => Promise<number>,
+  network: Network,
+): Promise<Pick<Candidate, 'score' | 'dropped'>> {
+  try {
+    const score = await scoreOf(network)
+    return Number.isFinite(score) ? { score } : { score: 0, dropped: `its score is ${score}` }
+  } catch (error) {
+    if (!(error instanceof DivergedError)) throw error
+    return { score: 0, dropped: error.message }
+  }
+}

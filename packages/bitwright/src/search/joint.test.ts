@@ -12,7 +12,7 @@ import { Budget } from './budget.ts'
 import { frontOf } from './front.ts'
 import { joint, jointDefaults, type JointOptions } from './joint.ts'
 import { RememberingSource } from './remembering-source.ts'
-import type { Strategy } from './strategy.ts'
+import type { Candidate, Strategy } from './strategy.ts'
 import { Supernet } from './supernet.ts'
 import { finish } from './testing/ending.ts'
 
@@ -103,6 +103,45 @@ describe.each(ways)('--train %s --pick %s', (train, pick) => {
       expect(cost.flashBytes).toBeLessThanOrEqual(limits.flashBytes)
       expect(cost.macs).toBeLessThanOrEqual(limits.macs)
     }
+  })
+
+  it('widens a candidate as far as the budget allows, and scores it so', async () => {
+    const { largest } = extremes(sizes)
+    const probe = open(sizes, { train, pick, candidates: 8 })
+    const flashBytes = Math.round(0.7 * probe.budget.price(sizes.build(largest)).flashBytes)
+    probe.strategy.dispose()
+    const { strategy, supernet, budget } = open(sizes, { train, pick, candidates: 8 }, { flashBytes })
+    for (let epoch = 0; epoch < strategy.epochs; epoch++) await strategy.epoch(epoch, () => true)
+    const offered: Candidate[] = []
+    await strategy.choose(
+      (candidate) => offered.push(candidate),
+      () => true,
+    )
+    const isBits = sizes.choices.map(({ kind }) => kind === 'bits')
+    const scores = vi.spyOn(supernet, 'sharedAccuracy')
+    let wider = 0
+    for (const candidate of offered) {
+      const widened = await strategy.widened!(candidate)
+      expect(widened.network).toEqual(sizes.build(widened.decisions))
+      expect(widened.cost).toEqual(budget.price(widened.network))
+      expect(widened.cost.flashBytes).toBeLessThanOrEqual(flashBytes)
+      for (const [choice, option] of widened.decisions.entries()) if (!isBits[choice]) expect(option).toBe(candidate.decisions[choice])
+      // nowhere narrower than one width throughout that fits; a choice of which nothing depends is at its first option
+      for (const width of sizes.choices[isBits.indexOf(true)].options.keys()) {
+        const throughout = canonicalDecisions(
+          sizes,
+          candidate.decisions.map((option, choice) => (isBits[choice] ? width : option)),
+        )
+        if (budget.admit(sizes, throughout))
+          for (const [choice, option] of throughout.entries()) expect(widened.decisions[choice]).toBeGreaterThanOrEqual(option)
+      }
+      if (widened === candidate) continue
+      wider++
+      expect(widened.score).toBe(await scores.mock.results.at(-1)!.value)
+    }
+    expect(wider).toBeGreaterThan(0)
+    expect(scores).toHaveBeenCalledTimes(wider)
+    strategy.dispose()
   })
 
   it('ends with the same bits when interrupted in the middle of an epoch and restored', async () => {

@@ -7,13 +7,13 @@
 import { Random } from '@bitwright/engine'
 import type { Sample } from '../data/dataset.ts'
 import { RunError } from '../errors.ts'
-import { choicesOf, extremes } from '../spaces/decisions.ts'
+import { canonicalDecisions, choicesOf, extremes } from '../spaces/decisions.ts'
 import { bitsChoiceName, type JointSpace } from '../spaces/joint.ts'
 import type { SharedQuantization } from '../training/shared-quantization.ts'
 import { DivergedError, schedule } from '../training/trainer.ts'
 import { limitedCosts } from '../hardware/limits.ts'
-import type { Budget } from './budget.ts'
-import { Evolution, evolutionDefaults, type EvolutionState } from './evolution.ts'
+import type { Admitted, Budget } from './budget.ts'
+import { Evolution, evolutionDefaults, type EvolutionState, scoreOrReason } from './evolution.ts'
 import { frontOf } from './front.ts'
 import { staysIn } from './incumbent.ts'
 import { JointGates } from './joint-gates.ts'
@@ -21,6 +21,7 @@ import { mostProbable } from './probable.ts'
 import { RememberingSource } from './remembering-source.ts'
 import type { Between, Candidate, SearchEpoch, Strategy } from './strategy.ts'
 import type { Supernet } from './supernet.ts'
+import { widestWithin } from './widths.ts'
 
 export interface JointOptions {
   readonly train: 'sandwich' | 'gates'
@@ -228,17 +229,23 @@ export function joint(
     }
   }
 
+  async function candidateOf(admitted: Admitted): Promise<Candidate> {
+    return { ...admitted, ...(await scoreOrReason(scoreOf, admitted.network)), scoreKind: 'shared' }
+  }
+
+  async function widened(candidate: Candidate): Promise<Candidate> {
+    const fits = (decisions: readonly number[]) => budget.violation(budget.price(space.build(decisions))) === 0
+    // fewer bits can take longer, so that on the way down nothing may fit
+    const widest = widestWithin(space, candidate.decisions, fits, new Random(seed, 'widened')) ?? candidate.decisions
+    const decisions = canonicalDecisions(space, widest)
+    return decisions.join() === candidate.decisions.join() ? candidate : candidateOf({ decisions, ...budget.admit(space, decisions)! })
+  }
+
   /** Candidates of the gates: by falling probability, those that fit. */
   async function pickByGates(between: Between): Promise<Candidate[] | undefined> {
     const candidates: Candidate[] = []
     for (const admitted of mostProbable(space, budget, gates.probabilities(), options.candidates)) {
-      const score = await scoreOf(admitted.network)
-      candidates.push({
-        ...admitted,
-        score,
-        scoreKind: 'shared',
-        ...(Number.isFinite(score) ? {} : { score: 0, dropped: `its score is ${score}` }),
-      })
+      candidates.push(await candidateOf(admitted))
       if (!between(candidates.length, options.candidates)) return undefined
     }
     return candidates
@@ -269,6 +276,7 @@ export function joint(
     epochs: warmupEpochs + searchEpochs,
     epoch,
     choose,
+    widened,
     state: (): JointState => ({
       weights: supernet.state(),
       quantization: quantization.state(),

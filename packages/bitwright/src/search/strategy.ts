@@ -47,6 +47,11 @@ export interface Strategy {
    * `state` is worth keeping, for a choice that takes long.
    */
   choose(offer: (candidate: Candidate) => void, between: Between, checkpoint?: () => void): Promise<Candidate | undefined>
+  /**
+   * The candidate's architecture at the widest widths within the budget, scored as the others are: shared weights hardly see a few bits. Absent
+   * where widths are not searched.
+   */
+  widened?(candidate: Candidate): Promise<Candidate>
   /** Multiply-accumulates so far, where they are counted. */
   macs?(): number
   state(): unknown

@@ -117,7 +117,7 @@ export interface SearchSpec extends StudySpec {
     readonly candidates: number
     /** What the chosen network's training starts from: the shared weights, or scratch. */
     readonly start: 'shared' | 'scratch'
-    /** Networks of the best scores that are trained alone before one of them is chosen; absent: the best score's is. */
+    /** Networks that are trained alone before one of them is chosen, the best as scored and at their widest; absent: the best score's is taken. */
     readonly finalists?: number
   }
 }

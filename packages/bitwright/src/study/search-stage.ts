@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks'
 import type { Network } from '../network/network.ts'
 import type { Budget } from '../search/budget.ts'
 import { frontOf } from '../search/front.ts'
-import type { Candidate } from '../search/strategy.ts'
+import type { Candidate, Strategy } from '../search/strategy.ts'
 import type { Space } from '../spaces/index.ts'
 import type { SearchSpec } from './api.ts'
 import { type Checkpoint, writeCheckpoint } from './checkpoint.ts'
@@ -25,13 +25,28 @@ export interface Finalist extends Found {
  * The candidates of the best scores, the strategy's own choice first: of those that differ in widths alone only the best, unless there is nothing
  * but widths to choose.
  */
-function bestOf(offered: readonly Candidate[], choice: Candidate, space: Space, count: number): Candidate[] {
+function bestOf(offered: readonly Candidate[], choice: Candidate, space: Space): Candidate[] {
   const others = space.choices.flatMap(({ kind }, index) => (kind === 'bits' ? [] : [index]))
   const architecture = ({ decisions }: Candidate) => (others.length === 0 ? decisions : others.map((index) => decisions[index])).join()
   const best = new Map<string, Candidate>()
   for (const candidate of [choice, ...offered.toSorted((a, b) => b.score - a.score)])
     if (candidate.dropped === undefined && !best.has(architecture(candidate))) best.set(architecture(candidate), candidate)
-  return [...best.values()].slice(0, count)
+  return [...best.values()]
+}
+
+/** The best of different architectures, each followed by its widest form, which is offered where it was not among the candidates. */
+async function finalistsOf(offered: Candidate[], choice: Candidate, space: Space, strategy: Strategy, count: number): Promise<Candidate[]> {
+  const finalists = new Set<Candidate>()
+  for (const candidate of bestOf(offered, choice, space)) {
+    if (finalists.size >= count) break
+    finalists.add(candidate)
+    if (finalists.size >= count || !strategy.widened) continue
+    const widened = await strategy.widened(candidate)
+    const known = offered.find(({ decisions }) => decisions.join() === widened.decisions.join())
+    if (!known) offered.push(widened)
+    if ((known ?? widened).dropped === undefined) finalists.add(known ?? widened)
+  }
+  return [...finalists]
 }
 
 /** @returns the chosen network, or as many finalists as are asked for, best first; `before` is the checkpoint of an interrupted search */
@@ -83,6 +98,7 @@ export async function searchStage(
       () => save(strategy.epochs),
     )
     if (!choice) throw new Interrupted('search', strategy.epochs - warmups)
+    const chosen = await finalistsOf(offered, choice, space, strategy, spec.joint?.finalists ?? 1)
     offered.forEach((candidate, id) =>
       session.emit({
         type: 'candidate',
@@ -112,7 +128,7 @@ export async function searchStage(
         strategy: strategy.state(),
       })
     }
-    return bestOf(offered, choice, space, spec.joint?.finalists ?? 1).map((candidate) => ({ candidate, id: offered.indexOf(candidate) }))
+    return chosen.map((candidate) => ({ candidate, id: offered.indexOf(candidate) }))
   })
   const found = finalists.map(({ candidate: { network }, id }): Finalist => {
     const initial = spec.joint?.start === 'shared' ? strategy.supernet?.parametersOf(network) : undefined
