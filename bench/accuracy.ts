@@ -1,10 +1,11 @@
 // What accuracy do the networks, searched and given, reach at which widths? Every row is one run of the command line, kept in its own
 // folder and resumed or skipped where it exists, so that the matrix can be filled in several sittings:
 //
-//   node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--quantize N] [--threads N]
-//     [--json]
+//   node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--train N] [--quantize N]
+//     [--learning-rate X] [--threads N] [--json]
 //
-// --quantize gives the epochs in which given networks are quantized, at every width; without it 20 at 8 bits and 60 at fewer.
+// --train, --quantize and --learning-rate are of given networks: epochs in float (60), in which they are quantized, at every width (20 at 8 bits, 60
+// at fewer), and the peak rate (a run's default). A folder of --out keeps the recipe it was made with.
 //
 // The lists folder has sc12_train.txt, sc12_val.txt and sc12_test.txt (`path class` a line). Test clips are only ever scored, by runs
 // whose every choice was made on validation clips.
@@ -34,20 +35,24 @@ const macs = 14e6
 const randomNetworks = 5
 
 const { data, lists, out, ...values } = readFlags(
-  'node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--quantize N] [--threads N] [--json]',
+  `node bench/accuracy.ts --data DIR --lists DIR --out DIR [--seeds 0,1,2] [--only search,random0,...] [--train N] [--quantize N]
+  [--learning-rate X] [--threads N] [--json]`,
   ['data', 'lists', 'out'],
-  { seeds: '0,1,2', only: undefined, quantize: undefined, threads: undefined, json: false },
+  { seeds: '0,1,2', only: undefined, train: '60', quantize: undefined, 'learning-rate': undefined, threads: undefined, json: false },
 )
 
 const bits = (weights: string, activations = weights) => ['--weight-bits', weights, '--activation-bits', activations]
 
+const rate = values['learning-rate'] === undefined ? [] : ['--learning-rate', values['learning-rate']]
+
 /** Float and quantized rows of one network: the first run trains in float, the others quantize its weights. */
-function variants(name: string, seed: number, first: Run, widths: readonly string[], quantizeEpochs: number): Run[] {
+function variants(first: Run, widths: readonly string[], quantizeEpochs: number, more: readonly string[] = []): Run[] {
+  const { name, seed } = first
   const rest = widths.map((width): Run => ({
     name: `${name}-${width}`,
     seed,
     verb: 'train',
-    flags: ['--from', join(out, `${first.name}-s${seed}`), ...bits(width), '--epochs', `train=60,quantize=${quantizeEpochs}`],
+    flags: ['--from', join(out, `${name}-s${seed}`), ...bits(width), '--epochs', `train=60,quantize=${quantizeEpochs}`, ...more],
   }))
   return [first, ...rest]
 }
@@ -60,20 +65,17 @@ function matrix(seed: number): Run[] {
     verb: 'search',
     flags: ['--space', 'kws-e2e', '--search', 'proxyless', '--macs', `${macs}`, ...bits('trained'), ...epochs(60)],
   }
-  const given = (network: string, widths: readonly string[]): Run[] =>
-    variants(
-      network,
-      seed,
-      { name: network, seed, verb: 'train', flags: ['--network', network, ...epochs(Number(values.quantize ?? 20))] },
-      widths,
-      Number(values.quantize ?? 60),
-    )
+  const given = (network: string, widths: readonly string[]): Run[] => {
+    const stages = ['--epochs', `train=${values.train},quantize=${values.quantize ?? 20}`, ...rate]
+    const first: Run = { name: network, seed, verb: 'train', flags: ['--network', network, ...stages] }
+    return variants(first, widths, Number(values.quantize ?? 60), rate)
+  }
   const random = Array.from({ length: randomNetworks }, (_, i): Run => {
     const network = join(out, 'networks', `random${i}-s${seed}.json`)
     return { name: `random${i}`, seed, verb: 'train', flags: ['--network', network, ...epochs(1)] }
   })
   return [
-    ...variants('search', seed, search, ['2', '4', '8'], 60),
+    ...variants(search, ['2', '4', '8'], 60),
     ...random,
     ...given('kws-e2e-e3k5', ['4', '2', 'trained']),
     ...given('ds-cnn-s', ['4', '2']),

@@ -76,12 +76,15 @@ it('spaces sinc filters over the mel scale, one beside the other, below half the
   }
 })
 
-it('lets weights alone decay, and moves cut-offs by Hertz', () => {
-  const store = createStore(engine, [network], 0)
-  for (const { name, kind } of parameterShapes(network)) {
-    expect(store.get(name).decay, name).toBe(kind === 'weight' ? 1 : 0)
-    if (kind === 'sinc') expect(store.get(name).rate).toBeGreaterThan(50)
-    else expect(store.get(name).rate, name).toBe(1)
+it('lets weights alone decay, moves cut-offs by Hertz, and what attention reads more slowly', () => {
+  for (const graph of [network, graphNetwork]) {
+    const store = createStore(engine, [graph], 0)
+    for (const { name, kind } of parameterShapes(graph)) {
+      expect(store.get(name).decay, name).toBe(kind === 'weight' ? 1 : 0)
+      if (kind === 'sinc') expect(store.get(name).rate).toBeGreaterThan(50)
+      else if (/graph[.](query|key|value)[.]/.test(name)) expect(store.get(name).rate, name).toBeCloseTo(0.1)
+      else expect(store.get(name).rate, name).toBe(1)
+    }
+    store.dispose()
   }
-  store.dispose()
 })

@@ -7,6 +7,18 @@ import { consumers, nodesById, readsInput } from '../network/graph.ts'
 /** Adam's steps on a SincConv's cut-offs, which are in Hz, are this much longer than on weights. */
 const sincRate = 300
 
+/**
+ * And on what attention compares and sums up, this much shorter: no normalization stands behind these layers, so that steps which others are
+ * scaled back from throw scores from one position to another (measured in docs/cenet.md).
+ */
+const attendedRate = 0.1
+
+/** Whether attention reads what a node gives. */
+const isAttended = (network: Network, node: string): boolean =>
+  consumers(network)
+    .get(node)!
+    .some(({ op }) => op === 'attend')
+
 /** Weights decay; on a graph those of the layer that reads the features alone, as in GCN: labels are few and words many. */
 function decays(network: Network, { kind, node }: ParameterShape): boolean {
   if (kind !== 'weight' || network.frontEnd.kind !== 'graph') return kind === 'weight'
@@ -15,9 +27,10 @@ function decays(network: Network, { kind, node }: ParameterShape): boolean {
 }
 
 function storeShape(network: Network, parameter: ParameterShape): StoreShape {
-  const { name, shape, kind } = parameter
+  const { name, shape, kind, node } = parameter
   const size = shape.reduce((product, length) => product * length, 1)
-  return { name, size, decay: decays(network, parameter) ? 1 : 0, rate: kind === 'sinc' ? sincRate : 1 }
+  const rate = kind === 'sinc' ? sincRate : isAttended(network, node) ? attendedRate : 1
+  return { name, size, decay: decays(network, parameter) ? 1 : 0, rate }
 }
 
 /** A store that knows its parameters by other names too. */
@@ -81,11 +94,7 @@ function initialize(store: ParameterStore, { name, shape, kind, node: id }: Para
         for (let i = 0; i < values.length; i++) values[i] = random.uniform(-bound, bound)
         return
       }
-      const isUniform =
-        node.op === 'linear' ||
-        consumers(network)
-          .get(id)!
-          .some(({ op }) => op === 'attend')
+      const isUniform = node.op === 'linear' || isAttended(network, id)
       const deviation = Math.sqrt(2 / fanIn)
       for (let i = 0; i < values.length; i++) {
         values[i] = isUniform ? random.uniform(-1, 1) / Math.sqrt(fanIn) : random.normal() * deviation
