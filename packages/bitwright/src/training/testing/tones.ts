@@ -56,16 +56,39 @@ export function toneNetwork(): Network {
   return network('tones', frontEnd, toneClasses, nodes)
 }
 
-/** Raw audio, a layer, CENet-GCN's graph module over its 50 frames, a classifier. */
-export function toneGraphNetwork(): Network {
+/** Raw audio, a layer, CENet-GCN's graph module over its 50 frames (or nothing), a classifier. */
+export function toneGraphNetwork(classes: readonly string[] = toneClasses, withModule = true): Network {
   const nodes = [
     input,
     convolution('front', 'input', { channels: 8, ...frames(16) }),
-    ...graphModule('graph', 'front', 8),
-    convolution('last', 'graph.add', { channels: 12, kernelSize: [1, 1] }),
-    ...classifier('last', toneClasses.length),
+    ...(withModule ? graphModule('graph', 'front', 8) : []),
+    convolution('last', withModule ? 'graph.add' : 'front', { channels: 12, kernelSize: [1, 1] }),
+    ...classifier('last', classes.length),
   ]
-  return network('tones-graph', frontEnd, toneClasses, nodes)
+  return network('tones-graph', frontEnd, classes, nodes)
+}
+
+/** Two tones a clip, at its beginning and its end, of the same pitch or of two: what no layer sees that does not see all of it. */
+export function farTonesDataset(count: number): AudioDataset {
+  const { directory: _, ...tones } = toneDataset({ train: 0, validation: 0, test: 0 })
+  const classes = ['same', 'different']
+  const splits: Record<SplitName, Sample[]> = { train: [], validation: [], test: [] }
+  const pcm = new Int16Array(splitNames.length * count * samples)
+  for (let index = 0; index < splitNames.length * count; index++) {
+    const random = new Random(0, 'far tones', index)
+    const label = index % 2
+    const first = random.integer(2)
+    const pitches = [first, label === 0 ? first : 1 - first]
+    const phases = pitches.map(() => random.uniform(0, 2 * Math.PI))
+    for (let t = 0; t < samples; t++) {
+      const at = t < 120 ? 0 : t < 280 ? -1 : 1
+      const tone = at < 0 ? 0 : Math.sin((2 * Math.PI * 600 * 3 ** pitches[at] * t) / sampleRate + phases[at])
+      pcm[index * samples + t] = Math.round(10_000 * tone + 300 * random.normal())
+    }
+    const split = splitNames[Math.floor(index / count)]
+    splits[split].push({ path: `${classes[label]}/${index}.wav`, label, speaker: split, index })
+  }
+  return { ...tones, directory: 'far tones', classes, splits, pcm }
 }
 
 /**
