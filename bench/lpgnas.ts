@@ -2,7 +2,7 @@
 // space `graph` within a budget, trained with gates, and its choice among finalists trained alone, as `bitwright search` makes it; beside GCN at 8/8
 // and 4/4 bits, and the chosen operators at these. Validation nodes choose, test nodes score each row's network once.
 //
-//   node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 32]
+//   node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 24]
 //     [--weights SHARE] [--activations SHARE]
 //
 // Limits are shares of what GCN has at 4/4 bits, of bytes of weights and of the bits of all numbers that layers multiply at all nodes; default 1 each,
@@ -34,10 +34,10 @@ const {
   out,
   ...values
 } = readFlags(
-  `node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 32]
+  `node bench/lpgnas.ts --data cora.json,citeseer.json --out DIR [--seeds 0,1,2,3,4] [--epochs 100,200] [--candidates 64] [--finalists 24]
   [--weights SHARE] [--activations SHARE]`,
   ['data', 'out'],
-  { seeds: '0,1,2,3,4', epochs: '100,200', candidates: '64', finalists: '32', weights: '1', activations: '1' },
+  { seeds: '0,1,2,3,4', epochs: '100,200', candidates: '64', finalists: '24', weights: '1', activations: '1' },
 )
 const { candidates, finalists } = values
 mkdirSync(out, { recursive: true })

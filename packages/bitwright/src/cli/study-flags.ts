@@ -9,7 +9,7 @@ export const defaultEpochs: EpochsSpec = { warmup: 8, search: 32, train: 60, qua
 export const graphEpochs: EpochsSpec = { warmup: 100, search: 200, train: 200, quantize: 200 }
 
 /** Networks that a joint search on a graph trains alone, in seconds each. */
-export const graphFinalists = 32
+export const graphFinalists = 24
 
 export function addStudyFlags(command: Command): Command {
   return command

@@ -234,9 +234,11 @@ export function joint(
   }
 
   async function widened(candidate: Candidate): Promise<Candidate> {
-    const fits = (decisions: readonly number[]) => budget.violation(budget.price(space.build(decisions))) === 0
+    const price = (decisions: readonly number[]) => budget.price(space.build(decisions))
+    const fits = (decisions: readonly number[]) => budget.violation(price(decisions)) === 0
+    const bytesOf = (decisions: readonly number[]) => price(decisions).flashBytes
     // fewer bits can take longer, so that on the way down nothing may fit
-    const widest = widestWithin(space, candidate.decisions, fits, new Random(seed, 'widened')) ?? candidate.decisions
+    const widest = widestWithin(space, candidate.decisions, fits, bytesOf, new Random(seed, 'widened')) ?? candidate.decisions
     const decisions = canonicalDecisions(space, widest)
     return decisions.join() === candidate.decisions.join() ? candidate : candidateOf({ decisions, ...budget.admit(space, decisions)! })
   }

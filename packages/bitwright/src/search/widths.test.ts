@@ -61,7 +61,7 @@ test('at its widest no width can be raised within the budget', () => {
     const { space, decisions, isBits, cost } = made(random)
     const limit = cost(decisions) * random.uniform(1, 2)
     const fits = (tried: readonly number[]) => cost(tried) <= limit
-    const found = widestWithin(space, decisions, fits, random)!
+    const found = widestWithin(space, decisions, fits, cost, random)!
     expect(fits(found)).toBe(true)
     for (const [choice, option] of found.entries()) {
       if (!isBits[choice]) expect(option).toBe(decisions[choice])
@@ -70,4 +70,14 @@ test('at its widest no width can be raised within the budget', () => {
     if (cost(found) > cost(decisions)) raised++
   }
   expect(raised).toBeGreaterThan(100)
+})
+
+test('what is over by little is made up for where it costs least, and no width throughout is given away for it', () => {
+  // the first layer has nearly all weights; one width throughout is over by what the others have beside
+  const options = ['1', '2', '3', '4', '5', '6', '7', '8']
+  const choices = ['features', 'logits', 'third'].map((name) => ({ name, kind: 'bits', options }))
+  const space = { name: 'made up', choices } as unknown as Space
+  const cost = ([features, logits, third]: readonly number[]) => 1000 * (features + 1) + 10 * (logits + 1) + 25 * (third + 1)
+  const found = widestWithin(space, [0, 0, 0], (tried) => cost(tried) <= 4 * 1035 - 15, cost, new Random(1))!
+  expect(found).toEqual([3, 1, 3])
 })
