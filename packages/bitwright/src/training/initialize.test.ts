@@ -76,13 +76,13 @@ it('spaces sinc filters over the mel scale, one beside the other, below half the
   }
 })
 
-it('lets weights alone decay, moves cut-offs by Hertz, and what attention reads more slowly', () => {
+it('lets weights alone decay, moves cut-offs by Hertz, and what attention compares more slowly', () => {
   for (const graph of [network, graphNetwork]) {
     const store = createStore(engine, [graph], 0)
     for (const { name, kind } of parameterShapes(graph)) {
       expect(store.get(name).decay, name).toBe(kind === 'weight' ? 1 : 0)
       if (kind === 'sinc') expect(store.get(name).rate).toBeGreaterThan(50)
-      else if (/graph[.](query|key|value)[.]/.test(name)) expect(store.get(name).rate, name).toBeCloseTo(0.1)
+      else if (/graph[.](query|key)[.]/.test(name)) expect(store.get(name).rate, name).toBeCloseTo(0.05)
       else expect(store.get(name).rate, name).toBe(1)
     }
     store.dispose()

@@ -8,10 +8,13 @@ import { consumers, nodesById, readsInput } from '../network/graph.ts'
 const sincRate = 300
 
 /**
- * And on what attention compares and sums up, this much shorter: no normalization stands behind these layers, so that steps which others are
- * scaled back from throw scores from one position to another (measured in docs/cenet.md).
+ * And on the layers whose maps attention compares, this much shorter: a score is a product of both and nothing normalises it, so that at rates which
+ * layers with batch norm want every step moves it by about one (measured in docs/cenet.md).
  */
-const attendedRate = 0.1
+const comparedRate = 0.05
+
+const isCompared = (network: Network, id: string): boolean =>
+  network.nodes.some((node) => node.op === 'attend' && node.inputs.slice(0, 2).includes(id))
 
 /** Whether attention reads what a node gives. */
 const isAttended = (network: Network, node: string): boolean =>
@@ -29,7 +32,7 @@ function decays(network: Network, { kind, node }: ParameterShape): boolean {
 function storeShape(network: Network, parameter: ParameterShape): StoreShape {
   const { name, shape, kind, node } = parameter
   const size = shape.reduce((product, length) => product * length, 1)
-  const rate = kind === 'sinc' ? sincRate : isAttended(network, node) ? attendedRate : 1
+  const rate = kind === 'sinc' ? sincRate : isCompared(network, node) ? comparedRate : 1
   return { name, size, decay: decays(network, parameter) ? 1 : 0, rate }
 }
 
