@@ -27,6 +27,44 @@ static Edges read_edges(const Task *task) {
   return t;
 }
 
+// What weighs the i-th entry of a row, or on the way back of a column.
+INLINE float weight_of(const Edges *t, int kind, const float *weights, int back, int i) {
+  int entry = back ? t->backEntries[i] : i, row = back ? t->backRows[i] : 0;
+  float share = back && kind == MEAN ? 1.0f / (float)(t->starts[row + 1] - t->starts[row]) : 1;
+  return weights ? weights[entry] * share : share;
+}
+
+// y = (accumulate ? y : 0) + the sum of the weighed rows of x over the entries from..to, `vectors` vectors wide, in registers.
+INLINE void weighed_sum(const Edges *t, int kind, const float *weights, int back, int from, int to, const float *x, int stride, float *y, int accumulate, int vectors) {
+  const int32_t *of = back ? t->backRows : t->of;
+  V sums[4];
+  UNROLL for (int v = 0; v < vectors; v++) sums[v] = accumulate ? load(y + v * LANES) : zero();
+  for (int i = from; i < to; i++) {
+    const float *own = x + (int64_t)of[i] * stride;
+    V w = splat(weight_of(t, kind, weights, back, i));
+    UNROLL for (int v = 0; v < vectors; v++) sums[v] += w * load(own + v * LANES);
+  }
+  UNROLL for (int v = 0; v < vectors; v++) store(y + v * LANES, sums[v]);
+}
+
+// The same for all channels of one head where both maps have whole vectors of them; 0 where they have not, and nothing is done.
+INLINE int weighed_row(const Edges *t, int kind, const float *weights, int back, int from, int to, const float *x, int stride, float *y, int yStride, int accumulate) {
+  int vectors = (t->channels + LANES - 1) / LANES;
+  if (t->heads > 1 || vectors * LANES > stride || vectors * LANES > yStride) return 0;
+  for (int v = 0; v < vectors; v += 4) {
+    const float *own = x + v * LANES;
+    float *to_ = y + v * LANES;
+    switch (vectors - v) {
+      case 1: weighed_sum(t, kind, weights, back, from, to, own, stride, to_, accumulate, 1); break;
+      case 2: weighed_sum(t, kind, weights, back, from, to, own, stride, to_, accumulate, 2); break;
+      case 3: weighed_sum(t, kind, weights, back, from, to, own, stride, to_, accumulate, 3); break;
+      default: weighed_sum(t, kind, weights, back, from, to, own, stride, to_, accumulate, 4);
+    }
+  }
+  for (int c = t->channels; c < vectors * LANES; c++) y[c] = 0;
+  return 1;
+}
+
 // args: edges, kind, weights [entries][heads] or NONE (all 1), x, x stride, y, y stride, chosen (entry of each largest value [rows][channels],
 // int32; NONE unless MAX)
 void k_aggregate(Task *task) {
@@ -39,7 +77,8 @@ void k_aggregate(Task *task) {
     float *y = task->heap + a[4] + (int64_t)row * a[5];
     int32_t *chosen = a[6] == NONE ? 0 : (int32_t *)task->heap + a[6] + (int64_t)row * t.channels;
     clear(y, a[5]);
-    for (int e = t.starts[row]; e < t.starts[row + 1]; e++) {
+    int inRegisters = kind != MAX && weighed_row(&t, kind, weights, 0, t.starts[row], t.starts[row + 1], task->heap + a[2], a[3], y, a[5], 0);
+    for (int e = t.starts[row]; !inRegisters && e < t.starts[row + 1]; e++) {
       const float *x = task->heap + a[2] + (int64_t)t.of[e] * a[3];
       for (int h = 0; h < t.heads; h++) {
         float w = weights ? weights[(int64_t)e * t.heads + h] : 1;
@@ -68,7 +107,8 @@ void k_aggregate_backward(Task *task) {
   for (int column = first; column < last; column++) {
     float *dx = task->heap + a[4] + (int64_t)column * a[5];
     if (!a[6]) clear(dx, a[5]);
-    for (int b = t.back[column]; b < t.back[column + 1]; b++) {
+    int inRegisters = a[7] == NONE && weighed_row(&t, a[0], weights, 1, t.back[column], t.back[column + 1], task->heap + a[2], a[3], dx, a[5], a[6]);
+    for (int b = t.back[column]; !inRegisters && b < t.back[column + 1]; b++) {
       int row = t.backRows[b], e = t.backEntries[b];
       const float *g = task->heap + a[2] + (int64_t)row * a[3];
       const int32_t *chosen = a[7] == NONE ? 0 : integers(task, a[7]) + (int64_t)row * t.channels;
@@ -234,42 +274,61 @@ void k_reduce_chunks(Task *task) {
   }
 }
 
-// Threefry-2x32 with 20 rounds, as packages/engine/src/random.ts has it.
-static void threefry(uint32_t key0, uint32_t key1, uint32_t x, uint32_t y, uint32_t *out) {
+typedef uint32_t VU __attribute__((vector_size(LANES * 4), aligned(4), may_alias));
+
+// Threefry-2x32 with 20 rounds, as packages/engine/src/random.ts has it, of LANES counters from `x` on: all bits where either of a
+// counter's two numbers is not below the threshold, none elsewhere. (As a branch it would be foretold wrong every other time.)
+INLINE void threefry_keeps(uint32_t key0, uint32_t key1, uint32_t x, uint32_t y, uint32_t threshold, int32_t *first, int32_t *second) {
   static const int rotations[8] = {13, 15, 26, 6, 17, 29, 16, 24};
   uint32_t keys[3] = {key0, key1, 0x1bd11bda ^ key0 ^ key1};
-  x += keys[0], y += keys[1];
-  for (uint32_t group = 0; group < 5; group++) {
-    for (int round = 0; round < 4; round++) {
+  VU a, b = (VU){0} + (y + keys[1]);
+  for (int i = 0; i < LANES; i++) a[i] = x + (uint32_t)i + keys[0];
+  UNROLL for (uint32_t group = 0; group < 5; group++) {
+    UNROLL for (int round = 0; round < 4; round++) {
       int r = rotations[group % 2 * 4 + round];
-      x += y;
-      y = (y << r | y >> (32 - r)) ^ x;
+      a += b;
+      b = (b << r | b >> (32 - r)) ^ a;
     }
-    x += keys[(group + 1) % 3];
-    y += keys[(group + 2) % 3] + group + 1;
+    a += keys[(group + 1) % 3];
+    b += keys[(group + 2) % 3] + group + 1;
   }
-  out[0] = x, out[1] = y;
+  *(VI *)first = (VI)(a >= threshold);
+  *(VI *)second = (VI)(b >= threshold);
+}
+
+INLINE float kept(int32_t keep, float f) {
+  union {
+    float f;
+    int32_t i;
+  } u = {f};
+  u.i &= keep;
+  return u.f;
 }
 
 // args: slot [key, key, threshold (32 bits), scale], site, rows, channels, x, x stride, y, y stride, accumulate: scale * x where the number drawn for
 // (site, row, channel) is not below the threshold, 0 elsewhere. Its own gradient with g for x.
 void k_dropout(Task *task) {
   const int32_t *a = task->arg, *slot = integers(task, a[0]);
-  uint32_t threshold = (uint32_t)slot[2], drawn[2];
+  int32_t even[LANES], odd[LANES];
   float scale = task->heap[a[0] + 3];
-  int channels = a[3], first, last;
+  int channels = a[3], pairs = (channels + 1) / 2, lane = LANES, first, last;
   my_share(task, a[2], &first, &last);
   for (int row = first; row < last; row++) {
     const float *x = task->heap + a[4] + (int64_t)row * a[5];
     float *y = task->heap + a[6] + (int64_t)row * a[7];
-    int pairs = (channels + 1) / 2;
-    for (int p = 0; p < pairs; p++) {
-      threefry((uint32_t)slot[0], (uint32_t)slot[1], (uint32_t)row * (uint32_t)pairs + (uint32_t)p, (uint32_t)a[1], drawn);
-      for (int i = 0; i < 2 && 2 * p + i < channels; i++) {
-        int c = 2 * p + i;
-        float v = drawn[i] < threshold ? 0 : scale * x[c];
-        y[c] = a[8] ? y[c] + v : v;
+    for (int p = 0; p < pairs; p++, lane++) {
+      // rows follow each other without a gap between their counters
+      if (lane == LANES) {
+        uint32_t counter = (uint32_t)row * (uint32_t)pairs + (uint32_t)p;
+        threefry_keeps((uint32_t)slot[0], (uint32_t)slot[1], counter, (uint32_t)a[1], (uint32_t)slot[2], even, odd);
+        lane = 0;
       }
+      int c = 2 * p;
+      float v = kept(even[lane], scale * x[c]);
+      y[c] = a[8] ? y[c] + v : v;
+      if (c + 1 == channels) continue;
+      v = kept(odd[lane], scale * x[c + 1]);
+      y[c + 1] = a[8] ? y[c + 1] + v : v;
     }
     if (!a[8])
       for (int c = channels; c < a[7]; c++) y[c] = 0;
