@@ -26,7 +26,7 @@ it('a module is worth nothing to its gate at first, then what its factor is wort
   const supernet = new Supernet(engine, space, toneSource(engine, dataset), options)
   const [[absent, present]] = supernet.gateGradients([1], clips).dGates
   expect(present).toBe(absent)
-  for (let step = 0; step < 40; step++) supernet.weightStep([1], batch(step), 0, 0.05)
+  for (let step = 0; step < 20; step++) supernet.weightStep([1], batch(step), 0, 0.05)
   const [[none, module]] = supernet.gateGradients([1], clips).dGates
   // module - none = factor * its map, and so the gates' difference is factor * dLoss / dFactor
   const network = space.build([1])
@@ -97,7 +97,8 @@ it('the width of attention opens all three inputs', async () => {
     const ofBias = supernet.store.value(bias).reduce((sum, value, c) => sum + value * supernet.store.gradient(bias)[c], 0)
     return weights.reduce((sum, weight, i) => sum + weight * dWeights[i], ofBias)
   })
-  for (const own of byLayer) expect(Math.abs(own)).toBeGreaterThan(0.003)
+  // one left out would be seen: twice the tolerance
+  for (const own of byLayer) expect(Math.abs(own)).toBeGreaterThan(0.001)
   expect(attention.activations[2]).toBeCloseTo(
     byLayer.reduce((sum, own) => sum + own, 0),
     3,
